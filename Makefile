@@ -1,0 +1,47 @@
+# `make demo` and `make test` do all of their own set-up; everything they make lives in .venv and .cache.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts tests lock clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "canary needs Python 3.11 or newer; set PYTHON=/path/to/python3.11 (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "python3 cannot make a virtual environment (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## a good version is promoted and a bad one rolled back, on real traffic
+	@$(BIN)/canary lab demo
+
+test: lint types contracts tests ## everything that must hold: style, types, architecture, behaviour
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+contracts: $(READY)
+	$(BIN)/lint-imports --no-cache
+
+tests: $(READY)
+	$(BIN)/pytest
+
+lock: $(READY) ## resolve the dependencies anew (hashes, no index address)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --upgrade --extra lab --extra tests pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
+
+clean: ## remove what make made
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
