@@ -1,0 +1,47 @@
+"""What can be done to the world, as plain data; `controller.apply` is the only reader that acts."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from canary.model.state import RolloutState
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight:
+    """Give the canary this share of the traffic, in percent, and stable the rest, in every route that is ours."""
+
+    canary: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleCanary:
+    """Ask for this many canary pods."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteTemplate:
+    """Move the canary's pod template onto stable, if and only if the canary still carries this revision."""
+
+    revision: str
+
+
+Action = SetWeight | ScaleCanary | PromoteTemplate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What comes next.
+
+    Attributes:
+        state: to be persisted, fenced, before any action is taken.
+        actions: to be taken in this order; each is safe to repeat.
+        reason: one sentence for a person: why this, now.
+        requeue_after: look again after this long; None means at the next regular tick.
+    """
+
+    state: RolloutState
+    actions: tuple[Action, ...] = ()
+    reason: str
+    requeue_after: timedelta | None = None

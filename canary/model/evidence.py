@@ -1,0 +1,95 @@
+"""What was counted, and what the tests remember of it.
+
+A measurement covers the time between two instants of the interval's grid (multiples of the interval since the epoch).
+`Evidence.watermark` is the instant up to which counts have been consumed; it moves in the same write as the state of
+the tests, so a tick that is repeated, skipped or replayed consumes nothing twice. Counts are kept apart from evidence:
+every request of the release is in `totals`, only those of admissible intervals move a test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Requests of one version in some span of time, and how many of them failed; 0 <= errors <= requests."""
+
+    requests: int = 0
+    errors: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.requests + other.requests, self.errors + other.errors)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Failed share of the requests; None when there were none."""
+        return self.errors / self.requests if self.requests else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCounts:
+    """Counts of both versions over the same span."""
+
+    stable: Counts = Counts()
+    canary: Counts = Counts()
+
+    def __add__(self, other: "ArmCounts") -> "ArmCounts":
+        return ArmCounts(stable=self.stable + other.stable, canary=self.canary + other.canary)
+
+    @property
+    def canary_share(self) -> float | None:
+        """The canary's share of all requests, 0 to 1; None when there were none."""
+        total = self.stable.requests + self.canary.requests
+        return self.canary.requests / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """The store answered, but its answer is no measurement of this span (a gap, a series that is not there yet).
+
+    The span is over and lost: the watermark moves past it. `reason` is a sentence for a person.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFailed:
+    """The store did not answer, or not in the form it promises. Nothing is lost: the span is asked for again."""
+
+    reason: str
+
+
+Sample = ArmCounts | NoData | QueryFailed
+"""What measuring one metric over one span gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Everything measured for one Canary after `start` and up to `end`; one sample per metric name."""
+
+    start: datetime
+    end: datetime
+    samples: Mapping[str, Sample]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The judge's memory of one release; compact, and equal after a round trip through JSON.
+
+    Attributes:
+        watermark: counts up to this instant have been consumed; None before the release measures.
+        data_at: end of the last span in which both versions had requests.
+        step: index of the step that the promotion evidence belongs to; it restarts when the step changes.
+        totals: every request of the release that was counted.
+        judged: the part of `totals` that was admitted as evidence.
+        tests: per metric name, the numbers its method keeps; only the method knows their meaning.
+    """
+
+    watermark: datetime | None = None
+    data_at: datetime | None = None
+    step: int = 0
+    totals: ArmCounts = ArmCounts()
+    judged: ArmCounts = ArmCounts()
+    tests: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

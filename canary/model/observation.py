@@ -1,0 +1,110 @@
+"""Everything one decision may look at."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from canary.model.spec import FULL_WEIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One Deployment as seen.
+
+    Attributes:
+        revision: fingerprint of what makes the version (`workloads.template`).
+        replicas: how many pods are asked for.
+        serving: enough pods answer for traffic to go there (Kubernetes' own condition Available, and at least one pod).
+        rolled_out: every pod asked for runs this revision and is ready, and there is at least one.
+    """
+
+    revision: str
+    replicas: int
+    serving: bool
+    rolled_out: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouteWeights:
+    """The weights of our two destinations in one http route, as they stand; they may be anything a person wrote."""
+
+    stable: int
+    canary: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The weights as they stand in every route that is ours; at least one route."""
+
+    routes: tuple[RouteWeights, ...]
+
+    def stands_at(self, canary_weight: int) -> bool:
+        """Whether every route gives exactly `canary_weight` percent to the canary and the rest to stable."""
+        return all(
+            route.canary == canary_weight and route.stable == FULL_WEIGHT - canary_weight for route in self.routes
+        )
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every route's two weights are a split of 100."""
+        return all(
+            route.stable >= 0 and route.canary >= 0 and route.stable + route.canary == FULL_WEIGHT
+            for route in self.routes
+        )
+
+    @property
+    def canary(self) -> int:
+        """The largest canary weight of any route, in percent."""
+        return max(route.canary for route in self.routes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why the world cannot be acted upon.
+
+    `reason` is one word in CamelCase, for conditions, Events and alerts; `message` says what, where and what to do.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """What people asked for by annotation; each names a revision, so that it cannot leak into the next release.
+
+    Attributes:
+        abort: revision to roll back, if any.
+        approved: (revision, index of the step whose end is approved), if any.
+    """
+
+    abort: str | None = None
+    approved: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """The world at one tick, read in full before anything is decided.
+
+    Attributes:
+        now: when it was seen (UTC).
+        instant: the newest instant of the interval's grid whose counts can be asked for (UTC).
+        stable: the stable Deployment, or why it could not be read.
+        canary: the canary Deployment, or why it could not be read.
+        split: the weights as they stand, or why they could not be read.
+        commands: what people asked for.
+    """
+
+    now: datetime
+    instant: datetime
+    stable: Workload | Problem
+    canary: Workload | Problem
+    split: Split | Problem
+    commands: Commands = Commands()
+
+    @property
+    def problem(self) -> Problem | None:
+        """The first thing that could not be read, if any."""
+        for part in (self.stable, self.canary, self.split):
+            if isinstance(part, Problem):
+                return part
+        return None

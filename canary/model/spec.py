@@ -1,0 +1,154 @@
+"""What a team asks for, parsed: the frozen side of the Canary resource.
+
+`resource.parse_canary` is the only maker of these; every rule named there (steps climb, the interval is a whole number
+of seconds, ...) may be relied upon here and everywhere inside.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from canary.model.quantities import PercentagePoints
+
+FULL_WEIGHT = 100
+"""All of the traffic, in the unit of VirtualService weights: percent."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectKey:
+    """Namespace and name of one Kubernetes object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """How one version is recognised among the destinations of a route: by subset, by host, or by both.
+
+    At least one of the two is set. A host is compared as Istio resolves it: a short name belongs to the
+    VirtualService's own namespace.
+    """
+
+    host: str | None = None
+    subset: str | None = None
+
+    def __str__(self) -> str:
+        parts = (("host", self.host), ("subset", self.subset))
+        return " and ".join(f"{word} {value}" for word, value in parts if value is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IstioTraffic:
+    """The weights that are ours: two destinations in some http routes of one VirtualService.
+
+    `routes` are names of http routes; empty means "the only http route that has both destinations".
+    `destination_rule`, when given, must define the subsets.
+    """
+
+    virtual_service: str
+    routes: tuple[str, ...]
+    destination_rule: str | None
+    stable: Destination
+    canary: Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One rung: canary weight (1 to 100 percent), the least time on it, whether a person must agree to leave it."""
+
+    weight: int
+    hold: timedelta
+    approval: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """One thing to compare; `margin` is the smallest regression that must not be promoted."""
+
+    name: str
+    margin: PercentagePoints
+
+
+class InconclusivePolicy(StrEnum):
+    """What to do when `max_duration` has passed and the evidence still allows both answers."""
+
+    HOLD = "hold"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSpec:
+    """How the comparison is made.
+
+    Attributes:
+        interval: time between two measurements; whole seconds, so that all Canaries share the instants of a grid.
+        false_rollback: chance of ever rolling back a version that is not worse, over the whole rollout.
+        false_promotion: chance, at each step, of passing a version that is worse by the step's margin or more.
+        warmup: how long a new canary's requests are no evidence.
+        metrics: what is compared; at least one, names are unique.
+        on_inconclusive: the policy once `max_duration` has passed.
+        max_duration: time since the start of the release after which `on_inconclusive` applies.
+    """
+
+    interval: timedelta
+    false_rollback: float
+    false_promotion: float
+    warmup: timedelta
+    metrics: tuple[MetricSpec, ...]
+    on_inconclusive: InconclusivePolicy
+    max_duration: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryWorkload:
+    """The Deployment that carries the new version.
+
+    `replicas` is how many pods it gets when a release starts and it stands at zero; None means as many as stable.
+    `scale_down_delay` is how long it keeps its pods after its traffic is gone, so that requests under way can end and
+    every proxy has heard of the new weights.
+    """
+
+    deployment: str
+    replicas: int | None
+    scale_down_delay: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanarySpec:
+    """One Canary, whole.
+
+    `steps` is not empty and its weights strictly increase. `progress_deadline` bounds every wait for readiness.
+    """
+
+    key: ObjectKey
+    stable_deployment: str
+    canary: CanaryWorkload
+    traffic: IstioTraffic
+    steps: tuple[Step, ...]
+    analysis: AnalysisSpec
+    progress_deadline: timedelta
+    paused: bool = False
+
+    @property
+    def stable_key(self) -> ObjectKey:
+        """The stable Deployment."""
+        return ObjectKey(self.key.namespace, self.stable_deployment)
+
+    @property
+    def canary_key(self) -> ObjectKey:
+        """The canary Deployment."""
+        return ObjectKey(self.key.namespace, self.canary.deployment)
+
+    @property
+    def virtual_service_key(self) -> ObjectKey:
+        """The VirtualService whose weights are moved."""
+        return ObjectKey(self.key.namespace, self.traffic.virtual_service)
+
+    def weight_after(self, step: int) -> int:
+        """The canary weight in percent that passing step `step` leads to; after the last one it is everything."""
+        return self.steps[step + 1].weight if step + 1 < len(self.steps) else FULL_WEIGHT

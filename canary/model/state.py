@@ -1,0 +1,65 @@
+"""Where one rollout stands; the whole of it lives in `.status` of the Canary (see `model.status`)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from canary.model.evidence import Evidence
+
+
+class Phase(StrEnum):
+    """The phases of a rollout."""
+
+    PENDING = "Pending"
+    """No traffic on the canary: nothing to release, or waiting for the canary's pods."""
+    PROGRESSING = "Progressing"
+    """Climbing the steps."""
+    PAUSED = "Paused"
+    """As Progressing, but a person must speak first; the weight stays."""
+    PROMOTING = "Promoting"
+    """The version has passed; stable is being brought to it."""
+    ROLLING_BACK = "RollingBack"
+    """Traffic returns to stable."""
+    SUCCEEDED = "Succeeded"
+    """Stable runs the promoted revision and has all of the traffic."""
+    FAILED = "Failed"
+    """The release is over and was not promoted."""
+
+    @property
+    def terminal(self) -> bool:
+        """Whether only a new revision can lead out of this phase."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED)
+
+    @property
+    def measured(self) -> bool:
+        """Whether requests are counted in this phase."""
+        return self in (Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING, Phase.ROLLING_BACK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutState:
+    """Where one rollout stands.
+
+    Attributes:
+        phase: see `Phase`.
+        entered_at: when the phase was entered; None before the first tick.
+        revision: the revision being released, or last released; None before the first release.
+        judged_revision: the newest revision whose release reached an end (Succeeded or Failed); None before that.
+        step: index into the spec's steps.
+        started_at: when the release left the wait for its pods and traffic began to move; None before.
+        settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
+        ready_at: since when the canary has been seen rolled out, without a break; None while it is not.
+        unready_since: since when the workload that the rollout waits for has been seen not ready; None while it is.
+        evidence: the judge's memory of this release.
+    """
+
+    phase: Phase = Phase.PENDING
+    entered_at: datetime | None = None
+    revision: str | None = None
+    judged_revision: str | None = None
+    step: int = 0
+    started_at: datetime | None = None
+    settled_at: datetime | None = None
+    ready_at: datetime | None = None
+    unready_since: datetime | None = None
+    evidence: Evidence = field(default_factory=Evidence)

@@ -1,0 +1,156 @@
+"""Every seam between the controller and the outside, as Protocols; `bootstrap` is the only place that chooses adapters.
+
+Calls are synchronous, bounded in time by their adapter, and raise `Transient`, `Conflict` or `Refused` (model.errors)
+and nothing else on purpose. What a person can mend in an object that was read (a missing Deployment, a route without our
+destinations) is not raised but returned as `Problem`: it is something seen, and the machine decides what to make of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from canary.model.evidence import Measurement
+from canary.model.observation import Problem, Split, Workload
+from canary.model.spec import CanarySpec, IstioTraffic, ObjectKey
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementQuery:
+    """One Canary's question to the metrics store: what happened after `start` and up to `end`, on a grid of the interval?
+
+    `metrics` are names of built-in metrics; `stable` and `canary` are the two workloads, in one namespace.
+    """
+
+    key: ObjectKey
+    stable: str
+    canary: str
+    metrics: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+class MetricsProvider(Protocol):
+    """Counts of requests per version."""
+
+    def measure(self, queries: Sequence[MeasurementQuery]) -> Mapping[ObjectKey, Measurement]:
+        """Answer every query; the number of calls to the store grows with metrics and spans, not with queries.
+
+        A store that is down, slow or answers nonsense is an answer too (`QueryFailed`); nothing is raised.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """The weights as read, with what a fenced write needs: it fails if the object has changed since."""
+
+    key: ObjectKey
+    version: str
+    split: Split
+    paths: tuple[tuple[str, str], ...]
+
+
+class TrafficRouter(Protocol):
+    """The weights of one Canary in the mesh."""
+
+    def read(self, key: ObjectKey, traffic: IstioTraffic) -> Routing | Problem:
+        """Read the weights; `key` is the VirtualService."""
+        ...
+
+    def write(self, routing: Routing, canary_weight: int) -> None:
+        """Give the canary `canary_weight` percent and stable the rest, in every route, and change nothing else.
+
+        Raises:
+            Conflict: the object was changed since `routing` was read; nothing was written.
+        """
+        ...
+
+
+class Workloads(Protocol):
+    """The two Deployments of a Canary."""
+
+    def read(self, key: ObjectKey) -> Workload | Problem:
+        """Look at one Deployment."""
+        ...
+
+    def scale(self, key: ObjectKey, replicas: int) -> None:
+        """Ask for a number of pods; asking again is harmless."""
+        ...
+
+    def promote(self, source: ObjectKey, target: ObjectKey, revision: str) -> None:
+        """Move what makes the version from `source` onto `target`.
+
+        Raises:
+            Conflict: `source` does not carry `revision` any more, or `target` changed under the write.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryObject:
+    """One Canary as the API server holds it.
+
+    Attributes:
+        key: its namespace and name.
+        uid: tells a Canary from a later one of the same name.
+        version: the resourceVersion that fences a status write.
+        generation: counts changes of the spec.
+        created: for "the older of two wins".
+        annotations: where commands are left.
+        document: the whole object, as it came.
+    """
+
+    key: ObjectKey
+    uid: str
+    version: str
+    generation: int
+    created: datetime
+    annotations: Mapping[str, str]
+    document: Mapping[str, object]
+
+    @property
+    def status(self) -> Mapping[str, object]:
+        """The status as it stands; empty before the first write."""
+        status = self.document.get("status")
+        return status if isinstance(status, Mapping) else {}
+
+
+class Canaries(Protocol):
+    """The Canary objects, and the one door through which their status is written."""
+
+    def read(self, key: ObjectKey) -> CanaryObject | None:
+        """The object as it is now; None when it is gone."""
+        ...
+
+    def write_status(self, canary: CanaryObject, status: Mapping[str, object]) -> CanaryObject:
+        """Replace the status, fenced by `canary.version`; returns the object as written.
+
+        Raises:
+            Conflict: the Canary was changed since it was read; nothing was written.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """Where people read what happened to their Canary: Kubernetes Events."""
+
+    def record(self, canary: CanaryObject, *, warning: bool, reason: str, message: str) -> None:
+        """Tell it once; losing one is harmless, so nothing is raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A Canary together with its parsed spec."""
+
+    canary: CanaryObject
+    spec: CanarySpec
