@@ -1,8 +1,9 @@
 """Every seam between the controller and the outside, as Protocols; `bootstrap` is the only place that chooses adapters.
 
 Calls are synchronous, bounded in time by their adapter, and raise `Transient`, `Conflict` or `Refused` (model.errors)
-and nothing else on purpose. What a person can mend in an object that was read (a missing Deployment, a route without our
-destinations) is not raised but returned as `Problem`: it is something seen, and the machine decides what to make of it.
+and nothing else on purpose. What a person can mend in an object that was read (a missing Deployment, a route without
+our destinations) is not raised but returned as `Problem`: it is something seen, and the machine decides what to make
+of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementQuery:
-    """One Canary's question to the metrics store: what happened after `start` and up to `end`, on a grid of the interval?
+    """One Canary's question to the metrics store: what was counted after `start` and up to `end`?
 
     `metrics` are names of built-in metrics; `stable` and `canary` are the two workloads, in one namespace.
     """

@@ -35,7 +35,7 @@ class MetricVerdict:
         rollback_evidence: e-value against "not worse"; the version is condemned at `rollback_bound`.
         promotion_evidence: e-value against "worse by the step's margin"; the step passes at `promotion_bound`.
         step_margin: the regression that this step must exclude, as a fraction.
-        requests_needed: about this many more canary requests at most until the step passes; None when unknown or passed.
+        requests_needed: at most about this many more canary requests until the step passes; None if unknown.
     """
 
     metric: str
