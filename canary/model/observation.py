@@ -23,6 +23,10 @@ class Workload:
     rolled_out: bool
 
 
+NO_WORKLOAD = Workload(revision="", replicas=0, serving=False, rolled_out=False)
+"""What a Deployment that does not exist amounts to."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class RouteWeights:
     """The weights of our two destinations in one http route, as they stand; they may be anything a person wrote."""
@@ -62,10 +66,12 @@ class Problem:
     """Why the world cannot be acted upon.
 
     `reason` is one word in CamelCase, for conditions, Events and alerts; `message` says what, where and what to do.
+    `absent` tells "it does not exist" (certain) from "it cannot be used" (a person must look).
     """
 
     reason: str
     message: str
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

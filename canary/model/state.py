@@ -48,8 +48,9 @@ class RolloutState:
         step: index into the spec's steps.
         started_at: when the release left the wait for its pods and traffic began to move; None before.
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
-        ready_at: since when the canary has been seen rolled out, without a break; None while it is not.
-        unready_since: since when the workload that the rollout waits for has been seen not ready; None while it is.
+        ready_at: when the canary was first seen rolled out in this release; None before. Warm-up counts from here.
+        unready_since: since when the workload that the rollout waits for has not been rolled out; None while it is.
+        unserving_since: since when the canary could not serve although it should; None while it can.
         evidence: the judge's memory of this release.
     """
 
@@ -62,4 +63,5 @@ class RolloutState:
     settled_at: datetime | None = None
     ready_at: datetime | None = None
     unready_since: datetime | None = None
+    unserving_since: datetime | None = None
     evidence: Evidence = field(default_factory=Evidence)

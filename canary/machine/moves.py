@@ -1,0 +1,119 @@
+"""What must be done to the world in a given state.
+
+A function of the state one is in and what one sees, never of the transition just made. That is the law which makes a crash harmless: a process killed between persisting a state and acting on it derives the
+same actions again from the same two things. Every weight change asks first whether the side that gains traffic is ready
+to take it; when it is not, the traffic stays where it is and the reason is told by `decide`.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.observation import Observation, Split, Workload
+from canary.model.spec import FULL_WEIGHT, CanarySpec
+from canary.model.state import Phase, RolloutState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """An observation in which everything could be read."""
+
+    seen: Observation
+    stable: Workload
+    canary: Workload
+    split: Split
+
+
+def current_step(spec: CanarySpec, state: RolloutState) -> int:
+    """The index of the step the rollout stands on, also when the list became shorter in the middle."""
+    return min(state.step, len(spec.steps) - 1)
+
+
+def asked_weight(spec: CanarySpec, state: RolloutState, world: World) -> int | None:
+    """The canary weight in percent that this state asks for; None when it asks for nothing.
+
+    While stable is being brought to the promoted revision the canary carries everything, so that users never meet a
+    stable version which is half changed; they return to it when it is whole, or when it is the only one that answers.
+    """
+    match state.phase:
+        case Phase.PENDING:
+            return 0 if state.revision is not None else None
+        case Phase.PROGRESSING | Phase.PAUSED:
+            return spec.steps[current_step(spec, state)].weight
+        case Phase.PROMOTING:
+            return _asked_while_promoting(state, world)
+        case Phase.ROLLING_BACK:
+            return 0
+        case Phase.SUCCEEDED | Phase.FAILED:
+            return None
+    assert_never(state.phase)
+
+
+def _asked_while_promoting(state: RolloutState, world: World) -> int:
+    canary_serves = world.canary.serving and world.canary.revision == state.revision
+    if world.stable.revision == state.revision and world.stable.rolled_out:
+        return 0
+    return 0 if world.stable.serving and not canary_serves else FULL_WEIGHT
+
+
+def is_released(spec: CanarySpec, state: RolloutState, world: World) -> bool:
+    """Whether traffic has been off the canary for so long that its pods may go."""
+    settled = state.settled_at is not None and world.seen.now - state.settled_at >= spec.canary.scale_down_delay
+    return settled and world.split.stands_at(0)
+
+
+def derive_actions(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    """What must be done now, one thing at a time; empty when there is nothing to do, or when it is not safe."""
+    match state.phase:
+        case Phase.PENDING:
+            return _prepare(spec, state, world)
+        case Phase.PROGRESSING | Phase.PAUSED:
+            return _move_weight(spec, state, world)
+        case Phase.PROMOTING:
+            return _promote(spec, state, world)
+        case Phase.ROLLING_BACK:
+            return _move_weight(spec, state, world) or _retire_canary(spec, state, world)
+        case Phase.SUCCEEDED | Phase.FAILED:
+            return ()
+    assert_never(state.phase)
+
+
+def _prepare(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    if state.revision is None or not world.split.adds_up:
+        return ()
+    if not world.split.stands_at(0):
+        return _move_weight(spec, state, world)
+    if world.canary.replicas == 0 and not spec.paused:
+        return (ScaleCanary(spec.canary.replicas or max(world.stable.replicas, 1)),)
+    return ()
+
+
+def _promote(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    if world.stable.revision == state.revision:
+        return _move_weight(spec, state, world) or _retire_canary(spec, state, world)
+    if world.canary.revision != state.revision:
+        return ()
+    if world.canary.replicas < world.stable.replicas and not world.split.stands_at(FULL_WEIGHT):
+        return (ScaleCanary(world.stable.replicas),)
+    if not world.split.stands_at(FULL_WEIGHT):
+        return _move_weight(spec, state, world)
+    if state.settled_at is not None and world.canary.serving:
+        return (PromoteTemplate(world.canary.revision),)
+    return ()
+
+
+def _move_weight(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    weight = asked_weight(spec, state, world)
+    if weight is None or world.split.stands_at(weight):
+        return ()
+    gains_canary = any(route.canary < weight for route in world.split.routes)
+    gains_stable = any(route.stable < FULL_WEIGHT - weight for route in world.split.routes)
+    canary_may_gain = world.canary.revision == state.revision and world.canary.rolled_out
+    if (gains_canary and not canary_may_gain) or (gains_stable and not world.stable.serving):
+        return ()
+    return (SetWeight(weight),)
+
+
+def _retire_canary(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    idle = world.canary.replicas == 0 or world.canary.revision != state.revision
+    return () if idle or not is_released(spec, state, world) else (ScaleCanary(0),)
