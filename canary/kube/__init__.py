@@ -1,0 +1,1 @@
+"""The Kubernetes API: client, Canary objects, Events, watches and the Lease; the only room that knows the vendor."""
