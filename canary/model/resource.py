@@ -1,0 +1,295 @@
+"""The Canary resource: what a person may write, and the only way from there to a `CanarySpec`.
+
+The pydantic documents below are the one description of the resource: `crd` generates the schema that the API server
+enforces from them, and `parse_canary` checks every Canary with them again. Again, because a schema cannot say that
+steps climb, because fields that an older schema let pass must not be ignored in silence, and because `canary validate`
+has no API server.
+
+Decisions:
+
+* Quantities stay text in the documents and become numbers with a unit only in the spec, so that the document is what
+  was written and its JSON schema is what the API server sees.
+* Rules between fields read the raw document. pydantic runs a model's own validators only once every field of it is
+  right; a person would then mend one fault and meet the next.
+* `null` counts as absent, as it does for the API server, which prunes it before it applies defaults.
+* VirtualServices and DestinationRules may have dots in their names, as Kubernetes lets them; Deployments and Canaries
+  may not, because their names become label values, host names and parts of a query.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from canary.model.errors import InvalidDocument
+from canary.model.faults import faults_of, show
+from canary.model.fields import (
+    INT32,
+    Chance,
+    Document,
+    Duration,
+    Interval,
+    Label,
+    Margin,
+    PositiveDuration,
+    Subdomain,
+)
+from canary.model.quantities import parse_duration, parse_percentage_points
+from canary.model.rules import broken_rules
+from canary.model.spec import (
+    AnalysisSpec,
+    CanarySpec,
+    CanaryWorkload,
+    Destination,
+    InconclusivePolicy,
+    IstioTraffic,
+    MetricSpec,
+    ObjectKey,
+    Step,
+)
+
+GROUP: Final = "canary.delivery"
+VERSION: Final = "v1alpha1"
+KIND: Final = "Canary"
+PLURAL: Final = "canaries"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+
+class StableDocument(Document):
+    """The version that serves now."""
+
+    deployment: Label = Field(
+        description="Name of the Deployment that runs the stable version.", examples=["order-service-stable"]
+    )
+
+
+class CanaryWorkloadDocument(Document):
+    """The version to be released."""
+
+    deployment: Label = Field(
+        description="Name of the Deployment that carries the new version; a change of its pod template is a release.",
+        examples=["order-service-canary"],
+    )
+    replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=INT32,
+        description="Pods to start when a release begins and the canary stands at zero; as many as stable if left out.",
+        examples=[3],
+    )
+    scale_down_delay: Duration = Field(
+        default="30s", description="How long the canary keeps its pods after its traffic is gone.", examples=["30s"]
+    )
+
+
+class DestinationDocument(Document):
+    """How a version is recognised among the destinations of a route: by subset, by host, or by both."""
+
+    host: Subdomain | None = Field(
+        default=None, description="Host of the destination, if the versions differ by host.", examples=["order-canary"]
+    )
+    subset: Label | None = Field(
+        default=None,
+        description="Subset of the destination; `stable` or `canary` if neither host nor subset is given.",
+        examples=["canary"],
+    )
+
+
+class IstioDocument(Document):
+    """The weights that are moved."""
+
+    virtual_service: Subdomain = Field(
+        description="Name of the VirtualService whose weights are moved.", examples=["order-service"]
+    )
+    routes: list[Annotated[str, Field(min_length=1, max_length=253)]] = Field(
+        default=[],
+        max_length=50,
+        description="Names of its http routes; may be left out if only one has both destinations.",
+        examples=["[primary]"],
+    )
+    destination_rule: Subdomain | None = Field(
+        default=None,
+        description="Name of the DestinationRule that must define the subsets.",
+        examples=["order-service"],
+    )
+    stable: DestinationDocument = Field(default=DestinationDocument(), description="The stable version's destination.")
+    canary: DestinationDocument = Field(default=DestinationDocument(), description="The canary's destination.")
+
+
+class TrafficDocument(Document):
+    """Where traffic is split."""
+
+    istio: IstioDocument = Field(
+        description="The split is made by a VirtualService of Istio.", examples=["{virtualService: order-service}"]
+    )
+
+
+class StepDocument(Document):
+    """One rung of the ladder."""
+
+    weight: int = Field(ge=1, le=100, description="Percent of the requests that the canary gets.", examples=[10])
+    hold: Duration = Field(default="1m", description="The least time on this step.", examples=["2m"])
+    approval: bool = Field(
+        default=False, description="Whether a person must agree before this step is left.", examples=["true"]
+    )
+
+
+class MetricDocument(Document):
+    """One thing that is compared."""
+
+    name: Literal["errors"] = Field(description="Name of a built-in metric.", examples=["errors"])
+    margin: Margin = Field(
+        description="The smallest regression that must not be promoted, in percentage points.", examples=["0.5pp"]
+    )
+
+
+class AnalysisDocument(Document):
+    """How the comparison is made."""
+
+    interval: Interval = Field(default="15s", description="Time between two measurements.", examples=["15s"])
+    false_rollback: Chance = Field(
+        default=0.01,
+        description="Chance of ever rolling back a version that is not worse, over the whole rollout.",
+        examples=[0.01],
+    )
+    false_promotion: Chance = Field(
+        default=0.05,
+        description="Chance of passing a step with a version that is worse by the step's margin or more.",
+        examples=[0.05],
+    )
+    warmup: Duration = Field(
+        default="2m", description="How long a new canary's requests are no evidence.", examples=["2m"]
+    )
+    metrics: list[MetricDocument] = Field(
+        default=[MetricDocument(name="errors", margin="0.5pp")],
+        min_length=1,
+        max_length=10,
+        description="What is compared.",
+        examples=["[{name: errors, margin: 0.5pp}]"],
+    )
+    on_inconclusive: Literal["hold", "promote", "rollback"] = Field(
+        default="hold", description="What to do if maxDuration has passed without an answer.", examples=["hold"]
+    )
+    max_duration: PositiveDuration = Field(
+        default="2h",
+        description="Time since the start of the release after which onInconclusive applies.",
+        examples=["2h"],
+    )
+
+
+class SpecDocument(Document):
+    """What a release of one service looks like."""
+
+    stable: StableDocument = Field(
+        description="The version that serves now.", examples=["{deployment: order-service-stable}"]
+    )
+    canary: CanaryWorkloadDocument = Field(
+        description="The version to be released.", examples=["{deployment: order-service-canary}"]
+    )
+    traffic: TrafficDocument = Field(
+        description="Where traffic is split.", examples=["{istio: {virtualService: order-service}}"]
+    )
+    steps: list[StepDocument] = Field(
+        default=[StepDocument(weight=weight) for weight in (5, 10, 25, 50)],
+        min_length=1,
+        max_length=50,
+        description="The ladder of weights; they strictly increase.",
+        examples=["[{weight: 10, hold: 2m}, {weight: 50, hold: 5m}]"],
+    )
+    analysis: AnalysisDocument = Field(default=AnalysisDocument(), description="How the comparison is made.")
+    progress_deadline: PositiveDuration = Field(
+        default="10m", description="The longest wait for pods to become ready.", examples=["10m"]
+    )
+    paused: bool = Field(default=False, description="Stop where it stands until this is false.", examples=["true"])
+
+
+class MetadataDocument(Document):
+    """The part of the metadata that is read; the rest belongs to Kubernetes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Label = Field(examples=["order-service"])
+    namespace: Label = "default"
+
+
+class CanaryDocument(Document):
+    """A Canary as a file or an API server holds it; `status` is read by `model.status`."""
+
+    api_version: Literal["canary.delivery/v1alpha1"] = Field(examples=[API_VERSION])
+    kind: Literal["Canary"] = Field(examples=[KIND])
+    metadata: MetadataDocument = Field(examples=["{name: order-service, namespace: shop}"])
+    spec: SpecDocument = Field(examples=["{stable: ..., canary: ..., traffic: ...}"])
+    status: object = None
+
+
+def parse_canary(document: Mapping[str, object]) -> CanarySpec:
+    """Read a Canary.
+
+    Args:
+        document: the whole object: `apiVersion`, `kind`, `metadata` and `spec`; a `status` is ignored.
+
+    Raises:
+        InvalidDocument: with everything that is wrong.
+    """
+    rules = tuple(broken_rules(document))
+    try:
+        parsed = CanaryDocument.model_validate(document)
+    except ValidationError as error:
+        raise InvalidDocument(_subject(document), faults_of(error, CanaryDocument, rules)) from None
+    if rules:
+        raise InvalidDocument(_subject(document), rules)
+    spec = parsed.spec
+    return CanarySpec(
+        key=ObjectKey(parsed.metadata.namespace, parsed.metadata.name),
+        stable_deployment=spec.stable.deployment,
+        canary=CanaryWorkload(
+            deployment=spec.canary.deployment,
+            replicas=spec.canary.replicas,
+            scale_down_delay=parse_duration(spec.canary.scale_down_delay),
+        ),
+        traffic=_traffic(spec.traffic.istio),
+        steps=tuple(
+            Step(weight=step.weight, hold=parse_duration(step.hold), approval=step.approval) for step in spec.steps
+        ),
+        analysis=_analysis(spec.analysis),
+        progress_deadline=parse_duration(spec.progress_deadline),
+        paused=spec.paused,
+    )
+
+
+def _traffic(istio: IstioDocument) -> IstioTraffic:
+    return IstioTraffic(
+        virtual_service=istio.virtual_service,
+        routes=tuple(istio.routes),
+        destination_rule=istio.destination_rule,
+        stable=_destination(istio.stable, default_subset="stable"),
+        canary=_destination(istio.canary, default_subset="canary"),
+    )
+
+
+def _destination(document: DestinationDocument, *, default_subset: str) -> Destination:
+    subset = default_subset if document.host is None and document.subset is None else document.subset
+    return Destination(host=document.host, subset=subset)
+
+
+def _analysis(document: AnalysisDocument) -> AnalysisSpec:
+    return AnalysisSpec(
+        interval=parse_duration(document.interval),
+        false_rollback=document.false_rollback,
+        false_promotion=document.false_promotion,
+        warmup=parse_duration(document.warmup),
+        metrics=tuple(
+            MetricSpec(name=metric.name, margin=parse_percentage_points(metric.margin)) for metric in document.metrics
+        ),
+        on_inconclusive=InconclusivePolicy(document.on_inconclusive),
+        max_duration=parse_duration(document.max_duration),
+    )
+
+
+def _subject(document: Mapping[str, object]) -> str:
+    """What to call a document that may hold anything."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return KIND
+    words = [metadata.get("namespace", "default"), metadata.get("name")]
+    return f"{KIND} " + "/".join(show(word)[1:-1] if isinstance(word, str) else show(word) for word in words)

@@ -1,0 +1,112 @@
+"""Rules between the fields of a Canary, over the raw document.
+
+Each rule looks only at values of the right type and skips the rest, which `resource` reports on its own: that is how
+one reading names every fault, and why these are no validators of the models.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from canary.model.errors import Fault
+from canary.model.faults import show
+
+_LONGEST_LIST: Final = 100
+"""Beyond the bound of every list; what comes after it is refused anyway."""
+
+
+def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
+    """Everything that is wrong between fields of which each may be right."""
+    yield from _deployments_differ(document)
+    yield from _destinations_differ(document)
+    yield from _steps_climb(document)
+    yield from _are_unique(
+        [
+            metric.get("name") if isinstance(metric, Mapping) else None
+            for metric in _list(document, "spec", "analysis", "metrics")
+        ],
+        "spec.analysis.metrics[{index}].name",
+    )
+    yield from _are_unique(_list(document, "spec", "traffic", "istio", "routes"), "spec.traffic.istio.routes[{index}]")
+
+
+def _deployments_differ(document: Mapping[str, object]) -> Iterator[Fault]:
+    stable, canary = (_at(document, "spec", arm, "deployment") for arm in ("stable", "canary"))
+    if isinstance(stable, str) and stable == canary:
+        yield Fault(
+            path="spec.canary.deployment",
+            value=show(canary),
+            message="is the stable Deployment too",
+            remedy="name a second Deployment: stable and canary run side by side",
+        )
+
+
+def _destinations_differ(document: Mapping[str, object]) -> Iterator[Fault]:
+    """Two destinations are told apart by hosts that differ or by subsets that differ, and by nothing else."""
+    if _at(document, "spec", "traffic", "istio") is None:
+        return
+    stable, canary = (_destination(document, arm) for arm in ("stable", "canary"))
+    if stable is None or canary is None:
+        return
+    told_apart = any(a is not None and b is not None and a != b for a, b in zip(stable, canary, strict=True))
+    if not told_apart:
+        yield Fault(
+            path="spec.traffic.istio.canary",
+            value=", ".join(f"{word}: {part}" for word, part in zip(("host", "subset"), canary, strict=True) if part),
+            message="cannot be told apart from the stable destination",
+            remedy="give both a host or both a subset, and not the same one",
+        )
+
+
+def _destination(document: Mapping[str, object], arm: str) -> tuple[str | None, str | None] | None:
+    """Host and subset of one version with the default applied; None if it is not readable."""
+    written = _at(document, "spec", "traffic", "istio", arm)
+    if written is None:
+        return None, arm
+    if not isinstance(written, Mapping):
+        return None
+    host, subset = written.get("host"), written.get("subset")
+    if host is None and subset is None:
+        return None, arm
+    if not isinstance(host, str | None) or not isinstance(subset, str | None):
+        return None
+    return host, subset
+
+
+def _steps_climb(document: Mapping[str, object]) -> Iterator[Fault]:
+    before: int | None = None
+    for index, step in enumerate(_list(document, "spec", "steps")):
+        weight = step.get("weight") if isinstance(step, Mapping) else None
+        if not isinstance(weight, int) or isinstance(weight, bool):
+            continue
+        if before is not None and weight <= before:
+            yield Fault(
+                path=f"spec.steps[{index}].weight",
+                value=show(weight),
+                message=f"is not more than {show(before)}, the step before it",
+                remedy="let the weights strictly increase; any other list goes nowhere",
+            )
+        before = weight
+
+
+def _are_unique(values: Sequence[object], path: str) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if not isinstance(value, str):
+            continue
+        if value in seen:
+            yield Fault(path=path.format(index=index), value=show(value), message="stands twice", remedy="remove one")
+        seen.add(value)
+
+
+def _list(document: Mapping[str, object], *path: str) -> Sequence[object]:
+    value = _at(document, *path)
+    return value[:_LONGEST_LIST] if isinstance(value, list) else []
+
+
+def _at(document: object, *path: str) -> object:
+    """What stands at a path; None if nothing does or the way there is no mapping."""
+    for part in path:
+        if not isinstance(document, Mapping):
+            return None
+        document = document.get(part)
+    return document
