@@ -1,0 +1,176 @@
+"""The controller's own Prometheus metrics, on a registry of their own.
+
+Labels are bounded: verdicts, phases and outcomes are closed sets, initialised to 0 so that a rate over them is never
+empty; namespace and name appear only on gauges, which `forget` removes together with the Canary. The global registry
+is not used: a second controller in one process (a test) would collide, and any library could add to it.
+
+`canary_weight` is the weight that was asked for; whether traffic followed is Istio's to say, not ours. Evidence is
+shown as a share of the bound it must reach, so one alert rule fits every Canary: at 1 it decides.
+
+Rejected: a counter per Canary (unbounded over time), a gauge for "time since last tick" (it stops when the controller
+does, exactly when it is needed; a timestamp does not).
+"""
+
+from threading import Lock
+from typing import Final, Literal
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from canary.model.spec import ObjectKey
+from canary.model.state import Phase
+from canary.model.verdict import AnalysisResult, Verdict
+
+QueryOutcome = Literal["answered", "failed"]
+RolloutOutcome = Literal["succeeded", "failed"]
+_QUERY_OUTCOMES: Final[tuple[QueryOutcome, ...]] = ("answered", "failed")
+_ROLLOUT_OUTCOMES: Final[tuple[RolloutOutcome, ...]] = ("succeeded", "failed")
+_UNJUDGED: Final = "none"
+_QUESTIONS: Final = ("rollback", "promotion")
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_CANARY: Final = ("namespace", "name")
+
+
+class Telemetry:
+    """Every metric the controller has, behind one method per thing that happens; safe to call from any thread."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._lock = Lock()
+        self._shown: dict[ObjectKey, frozenset[str]] = {}
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._define_controller_metrics()
+        self._define_canary_metrics()
+
+    def _define_controller_metrics(self) -> None:
+        registry = self._registry
+        self._ticks = Counter(
+            "canary_ticks", "Ticks that came to an end, by the verdict they gave.", ["verdict"], registry=registry
+        )
+        self._failed_ticks = Counter(
+            "canary_tick_failures", "Ticks that an error ended before a decision was kept.", registry=registry
+        )
+        self._tick_seconds = Histogram(
+            "canary_tick_duration_seconds", "Time one tick took.", buckets=_SECONDS, registry=registry
+        )
+        self._lag_seconds = Histogram(
+            "canary_tick_lag_seconds", "How much later than due a tick began.", buckets=_SECONDS, registry=registry
+        )
+        self._query_seconds = Histogram(
+            "canary_prometheus_query_duration_seconds",
+            "Time one Prometheus query took, by outcome.",
+            ["outcome"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._conflicts = Counter(
+            "canary_api_conflicts", "Writes refused because somebody else had written first.", registry=registry
+        )
+        self._rollouts = Counter("canary_rollouts", "Rollouts that ended, by outcome.", ["outcome"], registry=registry)
+        self._leading = Gauge("canary_leading", "1 while this replica holds the Lease, else 0.", registry=registry)
+        for verdict in (*(verdict.value for verdict in Verdict), _UNJUDGED):
+            self._ticks.labels(verdict)
+        for query_outcome in _QUERY_OUTCOMES:
+            self._query_seconds.labels(query_outcome)
+        for rollout_outcome in _ROLLOUT_OUTCOMES:
+            self._rollouts.labels(rollout_outcome)
+
+    def _define_canary_metrics(self) -> None:
+        registry = self._registry
+        self._weight = Gauge("canary_weight", "Canary weight asked for, in percent.", _CANARY, registry=registry)
+        self._phase = Gauge(
+            "canary_phase", "1 for the phase the Canary is in, else 0.", [*_CANARY, "phase"], registry=registry
+        )
+        self._evidence = Gauge(
+            "canary_evidence_ratio",
+            "Evidence for rolling back or for passing the step, as a share of what decides; 1 decides.",
+            [*_CANARY, "metric", "question"],
+            registry=registry,
+        )
+        self._ticked_at = Gauge(
+            "canary_last_tick_timestamp_seconds", "When the last tick ended (Unix time).", _CANARY, registry=registry
+        )
+
+    def ticked(
+        self, key: ObjectKey, *, phase: Phase, weight: int, result: AnalysisResult | None, seconds: float
+    ) -> None:
+        """A tick came to an end; `weight` is in percent, `result` None when nothing was judged."""
+        self._ticks.labels(result.verdict.value if result else _UNJUDGED).inc()
+        self._tick_seconds.observe(seconds)
+        with self._lock:
+            self._weight.labels(*_labels(key)).set(weight)
+            self._ticked_at.labels(*_labels(key)).set_to_current_time()
+            for each in Phase:
+                self._phase.labels(*_labels(key), each.value).set(1 if each is phase else 0)
+            self._show_evidence(key, result)
+
+    def _show_evidence(self, key: ObjectKey, result: AnalysisResult | None) -> None:
+        verdicts = result.metrics if result else ()
+        for verdict in verdicts:
+            shares = (
+                verdict.rollback_evidence / verdict.rollback_bound,
+                verdict.promotion_evidence / verdict.promotion_bound,
+            )
+            for question, share in zip(_QUESTIONS, shares, strict=True):
+                self._evidence.labels(*_labels(key), verdict.metric, question).set(share)
+        current = frozenset(verdict.metric for verdict in verdicts)
+        self._hide_evidence(key, self._shown.get(key, frozenset()) - current)
+        self._shown[key] = current
+
+    def _hide_evidence(self, key: ObjectKey, metrics: frozenset[str]) -> None:
+        for metric in metrics:
+            for question in _QUESTIONS:
+                self._evidence.remove(*_labels(key), metric, question)
+
+    def tick_failed(self, seconds: float) -> None:
+        """A tick was ended by an error."""
+        self._failed_ticks.inc()
+        self._tick_seconds.observe(seconds)
+
+    def lagged(self, seconds: float) -> None:
+        """A tick began this much later than it was due."""
+        self._lag_seconds.observe(max(seconds, 0.0))
+
+    def queried(self, seconds: float, outcome: QueryOutcome) -> None:
+        """A Prometheus query came to an end."""
+        self._query_seconds.labels(outcome).observe(seconds)
+
+    def conflicted(self) -> None:
+        """The Kubernetes API refused a write because the object had changed."""
+        self._conflicts.inc()
+
+    def finished(self, outcome: RolloutOutcome) -> None:
+        """A rollout reached an end."""
+        self._rollouts.labels(outcome).inc()
+
+    def led(self, *, leading: bool) -> None:
+        """This replica has become the leader, or is it no longer."""
+        self._leading.set(1 if leading else 0)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The Canary is gone: so are its gauges; asking again is harmless."""
+        with self._lock:
+            if key not in self._shown:
+                return
+            self._weight.remove(*_labels(key))
+            self._ticked_at.remove(*_labels(key))
+            for phase in Phase:
+                self._phase.remove(*_labels(key), phase.value)
+            self._hide_evidence(key, self._shown.pop(key))
+
+    def exposition(self) -> tuple[bytes, str]:
+        """All metrics as Prometheus reads them, and their content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+def _labels(key: ObjectKey) -> tuple[str, str]:
+    return key.namespace, key.name
