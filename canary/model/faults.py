@@ -9,6 +9,7 @@ and in a status that must stay small.
 import difflib
 import reprlib
 from collections.abc import Mapping, Sequence
+from enum import EnumType
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -119,7 +120,7 @@ def _fault(details: ErrorDetails, model: type[BaseModel]) -> Fault:
         message, remedy = "has too few items", f"give at least {context['min_length']}"
     elif kind == "too_long":
         message, remedy = "has too many items", f"give at most {context['max_length']}"
-    elif kind == "literal_error":
+    elif kind in {"literal_error", "enum"}:
         message, remedy = "is not one of the known words", one_of(_words(model, path), value)
     elif kind in _KINDS:
         message, remedy = f"is not {_KINDS[kind]}", f"write {_KINDS[kind]}, {_example(model, path)}"
@@ -156,7 +157,10 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def _words(model: type[BaseModel], path: Sequence[object]) -> list[str]:
     field = _field_at(model, path)
-    return [str(word) for word in get_args(field.annotation)] if field else []
+    if field is None:
+        return []
+    enum = next((kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, EnumType)), None)
+    return [str(word) for word in (enum or get_args(field.annotation))]
 
 
 def _example(model: type[BaseModel], path: Sequence[object]) -> str:

@@ -167,8 +167,10 @@ class AnalysisDocument(Document):
         description="What is compared.",
         examples=["[{name: errors, margin: 0.5pp}]"],
     )
-    on_inconclusive: Literal["hold", "promote", "rollback"] = Field(
-        default="hold", description="What to do if maxDuration has passed without an answer.", examples=["hold"]
+    on_inconclusive: Annotated[InconclusivePolicy, Field(strict=False)] = Field(
+        default=InconclusivePolicy.HOLD,
+        description="What to do if maxDuration has passed without an answer.",
+        examples=["hold"],
     )
     max_duration: PositiveDuration = Field(
         default="2h",
@@ -281,7 +283,7 @@ def _analysis(document: AnalysisDocument) -> AnalysisSpec:
         metrics=tuple(
             MetricSpec(name=metric.name, margin=parse_percentage_points(metric.margin)) for metric in document.metrics
         ),
-        on_inconclusive=InconclusivePolicy(document.on_inconclusive),
+        on_inconclusive=document.on_inconclusive,
         max_duration=parse_duration(document.max_duration),
     )
 

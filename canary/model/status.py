@@ -1,0 +1,362 @@
+"""The status of a Canary: the whole truth about a rollout, written for the next tick and for people at once.
+
+`read_state` gives back exactly the `RolloutState` that `write_status` was given, so that any process can carry on from
+what any other wrote: numbers keep every bit (JSON numbers are written by `repr` and may come back as integers where
+they are whole), instants keep their microseconds. What is only for people (message, the numbers behind a verdict, the
+conditions) is derived, rounded and clipped, and never read back to decide anything.
+
+`write_status` is a pure function and answers with an equal mapping when nothing has changed, so that the caller can
+tell by `==` that there is nothing to write; a status that told the time of the last tick was rejected for that reason.
+It writes `null` nowhere, because the API server would prune it and the comparison would fail for ever.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
+
+from canary.model.errors import InvalidDocument
+from canary.model.evidence import ArmCounts, Counts, Evidence
+from canary.model.faults import broken_rule, faults_of
+from canary.model.fields import INT32, INT64, Document
+from canary.model.observation import Problem
+from canary.model.spec import CanarySpec
+from canary.model.state import Phase, RolloutState
+from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+
+LONGEST_MESSAGE: Final = 500
+"""Characters of any text in a status; with it the status of one metric stays under 4 KB, which a test holds."""
+
+_INSTANT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"
+_LARGEST_SHOWN: Final = 1e300
+
+
+def _read_instant(value: object) -> datetime:
+    if isinstance(value, str) and re.fullmatch(_INSTANT, value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass  # a 31st of February: answered as any other text that is no instant
+    raise broken_rule("is not an instant in UTC", "leave the status to the controller, or delete it to start anew")
+
+
+Instant = Annotated[datetime, PlainValidator(_read_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+Count = Annotated[int, Field(ge=0, le=INT64)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=2 * LONGEST_MESSAGE)]
+
+
+class CountsDocument(Document):
+    """Requests of one version, and how many of them failed."""
+
+    requests: Count
+    errors: Count
+
+    @model_validator(mode="after")
+    def _errors_are_requests(self) -> "CountsDocument":
+        if self.errors > self.requests:
+            raise broken_rule("counts more errors than requests", "leave the status to the controller")
+        return self
+
+
+class ArmCountsDocument(Document):
+    """Counts of both versions."""
+
+    stable: CountsDocument
+    canary: CountsDocument
+
+
+class MetricDocument(Document):
+    """The judgment of one metric, in numbers for people (rounded to four digits)."""
+
+    name: Text
+    verdict: Annotated[Verdict, Field(strict=False)]
+    message: Text
+    stable: CountsDocument
+    canary: CountsDocument
+    estimate: Finite | None = Field(default=None, description="The canary's error rate minus stable's.")
+    interval: list[Finite] | None = Field(
+        default=None, min_length=2, max_length=2, description="Confidence sequence around the estimate."
+    )
+    rollback_evidence: Finite
+    rollback_bound: Finite
+    promotion_evidence: Finite
+    promotion_bound: Finite
+    step_margin: Finite
+    requests_needed: Count | None = Field(default=None, description="About this many canary requests are missing.")
+
+
+class AnalysisDocument(Document):
+    """The judge's memory, exact, and the numbers it shows."""
+
+    watermark: Instant | None = Field(default=None, description="Counts up to this instant have been consumed.")
+    data_at: Instant | None = Field(default=None, description="When both versions last had requests.")
+    step: Annotated[int, Field(ge=0, le=INT32)] = 0
+    totals: ArmCountsDocument
+    judged: ArmCountsDocument
+    tests: dict[str, list[Finite]]
+    metrics: list[MetricDocument] = Field(default=[], max_length=10)
+    share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="The canary's share of the requests in the last measurement."
+    )
+
+
+class ConditionDocument(Document):
+    """A condition in the way of Kubernetes; `kubectl wait` understands it."""
+
+    type: Literal["Valid", "Promoted"]
+    status: Literal["True", "False", "Unknown"]
+    reason: Text
+    message: Text
+    last_transition_time: Instant
+
+
+class StatusDocument(Document):
+    """Where the rollout stands; written by the controller only."""
+
+    observed_generation: Count | None = None
+    phase: Annotated[Phase, Field(strict=False)] = Phase.PENDING
+    step: Text | None = Field(default=None, description="For people: the step and how many there are, as 2/4.")
+    step_index: Annotated[int, Field(ge=0, le=INT32)] = 0
+    weight: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Percent of the requests that the canary was asked to get."
+    )
+    verdict: Annotated[Verdict | None, Field(strict=False)] = None
+    message: Text | None = Field(default=None, description="Why it stands here, in one sentence.")
+    revision: Text | None = Field(default=None, description="The revision being released, or last released.")
+    judged_revision: Text | None = Field(default=None, description="The newest revision whose release has ended.")
+    entered_at: Instant | None = Field(default=None, description="When the phase was entered.")
+    started_at: Instant | None = Field(default=None, description="When traffic began to move.")
+    settled_at: Instant | None = Field(default=None, description="Since when the split stands as asked.")
+    ready_at: Instant | None = Field(default=None, description="Since when the canary is rolled out.")
+    unready_since: Instant | None = Field(default=None, description="Since when the awaited workload is not ready.")
+    analysis: AnalysisDocument | None = None
+    conditions: list[ConditionDocument] = Field(
+        default=[],
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+def parse_status(status: Mapping[str, object], subject: str = "the status of the Canary") -> StatusDocument:
+    """Read a status for showing it.
+
+    Raises:
+        InvalidDocument: somebody else wrote it, or a newer version of the controller.
+    """
+    try:
+        return StatusDocument.model_validate(status)
+    except ValidationError as error:
+        raise InvalidDocument(subject, faults_of(error, StatusDocument)) from None
+
+
+def read_state(status: Mapping[str, object]) -> RolloutState:
+    """Where the rollout stands; an empty status is the state before the first tick.
+
+    Raises:
+        InvalidDocument: the status is not one that `write_status` wrote.
+    """
+    document = parse_status(status)
+    return RolloutState(
+        phase=document.phase,
+        entered_at=document.entered_at,
+        revision=document.revision,
+        judged_revision=document.judged_revision,
+        step=document.step_index,
+        started_at=document.started_at,
+        settled_at=document.settled_at,
+        ready_at=document.ready_at,
+        unready_since=document.unready_since,
+        evidence=_read_evidence(document.analysis),
+    )
+
+
+def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would only be unpacked here)
+    previous: Mapping[str, object],
+    *,
+    state: RolloutState,
+    spec: CanarySpec | None,
+    reason: str,
+    result: AnalysisResult | None,
+    weight: int | None,
+    share: float | None,
+    problem: Problem | None,
+    generation: int,
+    now: datetime,
+) -> dict[str, object]:
+    """The status to be written; equal to `previous` when nothing has changed.
+
+    Args:
+        previous: the status as it stands. What it shows of the same release is kept where `result`, `share` or
+            `weight` is None, and so are the transition times of conditions whose status does not change.
+        state: to be read back exactly.
+        spec: None when the Canary is not valid.
+        reason: why the rollout stands here, in one sentence.
+        result: the judgment of this tick, if there was one.
+        weight: percent the canary is asked to get, if known.
+        share: the canary's measured share in the last measurement (0 to 1), if there was one.
+        problem: why the Canary, or an object that it names, cannot be used.
+        generation: of the spec that was read.
+        now: the time of a condition that changes (with time zone).
+
+    Raises:
+        ValueError: a time without zone or a number that is not finite; both are faults of the caller.
+    """
+    before = _shown(previous)
+    same_release = (before.revision, before.started_at) == (state.revision, state.started_at)
+    kept = before if same_release else StatusDocument()
+    verdict = result.verdict if result else kept.verdict
+    status: dict[str, object | None] = {
+        "observedGeneration": generation,
+        "phase": state.phase.value,
+        "step": _step(state, spec) if spec else kept.step,
+        "stepIndex": state.step,
+        "weight": before.weight if weight is None else weight,
+        "verdict": verdict.value if verdict else None,
+        "message": _clip(reason),
+        "revision": state.revision,
+        "judgedRevision": state.judged_revision,
+        "enteredAt": _instant(state.entered_at),
+        "startedAt": _instant(state.started_at),
+        "settledAt": _instant(state.settled_at),
+        "readyAt": _instant(state.ready_at),
+        "unreadySince": _instant(state.unready_since),
+        "analysis": _analysis(state.evidence, kept, result, share),
+        "conditions": [
+            _condition(before, *_valid(problem), now),
+            _condition(before, *_promoted(state.phase, reason), now),
+        ],
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _shown(previous: Mapping[str, object]) -> StatusDocument:
+    """The previous status; one that is not ours shows nothing worth keeping."""
+    try:
+        return parse_status(previous)
+    except InvalidDocument:
+        return StatusDocument()
+
+
+def _step(state: RolloutState, spec: CanarySpec) -> str | None:
+    if state.started_at is None:
+        return None
+    steps = len(spec.steps)
+    return f"{min(state.step + 1, steps)}/{steps}"
+
+
+def _valid(problem: Problem | None) -> tuple[str, str, str, str]:
+    """Type, status, reason and message of the condition that says whether the Canary can be acted upon."""
+    return ("Valid", "False", problem.reason, problem.message) if problem else ("Valid", "True", "Usable", "")
+
+
+def _promoted(phase: Phase, reason: str) -> tuple[str, str, str, str]:
+    """Type, status, reason and message of the condition that says how the release ended."""
+    answers = {Phase.SUCCEEDED: "True", Phase.FAILED: "False"}
+    return ("Promoted", answers.get(phase, "Unknown"), phase.value, reason if phase.terminal else "")
+
+
+def _condition(
+    before: StatusDocument, kind: str, status: str, reason: str, message: str, now: datetime
+) -> dict[str, object]:
+    since = next((c.last_transition_time for c in before.conditions if (c.type, c.status) == (kind, status)), now)
+    return {
+        "type": kind,
+        "status": status,
+        "reason": _clip(reason),
+        "message": _clip(message),
+        "lastTransitionTime": _instant(since),
+    }
+
+
+def _analysis(
+    evidence: Evidence, kept: StatusDocument, result: AnalysisResult | None, share: float | None
+) -> dict[str, object] | None:
+    shown = kept.analysis
+    if evidence == Evidence() and result is None and share is None and shown is None:
+        return None
+    analysis = {
+        "watermark": _instant(evidence.watermark),
+        "dataAt": _instant(evidence.data_at),
+        "step": evidence.step,
+        "totals": _arms(evidence.totals),
+        "judged": _arms(evidence.judged),
+        "tests": {name: [_finite(number) for number in numbers] for name, numbers in sorted(evidence.tests.items())},
+        "metrics": [_metric(m) for m in result.metrics] if result else _dumped_metrics(shown),
+        "share": _rounded(share) if share is not None else shown and shown.share,
+    }
+    return {key: value for key, value in analysis.items() if value is not None}
+
+
+def _dumped_metrics(shown: AnalysisDocument | None) -> list[dict[str, object]]:
+    metrics = shown.metrics if shown else []
+    return [metric.model_dump(mode="json", by_alias=True, exclude_none=True) for metric in metrics]
+
+
+def _metric(judged: MetricVerdict) -> dict[str, object]:
+    metric = {
+        "name": judged.metric,
+        "verdict": judged.verdict.value,
+        "message": _clip(judged.sentence),
+        **_arms(judged.counts),
+        "estimate": _rounded(judged.estimate),
+        "interval": [_rounded(end) for end in judged.interval] if judged.interval else None,
+        "rollbackEvidence": _rounded(judged.rollback_evidence),
+        "rollbackBound": _rounded(judged.rollback_bound),
+        "promotionEvidence": _rounded(judged.promotion_evidence),
+        "promotionBound": _rounded(judged.promotion_bound),
+        "stepMargin": _rounded(judged.step_margin),
+        "requestsNeeded": judged.requests_needed,
+    }
+    return {key: value for key, value in metric.items() if value is not None}
+
+
+def _arms(counts: ArmCounts) -> dict[str, object]:
+    arms = {"stable": counts.stable, "canary": counts.canary}
+    return {arm: {"requests": part.requests, "errors": part.errors} for arm, part in arms.items()}
+
+
+def _read_evidence(document: AnalysisDocument | None) -> Evidence:
+    if document is None:
+        return Evidence()
+    return Evidence(
+        watermark=document.watermark,
+        data_at=document.data_at,
+        step=document.step,
+        totals=_read_arms(document.totals),
+        judged=_read_arms(document.judged),
+        tests={name: tuple(numbers) for name, numbers in document.tests.items()},
+    )
+
+
+def _read_arms(document: ArmCountsDocument) -> ArmCounts:
+    stable, canary = (Counts(arm.requests, arm.errors) for arm in (document.stable, document.canary))
+    return ArmCounts(stable=stable, canary=canary)
+
+
+def _instant(at: datetime | None) -> str | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"{number} cannot be kept: JSON has no such number")
+    return number
+
+
+def _rounded(number: float | None) -> float | None:
+    """For people: four digits, and no infinity, which JSON lacks and which evidence against a version can reach."""
+    if number is None or math.isnan(number):
+        return None
+    return float(f"{max(-_LARGEST_SHOWN, min(number, _LARGEST_SHOWN)):.4g}")
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}\u2026"
