@@ -1,0 +1,226 @@
+"""A world small enough to be searched whole: two Deployments, one split, a judge, and everything that can go wrong.
+
+Time is counted in ticks of one interval. Ages in a state are clamped where no rule can tell them apart any more, which
+makes the set of reachable (state, world) pairs finite. The adversary may do one thing per tick: break or mend pods,
+edit weights, push another revision, abort, silence the metrics; and the controller may die after persisting, before or
+after each action. Nothing is limited in number: the search ends because it has seen everything.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from canary.machine.decide import decide
+from canary.model.action import Action, Decision, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.evidence import Evidence
+from canary.model.observation import Commands, Observation, RouteWeights, Split, Workload
+from canary.model.quantities import PercentagePoints
+from canary.model.spec import (
+    AnalysisSpec,
+    CanarySpec,
+    CanaryWorkload,
+    Destination,
+    InconclusivePolicy,
+    IstioTraffic,
+    MetricSpec,
+    ObjectKey,
+    Step,
+)
+from canary.model.state import Phase, RolloutState
+from canary.model.verdict import AnalysisResult, Verdict
+
+TICK: Final = timedelta(seconds=1)
+NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+OLD, NEW, NEWER = "old", "new", "newer"
+REPLICAS: Final = 2
+ALL_ON_STABLE: Final = RouteWeights(100, 0)
+
+Decide = Callable[[CanarySpec, RolloutState, Observation, AnalysisResult | None], Decision]
+
+
+def two_step_spec(
+    *, policy: InconclusivePolicy = InconclusivePolicy.HOLD, max_duration_ticks: int = 1000, approval: bool = False
+) -> CanarySpec:
+    return CanarySpec(
+        key=ObjectKey("shop", "order-service"),
+        stable_deployment="order-service-stable",
+        canary=CanaryWorkload(deployment="order-service-canary", replicas=None, scale_down_delay=TICK),
+        traffic=IstioTraffic(
+            virtual_service="order-service",
+            routes=(),
+            destination_rule=None,
+            stable=Destination(subset="stable"),
+            canary=Destination(subset="canary"),
+        ),
+        steps=(Step(weight=10, hold=TICK, approval=approval), Step(weight=50, hold=timedelta())),
+        analysis=AnalysisSpec(
+            interval=TICK,
+            false_rollback=0.01,
+            false_promotion=0.05,
+            warmup=timedelta(),
+            metrics=(MetricSpec(name="errors", margin=PercentagePoints(0.005)),),
+            on_inconclusive=policy,
+            max_duration=max_duration_ticks * TICK,
+        ),
+        progress_deadline=TICK,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the controller; pods are "ready", "some" (serving, but not all of them) or "none"."""
+
+    stable_revision: str = OLD
+    stable_pods: str = "ready"
+    canary_revision: str = NEW
+    canary_replicas: int = REPLICAS
+    canary_pods: str = "ready"
+    split: RouteWeights = ALL_ON_STABLE
+    abort: str | None = None
+    approved: bool = False
+
+    def observe(self, state: RolloutState) -> Observation:
+        return Observation(
+            now=NOW,
+            instant=NOW,
+            stable=_workload(self.stable_revision, REPLICAS, self.stable_pods),
+            canary=_workload(self.canary_revision, self.canary_replicas, self.canary_pods),
+            split=Split(routes=(self.split,)),
+            commands=Commands(
+                abort=self.abort, approved=(state.revision, state.step) if self.approved and state.revision else None
+            ),
+        )
+
+
+def _workload(revision: str, replicas: int, pods: str) -> Workload:
+    return Workload(
+        revision=revision,
+        replicas=replicas,
+        serving=replicas > 0 and pods != "none",
+        rolled_out=replicas > 0 and pods == "ready",
+    )
+
+
+def act(world: World, action: Action) -> World:
+    """What the API server and the cluster make of one action; pods that must start are not ready yet."""
+    match action:
+        case SetWeight(canary):
+            return replace(world, split=RouteWeights(100 - canary, canary))
+        case ScaleCanary(replicas):
+            return replace(world, canary_replicas=replicas, canary_pods="none")
+        case PromoteTemplate(revision) if revision == world.canary_revision:
+            return replace(world, stable_revision=revision, stable_pods="some")
+        case PromoteTemplate():
+            return world
+
+
+def judgment(verdict: Verdict, state: RolloutState) -> AnalysisResult | None:
+    if not state.phase.measured:
+        return None
+    return AnalysisResult(verdict=verdict, sentence=f"the judge says {verdict}", metrics=(), evidence=state.evidence)
+
+
+def disturb(world: World, *, revisions: tuple[str, ...] = (NEW, NEWER)) -> Iterator[World]:
+    """The world after everything the adversary may do in one tick, nothing included."""
+    yield world
+    yield from (replace(world, stable_pods=pods) for pods in ("ready", "some", "none") if pods != world.stable_pods)
+    yield from (replace(world, canary_pods=pods) for pods in ("ready", "none") if pods != world.canary_pods)
+    yield from (
+        replace(world, split=split) for split in (RouteWeights(70, 30), RouteWeights(0, 0)) if split != world.split
+    )
+    yield from (
+        replace(world, canary_revision=revision, canary_pods="some")
+        for revision in (OLD, *revisions)
+        if revision != world.canary_revision
+    )
+    if world.abort is None and revisions == (NEW,):
+        yield replace(world, abort=NEW)
+    if not world.approved and revisions == (NEW,):
+        yield replace(world, approved=True)
+
+
+def _aged(moment: datetime | None, limit_ticks: int) -> datetime | None:
+    """One tick older, but not older than any rule can tell."""
+    return None if moment is None else max(moment - TICK, NOW - limit_ticks * TICK)
+
+
+def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
+    """The state one tick later, with NOW standing still."""
+    deadline = spec.progress_deadline // TICK + 1
+    return replace(
+        state,
+        entered_at=_aged(state.entered_at, deadline if state.phase is Phase.PENDING else 0),
+        started_at=_aged(state.started_at, min(spec.analysis.max_duration // TICK + 1, 4)),
+        settled_at=_aged(state.settled_at, 1),
+        ready_at=None if state.ready_at is None else NOW,
+        unready_since=_aged(state.unready_since, deadline),
+        unserving_since=_aged(state.unserving_since, 4),
+        evidence=Evidence(),
+    )
+
+
+def _essence(state: RolloutState) -> tuple[object, ...]:
+    """What tells two states apart; evidence is the judge's affair and constant here."""
+    return (
+        state.phase,
+        state.revision,
+        state.judged_revision,
+        state.step,
+        state.entered_at,
+        state.started_at,
+        state.settled_at,
+        state.unready_since,
+        state.unserving_since,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One tick: what was seen and judged, what was decided, and the world after the actions that were done."""
+
+    spec: CanarySpec
+    before: World
+    state: RolloutState
+    verdict: Verdict
+    decision: Decision
+    after: World
+
+
+def tick(
+    spec: CanarySpec, state: RolloutState, world: World, verdict: Verdict, decider: Decide = decide
+) -> Iterator[Move]:
+    """One tick, with a crash after every action: each prefix of the actions is one way it may end."""
+    decision = decider(spec, state, world.observe(state), judgment(verdict, state))
+    after = world
+    yield Move(spec, world, state, verdict, decision, after)
+    for action in decision.actions:
+        after = act(after, action)
+        yield Move(spec, world, state, verdict, decision, after)
+
+
+def explore(
+    spec: CanarySpec,
+    start: World,
+    *,
+    decider: Decide = decide,
+    verdicts: tuple[Verdict, ...] = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NODATA),
+    revisions: tuple[str, ...] = (NEW, NEWER),
+    most: int = 200_000,
+) -> Iterator[Move]:
+    """Every move that can be reached from `start`, breadth first: the first counterexample is a shortest."""
+    known: set[tuple[object, ...]] = set()
+    frontier = [(RolloutState(), start)]
+    while frontier:
+        reached: list[tuple[RolloutState, World]] = []
+        for state, calm in frontier:
+            for world in disturb(calm, revisions=revisions):
+                if (_essence(state), world) in known:
+                    continue
+                known.add((_essence(state), world))
+                for verdict in verdicts if state.phase.measured else verdicts[:1]:
+                    for move in tick(spec, state, world, verdict, decider):
+                        yield move
+                        reached.append((age(move.decision.state, spec), move.after))
+        assert len(known) <= most, f"more than {most} worlds: the abstraction does not close"
+        frontier = list({(_essence(state), world): (state, world) for state, world in reached}.values())
