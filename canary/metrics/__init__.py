@@ -1,0 +1,1 @@
+"""Edges to metrics stores: exact counts of requests per version."""

@@ -1,0 +1,176 @@
+"""What the answer to `istio_queries` means: rows become counts of the two versions, or a reason why they cannot.
+
+Which requests failed, by what the client got:
+
+- 5xx, and no response at all (code 0), except where the client hung up (code 0 with flag DC): such a request tells
+  nothing about the version and is not counted at all.
+- gRPC, which travels in HTTP 200: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS, the
+  set that OpenTelemetry holds against a server. UNIMPLEMENTED is gRPC's 501: a canary that lost a method has failed.
+  RESOURCE_EXHAUSTED is its 429: a quota that did its work, an answer like any 4xx.
+
+Who tells. The client's proxy (reporter=source) sees what the server's never hears of: refused connections, ejections,
+time-outs. So it is preferred, then the waypoint, then the server's own. The choice is made once for a Canary and a
+span, by who has known *stable* since before the span, and holds for both versions: a canary's requests counted at the
+client and stable's at the server would differ by exactly those failures.
+
+Rejected: reporters chosen per version (see above), adding reporters up (one request would count twice), 4xx as failures
+(the caller's doing; a regression that answers 404 is real, but no count of 404s can tell it from a crawler).
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from canary.metrics import istio_queries as labels
+from canary.metrics.istio_queries import arms
+from canary.model.evidence import ArmCounts, Counts, NoData
+from canary.model.quantities import format_duration
+from canary.ports import MeasurementQuery
+
+REPORTERS: Final = ("source", "waypoint", "destination")
+"""In order of preference."""
+
+GRPC_SERVER_FAULTS: Final = frozenset({"2", "4", "12", "13", "14", "15"})
+_CLIENT_HUNG_UP: Final = "DC"
+_NO_RESPONSE: Final = "0"
+_LARGEST_EXACT: Final = 2**53
+_ROW_PARTS: Final = 2
+Arm = tuple[str, str]
+
+
+class NotAnAnswer(Exception):
+    """The store's answer is not of the form that it promises; the text says in what."""
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What one reporter tells of one workload."""
+
+    requests: int = 0
+    errors: int = 0
+    known: bool = False
+    present: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, sorted: what each reporter tells of each (namespace, workload)."""
+
+    sightings: Mapping[Arm, Mapping[str, Sighting]]
+
+    def of(self, arm: Arm, reporter: str) -> Sighting:
+        """What this reporter tells of this workload; nothing counted and nothing known when it is not there."""
+        return self.sightings.get(arm, {}).get(reporter) or Sighting()
+
+
+def read_answer(rows: object) -> Answer:
+    """Sort the rows of an instant vector.
+
+    Raises:
+        NotAnAnswer: it is no such vector, a value is no count, or two rows have the same labels.
+    """
+    if not isinstance(rows, list):
+        raise NotAnAnswer(f"a list of series was expected, not {type(rows).__name__}")
+    sightings: defaultdict[Arm, defaultdict[str, Sighting]] = defaultdict(lambda: defaultdict(Sighting))
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    for row in rows:
+        metric, value = _read_row(row)
+        identity = tuple(sorted(metric.items()))
+        if identity in seen:
+            raise NotAnAnswer(f"the series {dict(metric)} is there twice")
+        seen.add(identity)
+        arm = (metric.get(labels.NAMESPACE, ""), metric.get(labels.WORKLOAD, ""))
+        _note(sightings[arm][metric.get(labels.REPORTER, "")], metric, value)
+    return Answer(sightings)
+
+
+def pick_sample(
+    query: MeasurementQuery, answer: Answer, *, reporters: Sequence[str], settling: timedelta
+) -> ArmCounts | NoData:
+    """The counts of one Canary's two versions, as one and the same reporter tells them.
+
+    Args:
+        query: names the two workloads.
+        answer: holds them, and perhaps others.
+        reporters: in order of preference.
+        settling: how long before the span stable must have been known; for the sentence.
+    """
+    stable, canary = arms(query)
+    for reporter in reporters:
+        told = answer.of(stable, reporter)
+        if told.known and told.present:
+            return ArmCounts(stable=_counts(told), canary=_counts(answer.of(canary, reporter)))
+    told_by = [answer.of(stable, reporter) for reporter in reporters]
+    looked_for = (
+        f'{labels.REQUESTS}{{{labels.NAMESPACE}="{stable[0]}",{labels.WORKLOAD}="{stable[1]}"}} '
+        f"from reporter {' or '.join(reporters)}"
+    )
+    if any(told.present for told in told_by):
+        return NoData(
+            f"a gap in the metrics: {looked_for} is there at {query.end.isoformat()} but was not before "
+            f"{query.start.isoformat()} less {format_duration(settling)}; what was counted since cannot be told from "
+            "what was counted before, so the span is dropped"
+        )
+    if any(told.known for told in told_by):
+        return NoData(
+            f"a gap in the metrics: {looked_for} has had no sample for {format_duration(labels.LOOK_BACK)} at "
+            f"{query.end.isoformat()}; check Prometheus' targets"
+        )
+    return NoData(
+        f"Prometheus holds no {looked_for}; check that the stable version has had requests through the mesh and that "
+        "Prometheus scrapes Istio's proxies"
+    )
+
+
+def _counts(sighting: Sighting) -> Counts:
+    return Counts(requests=sighting.requests, errors=sighting.errors)
+
+
+def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
+    part = metric.get(labels.PART, "")
+    if part == labels.KNOWN:
+        sighting.known = True
+    elif part == labels.PRESENT:
+        sighting.present = True
+    else:
+        code, flags = metric.get(labels.HTTP_CODE, ""), metric.get(labels.FLAGS, "").split(",")
+        if code == _NO_RESPONSE and _CLIENT_HUNG_UP in flags:
+            return
+        sighting.requests += value
+        sighting.errors += value if has_failed(code, metric.get(labels.GRPC_STATUS, "")) else 0
+
+
+def has_failed(http_code: str, grpc_status: str) -> bool:
+    """Whether a request with these results is a failure of the version."""
+    if http_code == _NO_RESPONSE or (len(http_code) == len("500") and http_code.startswith("5")):
+        return True
+    return grpc_status in GRPC_SERVER_FAULTS
+
+
+def _read_row(row: object) -> tuple[dict[str, str], int]:
+    if not isinstance(row, dict):
+        raise NotAnAnswer(f"a series was expected, not {type(row).__name__}")
+    metric, sample = row.get("metric"), row.get("value")
+    if not isinstance(metric, dict) or not _all_text(metric.values()):
+        raise NotAnAnswer("a series without readable labels")
+    if not isinstance(sample, list) or len(sample) != _ROW_PARTS:
+        raise NotAnAnswer(f"the series {metric} has no value of the form [time, value]")
+    return metric, _read_count(sample[1], metric)
+
+
+def _all_text(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _read_count(text: object, metric: Mapping[str, str]) -> int:
+    """A count; federation and sums over floats may leave a fraction, which is rounded away."""
+    try:
+        value = float(text) if isinstance(text, str) else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0 or value > _LARGEST_EXACT:
+        raise NotAnAnswer(f"the series {dict(metric)} has the value {text!r}, which is no count")
+    return round(value)

@@ -1,0 +1,177 @@
+"""The PromQL that counts Istio's requests exactly, as pure text.
+
+`rate` and `increase` extrapolate, and they hide the first value of a new series, which is where a canary's first burst
+of 503s stands. So counters are subtracted, series by series, between the two ends of a span, and only then summed:
+
+    now     what each counter stood at, at the end of the span
+    before  ... at its start
+    count   now - before; where the counter fell (its proxy restarted), now; where it is new, now
+
+Spans that share an end telescope: what one span ends with, the next begins with, and the sum over spans is the total.
+
+Three things are less obvious than they look:
+
+- A counter's value at an instant is its last sample of the five minutes before (`last_over_time`), not the instant
+  value. The instant value ends at a staleness marker, and Prometheus writes markers for all of a target's series when
+  one scrape fails. With the instant value, one failed scrape at the end of a span would make a gateway's whole history
+  look new in the next one. It would also lose what a pod counted between its last span and its end.
+- New is only what was not there in the half hour before the span either. A counter that comes back after a gap longer
+  than five minutes is left out of the span in which it returns: how much of it belongs to the span cannot be known.
+- When Prometheus itself is new, all is new. The answer therefore carries, as rows of their own, how many series each
+  workload had one scrape interval before the span (part "known") and at its end (part "present"). One whole interval,
+  because targets are first scraped one after another: the first must not vouch for the last.
+
+Workloads are chosen by anchored alternations of escaped names. Every literal is written in ASCII, so that no name can
+end the string, leave the alternation or change an encoding on the way. The reader picks its own rows out of the answer,
+which may hold more (the product of namespaces and names).
+
+Rejected: `@` instead of `offset` (the same, but not every store has it), a ratio in PromQL (empty when every request
+fails), one query per Canary (a thousand Canaries would ask a thousand times), a classification of codes in PromQL
+(three nested label_replace that nobody can read; the codes come back and Python classifies).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from canary.ports import MeasurementQuery
+
+REQUESTS: Final = "istio_requests_total"
+NAMESPACE: Final = "destination_workload_namespace"
+WORKLOAD: Final = "destination_workload"
+REPORTER: Final = "reporter"
+HTTP_CODE: Final = "response_code"
+FLAGS: Final = "response_flags"
+GRPC_STATUS: Final = "grpc_response_status"
+PART: Final = "part"
+KNOWN: Final = "known"
+PRESENT: Final = "present"
+
+LOOK_BACK: Final = timedelta(minutes=5)
+"""How long a counter stands for itself after its last sample; Prometheus' own look-back, made explicit."""
+
+MEMORY: Final = timedelta(minutes=30)
+"""A series that was there this long before the span is not new. Longer costs the store more samples at every tick."""
+
+LONGEST_SELECTOR: Final = 64_000
+"""Characters of one selector, which stands six times in a query: about a thousand Canaries."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_REGEX_SPECIAL: Final = frozenset("\\.+*?()|[]{}^$")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time in whole milliseconds since the epoch, as Prometheus stores it; `start` < `end`."""
+
+    start: int
+    end: int
+
+    @classmethod
+    def between(cls, start: datetime, end: datetime) -> "Span":
+        """The span after `start` and up to `end`.
+
+        Raises:
+            ValueError: when it is empty to the millisecond.
+        """
+        span = cls((start - _EPOCH) // _MILLISECOND, (end - _EPOCH) // _MILLISECOND)
+        if span.start >= span.end:
+            raise ValueError(f"there is no time between {start.isoformat()} and {end.isoformat()}")
+        return span
+
+    @property
+    def length(self) -> timedelta:
+        """The time from start to end."""
+        return (self.end - self.start) * _MILLISECOND
+
+    @property
+    def evaluation_time(self) -> str:
+        """The end, as the query API reads it: seconds with exactly three decimals."""
+        seconds, milliseconds = divmod(self.end, 1000)
+        return f"{seconds}.{milliseconds:03d}"
+
+
+def request_counts(selector: str, span: Span, scrape_interval: timedelta) -> str:
+    """The query for the requests of `span`, to be evaluated at its end.
+
+    Rows without the label `part` are counts by reporter, namespace, workload and the three kinds of result code; rows
+    with it tell how many series each reporter has of a workload.
+
+    Args:
+        selector: the braces, from `select`.
+        span: the span.
+        scrape_interval: in which every target is scraped at least once.
+    """
+    now = _last(selector, LOOK_BACK, timedelta(0))
+    before = _last(selector, LOOK_BACK, span.length)
+    remembered = _last(selector, MEMORY, span.length)
+    earlier = _last(selector, LOOK_BACK, span.length + scrape_interval)
+    counted = f"({now} - {before} >= 0) or ({now} unless ({remembered} unless {before}))"
+    arm = f"{REPORTER}, {NAMESPACE}, {WORKLOAD}"
+    return (
+        f"sum by ({arm}, {HTTP_CODE}, {FLAGS}, {GRPC_STATUS}) ({counted})"
+        f' or label_replace(count by ({arm}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
+        f' or label_replace(count by ({arm}) ({now}), "{PART}", "{PRESENT}", "", "")'
+    )
+
+
+def select(workloads: Iterable[tuple[str, str]]) -> str:
+    """The braces that choose these (namespace, workload) pairs, and perhaps others of the same names."""
+    pairs = tuple(workloads)
+    namespaces = _alternation(namespace for namespace, _ in pairs)
+    names = _alternation(name for _, name in pairs)
+    return f"{{{NAMESPACE}=~{namespaces},{WORKLOAD}=~{names}}}"
+
+
+def batch(
+    queries: Sequence[MeasurementQuery], longest_selector: int = LONGEST_SELECTOR
+) -> Iterator[tuple[MeasurementQuery, ...]]:
+    """Cut `queries` into pieces whose selectors stay within `longest_selector` characters; a piece is never empty."""
+    piece: list[MeasurementQuery] = []
+    length = 0
+    for query in queries:
+        names = {query.key.namespace, query.stable, query.canary}
+        cost = sum(len(_escape(name)) + 1 for name in names)
+        if piece and length + cost > longest_selector:
+            yield tuple(piece)
+            piece, length = [], 0
+        piece.append(query)
+        length += cost
+    if piece:
+        yield tuple(piece)
+
+
+def arms(query: MeasurementQuery) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The (namespace, workload) pairs of stable and canary."""
+    return (query.key.namespace, query.stable), (query.key.namespace, query.canary)
+
+
+def _last(selector: str, window: timedelta, offset: timedelta) -> str:
+    back = f" offset {offset // _MILLISECOND}ms" if offset else ""
+    return f"last_over_time({REQUESTS}{selector}[{window // _MILLISECOND}ms]{back})"
+
+
+def _alternation(names: Iterable[str]) -> str:
+    """A quoted regular expression that matches these names whole (Prometheus anchors it) and nothing else."""
+    return '"' + "|".join(sorted({_escape(name) for name in names})) + '"'
+
+
+def _escape(name: str) -> str:
+    """The name as a regular expression inside a PromQL string, in printable ASCII.
+
+    Only what RE2 gives a meaning is escaped: Prometheus looks up an alternation of literals in its index, but falls
+    back to matching every value where it finds an escape that was not needed, such as that of a hyphen.
+    """
+    regex = "".join(f"\\{letter}" if letter in _REGEX_SPECIAL else letter for letter in name)
+    return "".join(_quote(letter) for letter in regex)
+
+
+def _quote(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    if " " <= letter <= "~":
+        return letter
+    code = ord(letter)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
