@@ -1,0 +1,94 @@
+"""The API server as a child process: started, awaited, stopped.
+
+A process of its own, not a thread, so that the server never competes with its client for the interpreter and a test can
+kill it. On Linux the kernel ends it with its parent (``PR_SET_PDEATHSIG``); whatever ends the parent, no server stays.
+"""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apiserver:
+    """A running API server.
+
+    Attributes:
+        url: Its address, such as ``http://127.0.0.1:40123``.
+        kubeconfig: A file that kubectl and the official client load.
+        pid: Its process.
+    """
+
+    url: str
+    kubeconfig: Path
+    pid: int
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def running_apiserver(*, history: int = 4096, port: int = 0) -> Iterator[Apiserver]:
+    """Run an API server for the length of a ``with`` block.
+
+    Args:
+        history: Events kept per kind for watches that resume.
+        port: 0 takes a free one.
+
+    Raises:
+        RuntimeError: When it does not answer within 20 s.
+    """
+    with tempfile.TemporaryDirectory(prefix="canary-apiserver-") as folder:
+        port_file, config_file = Path(folder, "port"), Path(folder, "kubeconfig")
+        command = [sys.executable, "-m", "canary.lab.apiserver", "--port", str(port), "--history", str(history)]
+        command += ["--port-file", str(port_file), "--kubeconfig", str(config_file)]
+        before_exec = _die_with_parent if sys.platform == "linux" else None
+        process = subprocess.Popen(command, preexec_fn=before_exec)  # noqa: PLW1509 - only calls prctl
+        try:
+            url = _await_ready(process, port_file)
+            yield Apiserver(url=url, kubeconfig=config_file, pid=process.pid)
+        finally:
+            _stop(process)
+
+
+def _await_ready(process: subprocess.Popen[bytes], port_file: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if port_file.exists():
+            url = f"http://127.0.0.1:{port_file.read_text().strip()}"
+            if _is_ready(url):
+                return url
+        time.sleep(0.02)
+    said = f"it ended with code {process.returncode}" if process.returncode is not None else "it did not answer"
+    raise RuntimeError(f"the lab's API server is not ready after {START_SECONDS:.0f} s: {said}; see its output above")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)
