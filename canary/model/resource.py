@@ -104,6 +104,7 @@ class IstioDocument(Document):
     routes: list[Annotated[str, Field(min_length=1, max_length=253)]] = Field(
         default=[],
         max_length=50,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
         description="Names of its http routes; may be left out if only one has both destinations.",
         examples=["[primary]"],
     )
@@ -164,6 +165,7 @@ class AnalysisDocument(Document):
         default=[MetricDocument(name="errors", margin="0.5pp")],
         min_length=1,
         max_length=10,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         description="What is compared.",
         examples=["[{name: errors, margin: 0.5pp}]"],
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rollouts import FULL, ISTIO, SHORTEST, with_spec
 
 from canary.model.errors import InvalidDocument
 from canary.model.faults import FAULTS_SHOWN
@@ -22,25 +23,6 @@ from canary.model.spec import (
     ObjectKey,
     Step,
 )
-
-SHORTEST: dict[str, Any] = {
-    "apiVersion": "canary.delivery/v1alpha1",
-    "kind": "Canary",
-    "metadata": {"name": "order-service", "namespace": "shop"},
-    "spec": {
-        "stable": {"deployment": "order-service-stable"},
-        "canary": {"deployment": "order-service-canary"},
-        "traffic": {"istio": {"virtualService": "order-service"}},
-    },
-}
-ISTIO = {"virtualService": "order-service"}
-
-
-def with_spec(**fields: object) -> dict[str, Any]:
-    """The shortest Canary with some fields of its spec replaced."""
-    document = deepcopy(SHORTEST)
-    document["spec"].update(fields)
-    return document
 
 
 def faults(document: dict[str, Any]) -> dict[str, str]:
@@ -258,13 +240,6 @@ def replaced(document: dict[str, Any], path: tuple[str | int, ...], value: objec
     return document
 
 
-FULL = with_spec(
-    canary={"deployment": "b", "replicas": 4, "scaleDownDelay": "1m"},
-    traffic={"istio": {**ISTIO, "routes": ["r"], "stable": {"subset": "a"}, "canary": {"host": "h", "subset": "b"}}},
-    steps=[{"weight": 1, "hold": "1m", "approval": False}, {"weight": 2}],
-    analysis={"interval": "1s", "falseRollback": 0.1, "metrics": [{"name": "errors", "margin": "1pp"}]},
-    paused=False,
-)
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()

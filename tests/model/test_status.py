@@ -4,92 +4,19 @@ import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rollouts import EVIDENCE, NOW, STATE, judged, written
 
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence
 from canary.model.observation import Problem
-from canary.model.resource import parse_canary
-from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
-from canary.model.status import read_state, write_status
-from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
-
-NOW: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-SPEC: Final[CanarySpec] = parse_canary(
-    {
-        "apiVersion": "canary.delivery/v1alpha1",
-        "kind": "Canary",
-        "metadata": {"name": "order-service", "namespace": "shop"},
-        "spec": {
-            "stable": {"deployment": "a"},
-            "canary": {"deployment": "b"},
-            "traffic": {"istio": {"virtualService": "c"}},
-        },
-    }
-)
-EVIDENCE: Final = Evidence(
-    watermark=NOW - timedelta(seconds=5),
-    data_at=NOW - timedelta(seconds=5),
-    step=1,
-    totals=ArmCounts(stable=Counts(9000, 9), canary=Counts(1000, 2)),
-    judged=ArmCounts(stable=Counts(8000, 8), canary=Counts(900, 2)),
-    tests={"errors": (0.1, -3.0, 1e-300), "guard": (2.0,)},
-)
-STATE: Final = RolloutState(
-    phase=Phase.PROGRESSING,
-    entered_at=NOW - timedelta(minutes=3),
-    revision="0f3a9c1b2d",
-    judged_revision="ffffffffff",
-    step=1,
-    started_at=NOW - timedelta(minutes=3),
-    settled_at=NOW - timedelta(minutes=1),
-    ready_at=NOW - timedelta(minutes=4),
-    evidence=EVIDENCE,
-)
-
-
-def judged(**changes: Any) -> AnalysisResult:
-    metric = MetricVerdict(
-        metric="errors",
-        verdict=Verdict.INCONCLUSIVE,
-        sentence="not enough yet",
-        counts=EVIDENCE.judged,
-        estimate=0.00123456,
-        interval=(-0.01, 0.0123456),
-        rollback_evidence=1.5,
-        rollback_bound=100.0,
-        promotion_evidence=3.25,
-        promotion_bound=20.0,
-        step_margin=0.02,
-        requests_needed=1234,
-    )
-    return AnalysisResult(
-        verdict=Verdict.INCONCLUSIVE,
-        sentence="not enough yet",
-        metrics=(replace(metric, **changes),),
-        evidence=EVIDENCE,
-    )
-
-
-def written(previous: dict[str, object] | None = None, **changes: Any) -> dict[str, Any]:
-    """A status of the rollout above, with some arguments replaced."""
-    arguments: dict[str, Any] = {
-        "state": STATE,
-        "spec": SPEC,
-        "reason": "holding at 10%",
-        "result": judged(),
-        "weight": 10,
-        "share": 0.10123,
-        "problem": None,
-        "generation": 3,
-        "now": NOW,
-    }
-    return write_status(previous or {}, **(arguments | changes))
+from canary.model.status import read_state
+from canary.model.verdict import AnalysisResult
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, str]:
