@@ -29,7 +29,7 @@ from canary.ports import CanaryObject
 _AGAIN_WITHIN: Final = timedelta(minutes=10)
 _REMEMBERED: Final = 1024
 _LONGEST_MESSAGE: Final = 1024
-"""The API server refuses a longer one."""
+"""Characters; about what events.k8s.io/v1 takes, and more than a person reads there."""
 _PATIENCE: Final = timedelta(seconds=2)
 
 _log = structlog.get_logger(__name__)
