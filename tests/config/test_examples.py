@@ -1,0 +1,62 @@
+"""Every example in config/ is read by what reads it in earnest; an example that is not run is a lie."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from canary.model.quantities import PercentagePoints
+from canary.model.resource import parse_canary
+from canary.model.spec import CanarySpec, Destination, InconclusivePolicy
+from canary.settings import Settings, load_settings
+
+CONFIG: Final = Path(__file__).parents[2] / "config"
+CANARIES: Final = sorted((CONFIG / "canaries").glob("*.yaml"))
+SETTINGS: Final = CONFIG / "settings.yaml"
+
+
+def spec_of(name: str) -> CanarySpec:
+    return parse_canary(yaml.safe_load((CONFIG / "canaries" / name).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", CANARIES, ids=lambda path: path.stem)
+def test_every_example_canary_is_valid(path: Path) -> None:
+    for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        parse_canary(document)
+
+
+def test_config_holds_nothing_that_is_not_tested() -> None:
+    assert {path for path in CONFIG.rglob("*") if path.is_file()} == {*CANARIES, SETTINGS}
+
+
+def test_the_shortest_example_has_nothing_that_could_be_left_out() -> None:
+    document = yaml.safe_load((CONFIG / "canaries" / "shortest.yaml").read_text(encoding="utf-8"))
+    assert set(document["spec"]) == {"stable", "canary", "traffic"}
+    assert document["spec"]["traffic"] == {"istio": {"virtualService": "order-service"}}
+
+
+def test_the_example_with_approval_waits_for_a_person_at_half_of_the_traffic() -> None:
+    spec = spec_of("approval.yaml")
+    assert [(step.weight, step.approval) for step in spec.steps] == [(1, False), (10, False), (25, False), (50, True)]
+    assert spec.traffic.destination_rule == "checkout"
+
+
+def test_the_example_for_low_traffic_tells_versions_apart_by_host() -> None:
+    spec = spec_of("low-traffic.yaml")
+    assert spec.traffic.canary == Destination(host="invoices-next.billing.svc.cluster.local")
+    assert spec.analysis.interval == timedelta(minutes=1)
+    assert spec.analysis.metrics[0].margin == PercentagePoints(0.02)
+    assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
+
+
+def test_the_example_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_IDENTITY", "canary-0")
+    assert load_settings(SETTINGS) == Settings()
+
+
+def test_every_setting_stands_in_the_example() -> None:
+    text = SETTINGS.read_text(encoding="utf-8")
+    assert set(re.findall(r"^(?:# )?([a-z_]+):", text, re.MULTILINE)) == set(Settings.model_fields)
