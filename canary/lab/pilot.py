@@ -62,10 +62,10 @@ class DiscoveryFile:
 class Pilot:
     """Compiles and publishes until stopped."""
 
-    def __init__(self, api: ApiServer, state: Path) -> None:
+    def __init__(self, api: ApiServer, state: Path, *, gateway: Admin, sidecar: Admin) -> None:
         self._report = state / REPORT
-        self._gateway = Admin.of(state / "gateway")
-        self._sidecar = Admin.of(state / "sidecar")
+        self._gateway = gateway
+        self._sidecar = sidecar
         self._listeners = DiscoveryFile(state / "sidecar" / "lds.json")
         self._inbound = DiscoveryFile(state / "sidecar" / "cds.json")
         self._clusters = DiscoveryFile(state / "gateway" / "cds.json")
@@ -200,8 +200,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Turns Istio resources into configuration of the lab's Envoys.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="directory with the Envoys' directories")
+    parser.add_argument("--gateway", type=Admin, required=True, help="host:port of the gateway's admin port")
+    parser.add_argument("--sidecar", type=Admin, required=True, help="host:port of the sidecar's admin port")
     arguments = parser.parse_args()
-    pilot = Pilot(ApiServer(arguments.kubeconfig), arguments.state)
+    api = ApiServer(arguments.kubeconfig)
+    pilot = Pilot(api, arguments.state, gateway=arguments.gateway, sidecar=arguments.sidecar)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         pilot.stop()

@@ -171,12 +171,15 @@ class Supervisor:
         """Return the names of the parts, in the order of their start."""
         return tuple(self._parts)
 
-    def release(self, name: str) -> None:
-        """Stop one part on purpose; its end is not a crash."""
+    def remove(self, name: str, *, gently: bool = True) -> Program:
+        """End one part on purpose, by SIGTERM or by SIGKILL, and return what it ran; its end is no crash."""
         with self._lock:
             part = self.part(name)
             del self._parts[name]
+        if not gently:
+            part.send(signal.SIGKILL)
         part.stop()
+        return part.program
 
     def check(self) -> None:
         """Do nothing while all is well.

@@ -87,21 +87,15 @@ def _configuration(*, gateway: str, sidecar: str, scrape_seconds: float) -> dict
 
 def _relabelling() -> list[dict[str, str | list[str]]]:
     """Make Envoy's names and gaps Istio's."""
-    rules: list[dict[str, str | list[str]]] = [
-        {
-            "source_labels": ["__name__"],
-            "regex": f"envoy_{telemetry.SCOPE}_(istio_.+)",
-            "target_label": "__name__",
-            "replacement": "$1",
-        }
+    prefix = f"envoy_{telemetry.SCOPE}_(istio_.+)"
+    return [
+        _relabel(["__name__"], regex=prefix, target="__name__", replacement="$1"),
+        *(
+            _relabel(["__name__", label], regex="istio_.+;-?", target=label, replacement=telemetry.UNKNOWN)
+            for label in telemetry.RELABELLED
+        ),
     ]
-    for label in telemetry.RELABELLED:
-        rules.append(
-            {
-                "source_labels": ["__name__", label],
-                "regex": "istio_.+;-?",
-                "target_label": label,
-                "replacement": telemetry.UNKNOWN,
-            }
-        )
-    return rules
+
+
+def _relabel(sources: list[str], *, regex: str, target: str, replacement: str) -> dict[str, str | list[str]]:
+    return {"source_labels": sources, "regex": regex, "target_label": target, "replacement": replacement}
