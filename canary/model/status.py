@@ -133,6 +133,7 @@ class StatusDocument(Document):
     settled_at: Instant | None = Field(default=None, description="Since when the split stands as asked.")
     ready_at: Instant | None = Field(default=None, description="Since when the canary is rolled out.")
     unready_since: Instant | None = Field(default=None, description="Since when the awaited workload is not ready.")
+    unserving_since: Instant | None = Field(default=None, description="Since when the canary cannot serve.")
     analysis: AnalysisDocument | None = None
     conditions: list[ConditionDocument] = Field(
         default=[],
@@ -170,6 +171,7 @@ def read_state(status: Mapping[str, object]) -> RolloutState:
         settled_at=document.settled_at,
         ready_at=document.ready_at,
         unready_since=document.unready_since,
+        unserving_since=document.unserving_since,
         evidence=_read_evidence(document.analysis),
     )
 
@@ -224,6 +226,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "settledAt": _instant(state.settled_at),
         "readyAt": _instant(state.ready_at),
         "unreadySince": _instant(state.unready_since),
+        "unservingSince": _instant(state.unserving_since),
         "analysis": _analysis(state.evidence, kept, result, share),
         "conditions": [
             _condition(before, *_valid(problem), now),

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -109,7 +109,7 @@ def test_evidence_without_bound_is_shown_as_a_number_that_json_has() -> None:
 def test_a_status_stays_under_4_kb() -> None:
     tests = {"errors": tuple(-math.pi * 10.0**-n for n in range(40)), "guard": (1.5, 2.5, 3.5)}
     evidence = replace(EVIDENCE, tests=tests)
-    state = replace(STATE, evidence=evidence, unready_since=NOW)
+    state = replace(STATE, evidence=evidence, unready_since=NOW, unserving_since=NOW)
     long = "x" * 10_000
     problem = Problem(reason="InvalidSpec", message=long)
     status = written(state=state, reason=long, result=judged(sentence=long), problem=problem)
@@ -182,6 +182,7 @@ STATES = st.builds(
     settled_at=st.none() | INSTANTS,
     ready_at=st.none() | INSTANTS,
     unready_since=st.none() | INSTANTS,
+    unserving_since=st.none() | INSTANTS,
     evidence=st.builds(
         Evidence,
         watermark=st.none() | INSTANTS,
@@ -195,6 +196,14 @@ STATES = st.builds(
         ),
     ),
 )
+
+
+def test_no_part_of_the_state_is_forgotten() -> None:
+    whole = replace(STATE, unready_since=NOW, unserving_since=NOW)
+    for part in (whole, whole.evidence):
+        left_at_default = {f.name for f in fields(part) if getattr(part, f.name) == getattr(type(part)(), f.name)}
+        assert left_at_default == set()
+    assert read_state(written(state=whole)) == whole
 
 
 @settings(max_examples=200, deadline=None)
