@@ -37,6 +37,7 @@ METRICS: Final = ("errors",)
 QueryWatcher = Callable[[float, Literal["answered", "failed"]], None]
 _CONNECT_SECONDS: Final = 3.0
 _NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+# requests' own error for bad JSON is both a RequestException and a ValueError, so nonsense is looked for first
 _NONSENSE = (NotAnAnswer, PrometheusApiClientException, KeyError, TypeError, ValueError, RecursionError)
 
 
@@ -140,16 +141,19 @@ class PrometheusProvider:
         try:
             rows = call.query(request_counts(selector, span, self._scrape_interval), span, remaining)
             outcome = read_answer(rows)
-        except _NO_ANSWER as error:
-            outcome = self._no_answer(error)
-            if not isinstance(error, AnswerRefused):
-                call.unreachable = outcome
         except _NONSENSE as error:
             outcome = QueryFailed(
                 f"Prometheus at {self._shown_url} answered the query for {metric!r} with something else than counts: "
                 f"{without_credentials(str(error))[:300]}. Check that the address is that of Prometheus' query API "
                 "(CANARY_PROMETHEUS_URL)."
             )
+        except AnswerRefused as error:
+            outcome = QueryFailed(
+                f"Prometheus at {self._shown_url} {without_credentials(str(error))}. Check CANARY_PROMETHEUS_URL, and "
+                "Prometheus' own log."
+            )
+        except _NO_ANSWER as error:
+            outcome = call.unreachable = self._no_answer(error)
         self._note(time.monotonic() - began, answered=isinstance(outcome, Answer))
         return outcome
 
@@ -168,17 +172,11 @@ class PrometheusProvider:
         )
 
     def _no_answer(self, error: Exception) -> QueryFailed:
-        if isinstance(error, AnswerRefused):
-            said = without_credentials(str(error))
-            return QueryFailed(
-                f"Prometheus at {self._shown_url} {said}. Check CANARY_PROMETHEUS_URL, and Prometheus' own log."
-            )
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
             return QueryFailed(self._late)
-        cause = "its certificate is not trusted" if isinstance(error, requests.exceptions.SSLError) else _root(error)
         return QueryFailed(
-            f"Prometheus at {self._shown_url} cannot be reached: {cause}. Check that it runs, CANARY_PROMETHEUS_URL, "
-            "and that network policies let the controller reach it."
+            f"the exchange with Prometheus at {self._shown_url} failed: {_root(error)}. Check that it runs, "
+            "CANARY_PROMETHEUS_URL, and that network policies let the controller reach it."
         )
 
 

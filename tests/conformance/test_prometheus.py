@@ -125,6 +125,15 @@ def _add_codes(history: History) -> None:
         history.add("codes", "canary", {15: count}, **labels)
 
 
+def store_history(directory: Path, history: History) -> None:
+    """Write what scrapes would have left into `directory`/data."""
+    promtool = shutil.which("promtool", path=str(find_prometheus().resolve().parent)) or shutil.which("promtool")
+    assert promtool, "promtool belongs beside prometheus (Debian: package prometheus) or on PATH"
+    (directory / "history").write_text(history.text)
+    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "history", "data"]
+    subprocess.run(command, cwd=directory, check=True, timeout=60, capture_output=True)
+
+
 @contextmanager
 def running(directory: Path, config: str) -> Iterator[str]:
     """A Prometheus on the data of `directory`, ready, and gone at the end."""
@@ -164,11 +173,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("prometheus")
-    promtool = shutil.which("promtool", path=str(find_prometheus().resolve().parent)) or shutil.which("promtool")
-    assert promtool, "promtool belongs beside prometheus (Debian: package prometheus) or on PATH"
-    (directory / "history").write_text(worked_history().text)
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "history", "data"]
-    subprocess.run(command, cwd=directory, check=True, timeout=60, capture_output=True)
+    store_history(directory, worked_history())
     with running(directory, "{}") as url:
         yield url
 
@@ -288,10 +293,7 @@ def test_batches_answer_as_one_query_does(store: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("seed", range(3))
 def test_chained_spans_add_up_to_every_request_that_was_scraped(tmp_path: Path, seed: int) -> None:
     history, total = _random_fleet(random.Random(seed))
-    (tmp_path / "history").write_text(history.text)
-    promtool = shutil.which("promtool", path=str(find_prometheus().resolve().parent)) or "promtool"
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "history", "data"]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    store_history(tmp_path, history)
     with running(tmp_path, "{}") as url:
         edges, clock = [0.0], random.Random(seed + 100)
         while edges[-1] < 700:
@@ -331,11 +333,11 @@ class Exporter:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                exporter.scrapes += 1
                 self.send_response(200 if exporter.healthy else 500)
                 self.end_headers()
                 if exporter.healthy:
                     self.wfile.write(exporter.text.encode())
+                exporter.scrapes += 1
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -357,11 +359,16 @@ class Exporter:
         self._thread.join()
         self.server.server_close()
 
-    def wait_for_scrapes(self, more: int = 3) -> datetime:
-        """Let some scrapes pass; returns an instant at which the last of them is stored."""
+    def settle(self, scrapes: int = 3) -> datetime:
+        """Let scrapes see what is set; returns an instant after those and before any that sees what is set next."""
+        self._wait_for(scrapes)
+        instant = datetime.now(UTC)
+        self._wait_for(2)
+        return instant
+
+    def _wait_for(self, more: int) -> None:
         target = self.scrapes + more
         wait_until(lambda: self.scrapes >= target, f"{more} scrapes")
-        return datetime.now(UTC)
 
 
 def test_a_failed_scrape_at_the_end_of_a_span_does_not_make_history_new(tmp_path: Path) -> None:
@@ -371,17 +378,15 @@ def test_a_failed_scrape_at_the_end_of_a_span_does_not_make_history_new(tmp_path
             f"static_configs: [{{targets: ['127.0.0.1:{exporter.server.server_port}']}}]}}]}}"
         )
         with running(tmp_path, config) as url:
-            exporter.wait_for_scrapes()
-            exporter.wait_for_scrapes(10)
-            start = exporter.wait_for_scrapes()
+            start = exporter.settle(10)
             exporter.value += 7
-            exporter.wait_for_scrapes()
+            exporter.settle()
             exporter.healthy = False
-            failed = exporter.wait_for_scrapes()
+            failed = exporter.settle()
             assert _instant(url, failed) == [], "the failed scrape must have left staleness markers"
             exporter.value += 4
             exporter.healthy = True
-            end = exporter.wait_for_scrapes()
+            end = exporter.settle()
             provider = PrometheusProvider(url, scrape_interval=timedelta(milliseconds=300))
             spans = [(start, failed), (failed, end)]
             asked = [

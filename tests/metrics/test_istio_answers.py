@@ -1,0 +1,121 @@
+"""Rows into counts: what is a failure, what is refused as no answer, and that nothing else ever escapes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canary.metrics.istio_answers import REPORTERS, NotAnAnswer, has_failed, pick_sample, read_answer
+from canary.model.evidence import ArmCounts, Counts, NoData
+from canary.model.spec import ObjectKey
+from canary.ports import MeasurementQuery
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+QUERY = MeasurementQuery(
+    key=ObjectKey("shop", "order"), stable="s", canary="c", metrics=("errors",), start=NOON - timedelta(15), end=NOON
+)
+
+
+def row(workload: str, value: str, **labels: str) -> dict[str, object]:
+    told = {"reporter": "source", "destination_workload_namespace": "shop", "destination_workload": workload}
+    return {"metric": told | labels, "value": [1.5, value]}
+
+
+def sample(*rows: object) -> ArmCounts | NoData:
+    answer = read_answer([row("s", "1", part="known"), row("s", "1", part="present"), *rows])
+    return pick_sample(QUERY, answer, reporters=REPORTERS, settling=timedelta(seconds=15))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "failed"),
+    [
+        ("200", "", False),
+        ("200", "0", False),
+        ("302", "", False),
+        ("404", "", False),
+        ("429", "", False),
+        ("499", "", False),
+        ("500", "", True),
+        ("503", "", True),
+        ("599", "", True),
+        ("0", "", True),
+        ("", "", False),
+        ("5", "", False),
+        *(("200", str(status), status in {2, 4, 12, 13, 14, 15}) for status in range(17)),
+    ],
+)
+def test_what_failed(code: str, status: str, *, failed: bool) -> None:
+    assert has_failed(code, status) is failed
+
+
+def test_a_client_that_hung_up_is_not_counted_but_one_that_got_an_answer_first_is() -> None:
+    counted = sample(
+        row("c", "3", response_code="0", response_flags="DC"),
+        row("c", "5", response_code="0", response_flags="UF"),
+        row("c", "7", response_code="200", response_flags="DC"),
+    )
+    assert counted == ArmCounts(canary=Counts(12, 5))
+
+
+def test_fractions_left_by_federation_are_rounded_and_rows_of_others_ignored() -> None:
+    counted = sample(row("c", "4.0000001"), row("s", "6.9999999"), row("else", "9"))
+    assert counted == ArmCounts(stable=Counts(7), canary=Counts(4))
+
+
+def test_each_namespace_has_workloads_of_its_own() -> None:
+    assert sample(row("c", "4", destination_workload_namespace="other"), row("c", "1")) == ArmCounts(canary=Counts(1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ({"a": 1}, "a list of series was expected, not dict"),
+        ([[1, "2"]], "a series was expected, not list"),
+        ([{"value": [1, "2"]}], "without readable labels"),
+        ([{"metric": {"a": 1}, "value": [1, "2"]}], "without readable labels"),
+        ([{"metric": {}, "values": [[1, "2"]]}], r"no value of the form \[time, value\]"),
+        ([{"metric": {}, "value": [1]}], r"no value of the form \[time, value\]"),
+        ([row("s", "NaN")], "'NaN', which is no count"),
+        ([row("s", "+Inf")], r"'\+Inf', which is no count"),
+        ([row("s", "-1")], "'-1', which is no count"),
+        ([row("s", "1e300")], "'1e300', which is no count"),
+        ([row("s", "one")], "'one', which is no count"),
+        ([{"metric": {}, "value": [1, 2]}], "2, which is no count"),
+        ([row("s", "1"), row("s", "1")], "is there twice"),
+    ],
+)
+def test_what_is_no_answer_is_named(rows: object, says: str) -> None:
+    with pytest.raises(NotAnAnswer, match=says):
+        read_answer(rows)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["metric", "value", "part"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json_is_an_answer_or_refused_in_words(rows: object) -> None:
+    try:
+        answer = read_answer(rows)
+    except NotAnAnswer:
+        return
+    assert isinstance(pick_sample(QUERY, answer, reporters=REPORTERS, settling=timedelta(0)), NoData)
+
+
+@given(st.lists(st.tuples(st.sampled_from("sc"), st.sampled_from(["200", "503", "0"]), st.integers(0, 10**9))))
+def test_counts_always_hold_no_more_errors_than_requests(told: list[tuple[str, str, int]]) -> None:
+    rows = [
+        row(workload, str(value), response_code=code, pod=str(number))
+        for number, (workload, code, value) in enumerate(told)
+    ]
+    counted = sample(*rows)
+    assert isinstance(counted, ArmCounts)
+    for arm, name in ((counted.stable, "s"), (counted.canary, "c")):
+        assert arm.requests == sum(value for workload, _, value in told if workload == name)
+        assert arm.errors == sum(value for workload, code, value in told if workload == name and code != "200")

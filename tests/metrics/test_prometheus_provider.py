@@ -1,0 +1,264 @@
+"""PrometheusProvider against servers that misbehave: whatever they do is a sentence, in time, never an exception."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+
+from canary.metrics import prometheus
+from canary.metrics.prometheus import PrometheusProvider
+from canary.model.evidence import ArmCounts, Counts, NoData, QueryFailed, Sample
+from canary.model.spec import ObjectKey
+from canary.ports import MeasurementQuery
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+Answer = Callable[[BaseHTTPRequestHandler, dict[str, list[str]]], None]
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[str]:
+    """A server on loopback that answers every POST by `answer(handler, form)`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            answer(self, parse_qs(body))
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://reader:secret@127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def saying(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler, _form: dict[str, list[str]]) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        handler.send_response(status)
+        for name, value in ({"Content-Length": str(len(data))} | (headers or {})).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+def vector(*rows: tuple[str, str, str]) -> dict[str, object]:
+    """An answer of (workload, part, value) rows."""
+    result = [
+        {
+            "metric": {
+                "reporter": "source",
+                "destination_workload_namespace": "shop",
+                "destination_workload": workload,
+                **({"part": part} if part else {"response_code": "200"}),
+            },
+            "value": [1, value],
+        }
+        for workload, part, value in rows
+    ]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+GOOD = vector(("s", "known", "1"), ("s", "present", "1"), ("s", "", "12"), ("c", "", "3"))
+
+
+def query(name: str = "order", *, seconds: float = 15, metric: str = "errors") -> MeasurementQuery:
+    end = NOON + timedelta(seconds=seconds)
+    return MeasurementQuery(key=ObjectKey("shop", name), stable="s", canary="c", metrics=(metric,), start=NOON, end=end)
+
+
+def measure(url: str, asked: MeasurementQuery | None = None, *, timeout: float = 5.0) -> Sample:
+    one = asked or query()
+    provider = PrometheusProvider(url, timeout=timedelta(seconds=timeout))
+    (sample,) = provider.measure([one])[one.key].samples.values()
+    return sample
+
+
+def failure(answer: Answer, *, timeout: float = 5.0) -> str:
+    with serving(answer) as url:
+        sample = measure(url, timeout=timeout)
+    assert isinstance(sample, QueryFailed)
+    assert "secret" not in sample.reason
+    assert "http://***@127.0.0.1:" in sample.reason
+    return sample.reason
+
+
+def test_counts_are_read_and_the_question_was_put_whole() -> None:
+    seen: list[tuple[dict[str, list[str]], str, str]] = []
+
+    def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        seen.append((form, handler.path, handler.headers["Authorization"]))
+        saying(GOOD)(handler, form)
+
+    with serving(answer) as url:
+        assert measure(f"{url}/prefix/") == ArmCounts(stable=Counts(12), canary=Counts(3))
+    ((form, path, authorization),) = seen
+    assert path == "/prefix/api/v1/query"
+    assert authorization.startswith("Basic ")
+    assert form["time"] == [f"{int(NOON.timestamp()) + 15}.000"]
+    assert form["timeout"][0].endswith("ms")
+    assert "offset 15000ms" in form["query"][0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (saying({"status": "error", "error": "query  timed\nout"}, 503), "answered HTTP 503: query timed out."),
+        (saying(b"<html>bad gateway</html>", 502), "answered HTTP 502. Check CANARY_PROMETHEUS_URL"),
+        (saying({}, 302, {"Location": "http://127.0.0.1:1/"}), "answered HTTP 302."),
+        (saying(b"not json"), "something else than counts"),
+        (saying(b"[" * 100_000), "something else than counts"),
+        (saying([]), "something else than counts"),
+        (saying({"status": "success"}), "something else than counts: 'data'"),
+        (saying({"data": {"resultType": "scalar", "result": [1, "2"]}}), "a series was expected, not int"),
+        (saying({"data": {"resultType": "matrix", "result": [{"metric": {}, "values": []}]}}), "no value of the form"),
+        (saying(vector(("s", "", "-3"))), "'-3', which is no count"),
+        (saying(vector(("s", "", "3"), ("s", "", "3"))), "is there twice"),
+        (saying(GOOD | {"warnings": ["store a is down"]}), r"warns that the answer is incomplete: \['store a is down'"),
+        (saying(b"\x1f\x8b broken", headers={"Content-Encoding": "gzip"}), "the exchange with .* failed: "),
+        (saying(b"{}", headers={"Content-Length": "100"}), "the exchange with .* failed: "),
+    ],
+)
+def test_every_wrong_answer_is_a_sentence(answer: Answer, says: str) -> None:
+    assert re.search(says, failure(answer))
+
+
+def test_a_label_that_contains_the_word_warnings_is_no_warning() -> None:
+    with serving(saying(GOOD | {"note": {"warnings": ["not at the top"]}})) as url:
+        assert isinstance(measure(url), ArmCounts)
+
+
+def test_a_silent_server_is_given_up_in_time() -> None:
+    release = threading.Event()
+
+    def silent(_handler: BaseHTTPRequestHandler, _form: dict[str, list[str]]) -> None:
+        release.wait(10)
+
+    began = time.monotonic()
+    with serving(silent) as url:
+        sample = measure(url, timeout=0.3)
+        took = time.monotonic() - began
+        release.set()
+    assert isinstance(sample, QueryFailed)
+    assert "did not answer within 300ms" in sample.reason
+    assert took < 2
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time() -> None:
+    release = threading.Event()
+
+    def dripping(handler: BaseHTTPRequestHandler, _form: dict[str, list[str]]) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while not release.wait(0.05):
+            try:
+                handler.wfile.write(b" ")
+            except OSError:
+                return
+
+    began = time.monotonic()
+    with serving(dripping) as url:
+        sample = measure(url, timeout=0.4)
+        took = time.monotonic() - began
+        release.set()
+    assert isinstance(sample, QueryFailed)
+    assert "did not answer within 400ms" in sample.reason
+    assert took < 2
+
+
+def test_an_answer_without_end_is_refused_at_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "LARGEST_ANSWER", 1000)
+    assert "sent more than 1000 bytes" in failure(saying(b"[" * 100_000))
+
+
+def test_a_server_that_is_not_there_is_asked_once_and_named_without_its_password() -> None:
+    told: list[str] = []
+    with serving(saying(GOOD)) as url:
+        pass
+    provider = PrometheusProvider(url, watcher=lambda _, outcome: told.append(outcome))
+    asked = [query("one"), query("two", seconds=16), query("three", seconds=17)]
+    measured = provider.measure(asked)
+    reasons = {getattr(measured[each.key].samples["errors"], "reason", "") for each in asked}
+    (reason,) = reasons
+    assert re.search(r"http://\*\*\*@127.0.0.1:\d+ failed: Connection refused. Check that it runs", reason)
+    assert told == ["failed"]
+    assert provider.since_answer is None
+
+
+def test_what_was_not_asked_in_time_is_said_and_a_refusal_does_not_stop_the_rest() -> None:
+    count = 0
+
+    def second_is_refused(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        nonlocal count
+        count += 1
+        saying(GOOD if count != 2 else {"error": "too many samples"}, 200 if count != 2 else 422)(handler, form)
+
+    asked = [query("one"), query("two", seconds=16), query("three", seconds=17)]
+    with serving(second_is_refused) as url:
+        provider = PrometheusProvider(url)
+        measured = provider.measure(asked)
+        assert provider.since_answer is not None
+        late = PrometheusProvider(url, timeout=timedelta(0)).measure(asked[:1])
+    kinds = [type(measured[each.key].samples["errors"]) for each in asked]
+    assert kinds == [ArmCounts, QueryFailed, ArmCounts]
+    assert "Later queries of the tick were not asked" in getattr(late[asked[0].key].samples["errors"], "reason", "")
+
+
+def test_a_span_costs_one_query_however_many_canaries_ask() -> None:
+    told: list[str] = []
+    asked = [query(f"canary-{number}", seconds=15 + number % 2) for number in range(100)]
+    with serving(saying(GOOD)) as url:
+        measured = PrometheusProvider(url, watcher=lambda _, outcome: told.append(outcome)).measure(asked)
+    assert told == ["answered", "answered"]
+    assert {measured[each.key].samples["errors"] for each in asked} == {ArmCounts(stable=Counts(12), canary=Counts(3))}
+    assert all(measured[each.key].end == each.end for each in asked)
+
+
+def test_nothing_is_asked_when_there_is_nothing_to_ask() -> None:
+    provider = PrometheusProvider("http://127.0.0.1:1")
+    assert provider.measure([]) == {}
+    unknown, long = query("one", metric="latency"), query("two", seconds=301)
+    measured = provider.measure([unknown, long])
+    assert measured[unknown.key].samples == {"latency": QueryFailed("there is no metric 'latency'; there is errors")}
+    dropped = measured[long.key].samples["errors"]
+    assert isinstance(dropped, NoData)
+    assert "5m1s is longer than the 5m that can be counted" in dropped.reason
+
+
+def test_errors_of_the_caller_are_raised() -> None:
+    provider = PrometheusProvider("http://127.0.0.1:1")
+    with pytest.raises(ValueError, match="the same key"):
+        provider.measure([query(), query()])
+    with pytest.raises(ValueError, match="there is no time between"):
+        provider.measure([query(seconds=0)])
+
+
+def test_many_threads_may_measure_at_once() -> None:
+    results: list[Sample] = []
+    with serving(saying(GOOD)) as url:
+        provider = PrometheusProvider(url)
+
+        def ask() -> None:
+            results.extend(provider.measure([query()])[query().key].samples.values())
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    assert results == [ArmCounts(stable=Counts(12), canary=Counts(3))] * 8
