@@ -1,0 +1,53 @@
+"""A confidence sequence around the difference of the two error rates, for people to look at.
+
+"At every tick at once, the true difference lies inside, with probability 1 - alpha": Robbins' normal mixture
+(H. Robbins, "Statistical methods related to the law of the iterated logarithm", 1970; used on estimates with estimated
+variances as in I. Waudby-Smith et al., "Time-uniform central limit theory and asymptotic confidence sequences", Ann.
+Stat. 2024, arXiv 2103.06476). It is tightest when its radius is about the metric's margin.
+
+It decides nothing. It pools the whole release, so unlike the tests it is blurred when rates drift while the split
+changes; and it is asymptotic, so variances are given a floor: ln(1/alpha) failures and as many successes are added to
+each version. Zero errors then give an interval of honest width instead of one of width zero.
+"""
+
+import numpy as np
+
+from canary.judge.bernoulli import FloatArray
+
+
+def confidence_sequence(
+    canary_errors: FloatArray,
+    canary_requests: FloatArray,
+    stable_errors: FloatArray,
+    stable_requests: FloatArray,
+    *,
+    alpha: FloatArray,
+    margin: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper ends, inside [-1, 1]; nan where either version had no requests. All arrays are (n,).
+
+    Args:
+        canary_errors: pooled over the release.
+        canary_requests: pooled over the release.
+        stable_errors: pooled over the release.
+        stable_requests: pooled over the release.
+        alpha: chance of ever missing the true difference.
+        margin: the difference of rates at which the interval is to be tightest, as a fraction.
+    """
+    known = (canary_requests > 0) & (stable_requests > 0)
+    n_canary, n_stable = np.where(known, canary_requests, 1.0), np.where(known, stable_requests, 1.0)
+    variance = _variance(canary_errors, n_canary, alpha) + _variance(stable_errors, n_stable, alpha)
+    information = 1 / variance
+    tightest = 1 / margin**2
+    radius = np.sqrt((information + tightest) * np.log((information + tightest) / (tightest * alpha**2))) / information
+    estimate = canary_errors / n_canary - stable_errors / n_stable
+    low, high = np.maximum(estimate - radius, -1.0), np.minimum(estimate + radius, 1.0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def _variance(errors: FloatArray, requests: FloatArray, alpha: FloatArray) -> FloatArray:
+    """Of the failed share; never 0."""
+    added = -np.log(alpha)
+    rate = (errors + added) / (requests + 2 * added)
+    variance: FloatArray = rate * (1 - rate) / requests
+    return variance

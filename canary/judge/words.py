@@ -1,0 +1,120 @@
+"""Verdicts in words that a release manager understands, with the numbers they rest on.
+
+One sentence per verdict and metric. A template engine was rejected: five sentences do not need one, and a tick writes
+ten thousand of them.
+"""
+
+from datetime import datetime, timedelta
+
+from canary.judge.guard import Streak
+from canary.model.evidence import ArmCounts, Counts, Evidence
+
+_LARGEST_SHOWN = 1_000_000
+
+
+def percent(share: float) -> str:
+    """`5.2 %`; three digits at most, and never in powers of ten."""
+    if 0 < share < 0.00001:
+        return "less than 0.001 %"
+    return f"{share * 100:.{3 if share >= 0.1 else 2}g} %"
+
+
+def points(share: float) -> str:
+    """`0.5pp`: a difference of shares in percentage points."""
+    return f"{share * 100:.3g}pp"
+
+
+def evidence(e_value: float) -> str:
+    """An e-value: `340`, `0.012`, `over 1,000,000`."""
+    if e_value >= _LARGEST_SHOWN:
+        return f"over {_LARGEST_SHOWN:,}"
+    return f"{e_value:,.0f}" if e_value >= 10 else f"{e_value:.2g}"
+
+
+def _version(name: str, counts: Counts) -> str:
+    return f"{name} {percent(counts.errors / counts.requests)} of {counts.requests:,}"
+
+
+def _both(counts: ArmCounts) -> str:
+    if not counts.canary.requests or not counts.stable.requests:
+        return "no requests were admitted as evidence"
+    return f"{_version('canary fails', counts.canary)} requests, {_version('stable', counts.stable)}"
+
+
+def worse(counts: ArmCounts, e_value: float, bound: float) -> str:
+    """FAIL by comparison."""
+    if e_value < bound:
+        return f"{_both(counts)}: worse, condemned by the evidence of all metrics together"
+    return f"{_both(counts)}: worse, with evidence {evidence(e_value)} (needed: {evidence(bound)})"
+
+
+def guarded(streak: Streak) -> str:
+    """FAIL by the absolute guard."""
+    return (
+        f"canary fails {percent(streak.errors / streak.requests)} of {streak.requests:,.0f} requests in "
+        f"{streak.spans:.0f} measurements in a row, stable {percent(streak.stable_share)}: "
+        "condemned by the absolute guard, without waiting for more"
+    )
+
+
+def passed(counts: ArmCounts, e_value: float, bound: float, step_margin: float) -> str:
+    """PASS."""
+    return (
+        f"{_both(counts)}: a regression of {points(step_margin)} or more is excluded, "
+        f"with evidence {evidence(e_value)} (needed: {evidence(bound)})"
+    )
+
+
+def undecided(
+    totals: ArmCounts, judged: ArmCounts, upper: float | None, step_margin: float, requests_needed: int | None
+) -> str:
+    """INCONCLUSIVE: what is excluded so far, what must be, and what that takes."""
+    if not judged.canary.requests:
+        return (
+            f"not enough yet: {totals.canary.requests:,} canary requests were counted, none of them as evidence, "
+            "because the canary warms up or the split has not settled"
+        )
+    excluded = f"a regression of {points(step_margin)} must be excluded"
+    if upper is not None and step_margin < upper < 1:
+        excluded = f"a regression of more than {points(upper)} is excluded, {points(step_margin)} must be"
+    more = (
+        "" if requests_needed is None else f"; at most about {requests_needed:,} more canary requests if it is as good"
+    )
+    return f"not enough yet: {_both(judged)}; {excluded}{more}"
+
+
+def unavailable(reason: str) -> str:
+    """ERROR."""
+    return f"the metrics store gave no usable answer, and nothing was counted: {reason}"
+
+
+def missing(reason: str) -> str:
+    """NODATA: this span has no measurement."""
+    return f"this measurement is lost: {reason}"
+
+
+def _clock(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def absent(evidence: Evidence, now: datetime, patience: timedelta) -> str | None:
+    """NODATA: why there is nothing recent to judge; None when there is."""
+    if evidence.watermark is None:
+        return "nothing has been measured yet"
+    if now - evidence.watermark > patience:
+        return f"metrics are stale: nothing has been measured since {_clock(evidence.watermark)}"
+    if evidence.data_at is None:
+        return f"no requests yet: {_idle(evidence.totals)}"
+    if now - evidence.data_at > patience:
+        return f"no requests to both versions since {_clock(evidence.data_at)}"
+    return None
+
+
+def _idle(totals: ArmCounts) -> str:
+    if not totals.canary.requests and not totals.stable.requests:
+        return "neither version has had any in this release"
+    if not totals.canary.requests:
+        return "the canary has had none in this release"
+    if not totals.stable.requests:
+        return "stable has had none in this release"
+    return "the two versions have had none in the same measurement"
