@@ -33,7 +33,8 @@ from canary.model.quantities import format_duration, parse_duration
 
 PREFIX: Final = "CANARY_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
-_NOT_SETTINGS: Final = frozenset({FILE_VARIABLE, f"{PREFIX}CACHE_DIR"})
+_NOT_SETTINGS: Final = (FILE_VARIABLE, f"{PREFIX}CACHE_DIR", f"{PREFIX}LAB_", f"{PREFIX}TEST_")
+"""Variables of this project, or the beginnings of their names, that set something else."""
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)|$)")
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 _SECRET_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])([\w.-]*(?:token|secret|password|api_?key)[\w.-]*=)[^&#\s'\"]+")
@@ -148,6 +149,13 @@ class Settings(BaseSettings):
         ge=timedelta(seconds=1),
         le=timedelta(days=1),
         description="every object is looked at again after this long, whether or not a watch has told of it",
+    )
+    status_interval: Duration = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        le=timedelta(minutes=4),
+        description="how often evidence that decided nothing is written to a Canary's status; what a crash loses is "
+        "counted again, so this only spares the API server",
     )
     workers: int = Field(default=8, ge=1, le=256, description="threads that handle Canaries at the same time")
     prometheus_url: Url = Field(
@@ -267,10 +275,10 @@ def _misspelt_variables(environment: Mapping[str, str]) -> list[Fault]:
     variables = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     faults = []
     for name in sorted(environment):
-        if not name.startswith(PREFIX) or name in variables or name in _NOT_SETTINGS or _SERVICE_LINK.search(name):
+        if not name.startswith(PREFIX) or name.startswith(_NOT_SETTINGS) or _SERVICE_LINK.search(name):
             continue
         near = difflib.get_close_matches(name, variables, n=1, cutoff=0.85)
-        if near:
+        if near and near[0] != name:
             remedy = f"did you mean {near[0]}?"
             faults.append(Fault(path=name, value="", message="there is no such setting", remedy=remedy))
     return faults

@@ -80,7 +80,13 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     state, reason = _advance(turn, state)
     state = _note_times(turn, state)
     actions = derive_actions(spec, state, world)
-    return Decision(state=state, actions=actions, reason=reason, requeue_after=CONFIRM_AFTER if actions else None)
+    return Decision(
+        state=state,
+        actions=actions,
+        reason=reason,
+        weight=asked_weight(spec, state, world),
+        requeue_after=CONFIRM_AFTER if actions else None,
+    )
 
 
 def _resolve(seen: Observation) -> World | Problem:

@@ -1,8 +1,9 @@
 """What must be done to the world in a given state.
 
-A function of the state one is in and what one sees, never of the transition just made. That is the law which makes a crash harmless: a process killed between persisting a state and acting on it derives the
-same actions again from the same two things. Every weight change asks first whether the side that gains traffic is ready
-to take it; when it is not, the traffic stays where it is and the reason is told by `decide`.
+A function of the state one is in and what one sees, never of the transition just made. That is the law which makes a
+crash harmless: a process killed between persisting a state and acting on it derives the same actions again from the
+same two things. Every weight change asks first whether the side that gains traffic is ready to take it; when it is not,
+the traffic stays where it is and the reason is told by `decide`.
 """
 
 from dataclasses import dataclass

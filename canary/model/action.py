@@ -38,10 +38,12 @@ class Decision:
         state: to be persisted, fenced, before any action is taken.
         actions: to be taken in this order; each is safe to repeat.
         reason: one sentence for a person: why this, now.
+        weight: the canary weight in percent that the state asks for; None when it asks for nothing.
         requeue_after: look again after this long; None means at the next regular tick.
     """
 
     state: RolloutState
     actions: tuple[Action, ...] = ()
     reason: str
+    weight: int | None = None
     requeue_after: timedelta | None = None

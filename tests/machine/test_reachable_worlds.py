@@ -35,11 +35,11 @@ def ends_when_calm(spec: CanarySpec, state: RolloutState, world: World, verdict:
     return False
 
 
-@pytest.mark.parametrize("revisions", [(NEW, NEWER), (NEW,)], ids=["newer revisions", "aborts"])
-def test_every_promise_holds_in_every_reachable_world(revisions: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("revisions", "commands"), [((NEW, NEWER), False), ((NEW,), True)], ids=["pushes", "aborts"])
+def test_every_promise_holds_in_every_reachable_world(revisions: tuple[str, ...], *, commands: bool) -> None:
     spec = two_step_spec()
     phases, calm_from = set(), {}
-    for move in explore(spec, World(), verdicts=VERDICTS, revisions=revisions):
+    for move in explore(spec, World(), verdicts=VERDICTS, revisions=revisions, commands=commands):
         for invariant in INVARIANTS:
             broken = invariant(move)
             assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
@@ -71,7 +71,7 @@ def test_every_policy_for_the_undecided_keeps_the_promises(policy: InconclusiveP
 def test_a_step_that_needs_approval_is_never_left_without_it() -> None:
     spec = two_step_spec(approval=True)
     paused = False
-    for move in explore(spec, World(), verdicts=(Verdict.PASS, Verdict.FAIL), revisions=(NEW,)):
+    for move in explore(spec, World(), verdicts=(Verdict.PASS, Verdict.FAIL), revisions=(NEW,), commands=True):
         paused |= move.decision.state.phase is Phase.PAUSED
         assert move.decision.state.step <= move.state.step or move.before.approved, story(move)
         for invariant in INVARIANTS:
@@ -82,9 +82,11 @@ def test_a_step_that_needs_approval_is_never_left_without_it() -> None:
 
 def test_every_legal_move_is_reached_by_some_world() -> None:
     unreached = {(phase, following) for phase, all_following in LEGAL_MOVES.items() for following in all_following}
-    for spec, revisions in ((two_step_spec(), (NEW, NEWER)), (two_step_spec(approval=True), (NEW,))):
-        for move in explore(spec, World(), verdicts=(Verdict.PASS, Verdict.FAIL), revisions=revisions):
+    for spec, verdicts in ((two_step_spec(), VERDICTS), (two_step_spec(approval=True), (Verdict.PASS,))):
+        for move in explore(spec, World(), verdicts=verdicts, commands=spec.steps[0].approval):
             unreached.discard((move.state.phase, move.decision.state.phase))
+            if not unreached:
+                return
 
     assert unreached == set()
 

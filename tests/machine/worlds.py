@@ -53,7 +53,7 @@ def two_step_spec(
             stable=Destination(subset="stable"),
             canary=Destination(subset="canary"),
         ),
-        steps=(Step(weight=10, hold=TICK, approval=approval), Step(weight=50, hold=timedelta())),
+        steps=(Step(weight=10, hold=TICK, approval=approval), Step(weight=50, hold=timedelta(), approval=approval)),
         analysis=AnalysisSpec(
             interval=TICK,
             false_rollback=0.01,
@@ -121,7 +121,7 @@ def judgment(verdict: Verdict, state: RolloutState) -> AnalysisResult | None:
     return AnalysisResult(verdict=verdict, sentence=f"the judge says {verdict}", metrics=(), evidence=state.evidence)
 
 
-def disturb(world: World, *, revisions: tuple[str, ...] = (NEW, NEWER)) -> Iterator[World]:
+def disturb(world: World, *, revisions: tuple[str, ...], commands: bool) -> Iterator[World]:
     """The world after everything the adversary may do in one tick, nothing included."""
     yield world
     yield from (replace(world, stable_pods=pods) for pods in ("ready", "some", "none") if pods != world.stable_pods)
@@ -134,10 +134,10 @@ def disturb(world: World, *, revisions: tuple[str, ...] = (NEW, NEWER)) -> Itera
         for revision in (OLD, *revisions)
         if revision != world.canary_revision
     )
-    if world.abort is None and revisions == (NEW,):
+    if commands and world.abort is None:
         yield replace(world, abort=NEW)
-    if not world.approved and revisions == (NEW,):
-        yield replace(world, approved=True)
+    if commands:
+        yield replace(world, approved=not world.approved)
 
 
 def _aged(moment: datetime | None, limit_ticks: int) -> datetime | None:
@@ -206,6 +206,7 @@ def explore(
     decider: Decide = decide,
     verdicts: tuple[Verdict, ...] = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NODATA),
     revisions: tuple[str, ...] = (NEW, NEWER),
+    commands: bool = False,
     most: int = 200_000,
 ) -> Iterator[Move]:
     """Every move that can be reached from `start`, breadth first: the first counterexample is a shortest."""
@@ -214,7 +215,7 @@ def explore(
     while frontier:
         reached: list[tuple[RolloutState, World]] = []
         for state, calm in frontier:
-            for world in disturb(calm, revisions=revisions):
+            for world in disturb(calm, revisions=revisions, commands=commands):
                 if (_essence(state), world) in known:
                     continue
                 known.add((_essence(state), world))

@@ -1,0 +1,147 @@
+"""The only place that makes adapters and wires them together; everything else is given what it needs."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from canary.controller.apply import Applier
+from canary.controller.fleet import Fleet
+from canary.controller.memory import Memory
+from canary.controller.observe import Observer
+from canary.controller.report import Reporter
+from canary.controller.schedule import Schedule
+from canary.controller.service import Service, Wakers
+from canary.controller.tick import Ticker
+from canary.kube.canaries import KubeCanaries
+from canary.kube.client import KubeClient
+from canary.kube.events import KubeEvents
+from canary.kube.lease import Leadership, LeaseTimings
+from canary.kube.resources import CANARIES, DEPLOYMENTS, ISTIO_GROUP, ISTIO_VERSIONS, virtual_services
+from canary.kube.watch import Watch
+from canary.metrics.prometheus import PrometheusProvider
+from canary.model.errors import Refused
+from canary.model.spec import ObjectKey
+from canary.routing.istio import IstioRouter
+from canary.settings import Settings
+from canary.telemetry.metrics import Telemetry
+from canary.web.health import health_app
+from canary.web.server import WebServer
+from canary.workloads.deployments import Deployments
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """A controller process, made but not started."""
+
+    service: Service
+    web: WebServer
+    client: KubeClient
+
+
+def build_controller(settings: Settings) -> Controller:
+    """Make a controller from its settings; asks the API server which version of Istio's kinds it serves.
+
+    Raises:
+        Refused: the cluster has no Istio, does not let us in, or the port is taken.
+        Transient: the API server does not answer.
+    """
+    client = KubeClient.connect(settings.kubeconfig, settings.request_timeout)
+    clock, telemetry, fleet = SystemClock(), Telemetry(), Fleet()
+    ticker = _build_ticker(settings, client, fleet, telemetry, clock)
+    schedule = Schedule(
+        ticker.tick,
+        fleet.keys,
+        metrics_delay=settings.metrics_delay,
+        resync_interval=settings.resync_interval,
+        clock=clock,
+        telemetry=telemetry,
+        workers=settings.workers,
+    )
+    lost = threading.Event()
+    leadership = _build_leadership(settings, client, schedule, telemetry, lost)
+    service = Service(
+        watches=_build_watches(settings, client, Wakers(fleet, schedule.wake, ticker.forget)),
+        leadership=leadership,
+        schedule=schedule,
+        telemetry=telemetry,
+        lost=lost,
+    )
+    app = health_app(
+        alive={"leadership": service.check_alive},
+        ready={"fleet": service.check_ready},
+        exposition=telemetry.exposition,
+    )
+    web = WebServer(app, address=settings.listen_address, port=settings.listen_port)
+    return Controller(service=service, web=web, client=client)
+
+
+def _build_ticker(
+    settings: Settings, client: KubeClient, fleet: Fleet, telemetry: Telemetry, clock: SystemClock
+) -> Ticker:
+    router, workloads = IstioRouter(client), Deployments(client)
+    metrics = PrometheusProvider(
+        settings.prometheus_url,
+        timeout=settings.prometheus_timeout,
+        scrape_interval=settings.prometheus_scrape_interval,
+        reporter=settings.istio_reporter,
+        watcher=telemetry.queried,
+    )
+    return Ticker(
+        canaries=KubeCanaries(client),
+        fleet=fleet,
+        memory=Memory(),
+        observer=Observer(router=router, workloads=workloads, metrics_delay=settings.metrics_delay),
+        metrics=metrics,
+        applier=Applier(router=router, workloads=workloads),
+        reporter=Reporter(journal=KubeEvents(client), telemetry=telemetry),
+        clock=clock,
+        threads=ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="tick"),
+        status_interval=settings.status_interval,
+    )
+
+
+def _build_leadership(
+    settings: Settings, client: KubeClient, schedule: Schedule, telemetry: Telemetry, lost: threading.Event
+) -> Leadership:
+    def gain() -> None:
+        telemetry.led(leading=True)
+        threading.Thread(target=schedule.start, name="schedule-start", daemon=True).start()
+
+    return Leadership(
+        client,
+        ObjectKey(settings.controller_namespace, settings.lease_name),
+        settings.identity,
+        on_gained=gain,
+        on_lost=lost.set,
+        timings=LeaseTimings(
+            duration=settings.lease_duration,
+            renew_deadline=settings.lease_renew,
+            retry_period=settings.lease_retry,
+        ),
+    )
+
+
+def _build_watches(settings: Settings, client: KubeClient, wakers: Wakers) -> tuple[Watch, ...]:
+    namespace: Final = settings.namespace or None
+    served = client.served_versions(ISTIO_GROUP)
+    version = next((version for version in ISTIO_VERSIONS if version in served), None)
+    if version is None:
+        raise Refused(
+            f"{client.server} serves no version of {ISTIO_GROUP} that is understood ({', '.join(ISTIO_VERSIONS)}): "
+            "install Istio's custom resource definitions first"
+        )
+    return (
+        Watch(client, CANARIES, namespace, wakers.on_canary),
+        Watch(client, DEPLOYMENTS, namespace, wakers.on_deployment),
+        Watch(client, virtual_services(version), namespace, wakers.on_virtual_service),
+    )

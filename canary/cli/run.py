@@ -1,0 +1,50 @@
+"""`canary run`: the controller itself, until a signal or the loss of its lease ends it."""
+
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from canary.cli.codes import ExitCode
+
+
+@click.command(
+    short_help="Run the controller.",
+    epilog="\b\nExamples:\n  canary run\n  CANARY_KUBECONFIG=~/.kube/config canary run --settings settings.yaml",
+)
+@click.option(
+    "--settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file with settings; CANARY_* environment variables win over it.",
+)
+@click.pass_context
+def command(ctx: click.Context, settings: Path | None) -> None:
+    """Run the controller until SIGTERM or Ctrl-C, which it obeys within 5 seconds.
+
+    Exits with 0 when asked to stop and with 3 when it lost the lease, so that a supervisor starts it again.
+    """
+    import os  # noqa: PLC0415 (lazy: see the head of the package)
+    import signal  # noqa: PLC0415 (as above)
+    import threading  # noqa: PLC0415 (as above)
+
+    from canary.bootstrap import build_controller  # noqa: PLC0415 (as above)
+    from canary.settings import load_settings  # noqa: PLC0415 (as above)
+    from canary.telemetry.logging import configure_logging  # noqa: PLC0415 (as above)
+
+    loaded = load_settings(settings)
+    configure_logging(loaded.log_level, loaded.log_format)
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    controller = build_controller(loaded)
+    with controller.web:
+        finished = controller.service.run(stop)
+    status = ExitCode.OK if stop.is_set() else ExitCode.UNREACHABLE
+    if not finished:
+        # A call that hangs holds its thread, and Python would wait for it; being cut off is as harmless as a crash.
+        os._exit(status)
+    ctx.exit(status)

@@ -1,0 +1,38 @@
+"""The hands: one `match` over Action, and nothing else. Every action is fenced by what was read, and safe to repeat."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.observation import Problem
+from canary.model.spec import CanarySpec
+from canary.ports import Routing, TrafficRouter, Workloads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applier:
+    """Carries out decisions."""
+
+    router: TrafficRouter
+    workloads: Workloads
+
+    def apply(self, spec: CanarySpec, actions: Iterable[Action], routing: Routing | Problem) -> None:
+        """Take the actions in order; the first that fails ends it, and the next tick derives them anew.
+
+        Raises:
+            Conflict: something changed since it was read.
+            Transient: no answer; the action may have been taken.
+            Refused: it may not, or cannot, be done.
+        """
+        for action in actions:
+            match action:
+                case SetWeight(canary):
+                    if isinstance(routing, Routing):
+                        self.router.write(routing, canary)
+                case ScaleCanary(replicas):
+                    self.workloads.scale(spec.canary_key, replicas)
+                case PromoteTemplate(revision):
+                    self.workloads.promote(spec.canary_key, spec.stable_key, revision)
+                case _:
+                    assert_never(action)

@@ -1,0 +1,137 @@
+"""Which Canaries there are, what each refers to, and who was first where two want the same thing.
+
+Two Canaries that move the weights of one route, or that share a Deployment, would undo each other's work for ever and
+poison each other's evidence. The older one goes on; the younger one is told whom it collides with and moves nothing.
+The watch keeps this index fresh; it also answers which Canaries to wake when a Deployment or VirtualService changes.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from canary.model.errors import InvalidDocument
+from canary.model.observation import Problem
+from canary.model.resource import parse_canary
+from canary.model.spec import CanarySpec, ObjectKey
+from canary.ports import CanaryObject
+
+_ANY_ROUTE = "*"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Claim:
+    """Something only one Canary may move: a Deployment, or an http route of a VirtualService."""
+
+    kind: str
+    key: ObjectKey
+    route: str = ""
+
+    def collides_with(self, other: "Claim") -> bool:
+        """Whether both could mean the same thing; an unnamed route could be any."""
+        same_object = self.kind == other.kind and self.key == other.key
+        return same_object and (self.route == other.route or _ANY_ROUTE in (self.route, other.route))
+
+    def __str__(self) -> str:
+        route = f" route {self.route}" if self.route not in ("", _ANY_ROUTE) else ""
+        return f"{self.kind} {self.key}{route}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One Canary of the fleet: parsed, or refused."""
+
+    canary: CanaryObject
+    spec: CanarySpec | None
+    refusal: InvalidDocument | None
+    claims: tuple[Claim, ...]
+
+    @property
+    def seniority(self) -> tuple[float, ObjectKey]:
+        """Sorts the fleet oldest first; the name settles a tie."""
+        return self.canary.created.timestamp(), self.canary.key
+
+
+def read_member(canary: CanaryObject) -> Member:
+    """Parse one Canary; a document that is refused claims nothing."""
+    try:
+        spec = parse_canary(canary.document)
+    except InvalidDocument as refusal:
+        return Member(canary=canary, spec=None, refusal=refusal, claims=())
+    return Member(canary=canary, spec=spec, refusal=None, claims=_claims(spec))
+
+
+def _claims(spec: CanarySpec) -> tuple[Claim, ...]:
+    routes = spec.traffic.routes or (_ANY_ROUTE,)
+    return (
+        Claim("Deployment", spec.stable_key),
+        Claim("Deployment", spec.canary_key),
+        *(Claim("VirtualService", spec.virtual_service_key, route) for route in routes),
+    )
+
+
+class Fleet:
+    """The index; safe to use from the watch's thread and from ticks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._members: dict[ObjectKey, Member] = {}
+        self._claimants: dict[tuple[str, ObjectKey], set[ObjectKey]] = {}
+
+    def admit(self, canary: CanaryObject) -> Member:
+        """Take in a Canary, or its newer version; an unchanged spec is not parsed again."""
+        with self._lock:
+            known = self._members.get(canary.key)
+            if known and known.canary.uid == canary.uid and known.canary.generation == canary.generation:
+                member = Member(canary=canary, spec=known.spec, refusal=known.refusal, claims=known.claims)
+            else:
+                self._forget_claims(known)
+                member = read_member(canary)
+                for claim in member.claims:
+                    self._claimants.setdefault((claim.kind, claim.key), set()).add(canary.key)
+            self._members[canary.key] = member
+            return member
+
+    def dismiss(self, key: ObjectKey) -> None:
+        """The Canary is gone; dismissing again is harmless."""
+        with self._lock:
+            self._forget_claims(self._members.pop(key, None))
+
+    def _forget_claims(self, member: Member | None) -> None:
+        for claim in member.claims if member else ():
+            claimants = self._claimants.get((claim.kind, claim.key), set())
+            claimants.discard(member.canary.key if member else claim.key)
+            if not claimants:
+                self._claimants.pop((claim.kind, claim.key), None)
+
+    def find(self, key: ObjectKey) -> Member | None:
+        """The Canary as last seen."""
+        with self._lock:
+            return self._members.get(key)
+
+    def keys(self) -> tuple[ObjectKey, ...]:
+        """Every Canary there is."""
+        with self._lock:
+            return tuple(self._members)
+
+    def referring_to(self, kind: str, key: ObjectKey) -> tuple[ObjectKey, ...]:
+        """The Canaries that name this Deployment or VirtualService."""
+        with self._lock:
+            return tuple(self._claimants.get((kind, key), ()))
+
+    def find_collision(self, member: Member) -> Problem | None:
+        """Why this Canary must stand back, if an older one has claimed what it claims."""
+        with self._lock:
+            rivals = self._rivals(member)
+        for rival in sorted(rivals, key=lambda each: each.seniority):
+            for claim in member.claims:
+                if rival.seniority < member.seniority and any(claim.collides_with(other) for other in rival.claims):
+                    return Problem(
+                        reason="AlreadyClaimed",
+                        message=f"{claim} belongs to the older Canary {rival.canary.key}: "
+                        f"delete one of the two Canaries, or give this one objects (or routes) of its own",
+                    )
+        return None
+
+    def _rivals(self, member: Member) -> Iterable[Member]:
+        keys = {key for claim in member.claims for key in self._claimants.get((claim.kind, claim.key), ())}
+        return [self._members[key] for key in keys if key != member.canary.key]

@@ -1,0 +1,80 @@
+"""The voice: tells logs, Events and metrics what a tick saw and did, once, after it was persisted."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from canary.model.action import Decision
+from canary.model.errors import CanaryError
+from canary.model.observation import Observation, Problem, Split
+from canary.model.spec import CanarySpec, ObjectKey
+from canary.model.state import Phase, RolloutState
+from canary.model.verdict import AnalysisResult
+from canary.ports import CanaryObject, Journal
+from canary.telemetry.metrics import Telemetry
+
+_log = structlog.get_logger("canary.tick")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporter:
+    """Tells people what happened."""
+
+    journal: Journal
+    telemetry: Telemetry
+
+    def report_tick(
+        self,
+        canary: CanaryObject,
+        spec: CanarySpec,
+        before: RolloutState,
+        decision: Decision,
+        *,
+        seen: Observation,
+        result: AnalysisResult | None,
+        seconds: float,
+    ) -> None:
+        """One line for the tick, one Event for each change of phase or step, and the numbers."""
+        after = decision.state
+        standing = seen.split.canary if isinstance(seen.split, Split) else 0
+        weight = standing if decision.weight is None else decision.weight
+        _log.info(
+            "tick",
+            phase=after.phase.value,
+            step=f"{after.step + 1}/{len(spec.steps)}",
+            weight=weight,
+            verdict=result.verdict.value if result else None,
+            reason=decision.reason,
+            actions=[str(action) for action in decision.actions],
+        )
+        self.telemetry.ticked(canary.key, phase=after.phase, weight=weight, result=result, seconds=seconds)
+        if after.phase is not before.phase or after.revision != before.revision:
+            self._tell_phase(canary, after.phase, decision.reason)
+        elif after.step != before.step:
+            self.journal.record(canary, warning=False, reason="StepReached", message=decision.reason)
+
+    def _tell_phase(self, canary: CanaryObject, phase: Phase, reason: str) -> None:
+        bad = phase in (Phase.ROLLING_BACK, Phase.FAILED)
+        self.journal.record(canary, warning=bad, reason=phase.value, message=reason)
+        if phase.terminal:
+            self.telemetry.finished("succeeded" if phase is Phase.SUCCEEDED else "failed")
+
+    def report_problem(self, canary: CanaryObject, problem: Problem) -> None:
+        """Something a person must mend; told as an Event when it appears."""
+        _log.warning("held", reason=problem.reason, message=problem.message)
+        self.journal.record(canary, warning=True, reason=problem.reason, message=problem.message)
+
+    def report_failure(self, key: ObjectKey, error: CanaryError, *, conflict: bool) -> None:
+        """A call failed; the tick is made again."""
+        if conflict:
+            self.telemetry.conflicted()
+        _log.warning("tick given up", canary=str(key), conflict=conflict, error=str(error))
+
+    def report_bug(self, key: ObjectKey, bug: Exception, *, seconds: float) -> None:
+        """Something happened that the code does not provide for."""
+        self.telemetry.tick_failed(seconds)
+        _log.error("tick broken", canary=str(key), exc_info=bug)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The Canary is gone."""
+        self.telemetry.forget(key)

@@ -1,0 +1,113 @@
+"""The controller as a whole: watches keep the fleet known, the leader's schedule ticks it, and a signal ends it.
+
+Standing by, a replica follows the watches already, so that taking over costs no list. A leader that loses its lease
+stops ticking and ends; its supervisor starts it again as a candidate. A process that begins anew is easier to trust
+than one that tears down and builds up half of itself.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from canary.controller.fleet import Fleet
+from canary.controller.schedule import Schedule
+from canary.kube.canaries import canary_object
+from canary.kube.lease import Leadership
+from canary.kube.resources import Document
+from canary.kube.watch import Watch
+from canary.model.spec import ObjectKey
+from canary.ports import CanaryObject
+from canary.telemetry.metrics import Telemetry
+
+STOP_WITHIN: Final = timedelta(seconds=3)
+"""For ticks under way; one that hangs longer is abandoned, which is as harmless as a crash."""
+
+QUIET_LIMIT: Final = timedelta(minutes=3)
+"""A watch is renewed every minute; one that has not heard from the API server for this long follows nothing."""
+
+_LOOK_EVERY: Final = timedelta(milliseconds=200)
+
+_log = structlog.get_logger("canary.service")
+
+
+class Wakers:
+    """Turns what watches tell into wakes, and keeps the fleet's index fresh."""
+
+    def __init__(self, fleet: Fleet, wake: Callable[[ObjectKey], None], forget: Callable[[ObjectKey], None]) -> None:
+        self._fleet = fleet
+        self._wake = wake
+        self._forget = forget
+
+    def on_canary(self, key: ObjectKey, document: Document | None) -> None:
+        """Wake for a new spec, a command or a removal, and not for our own status writes."""
+        if document is None:
+            self._fleet.dismiss(key)
+            self._forget(key)
+            return
+        canary = canary_object(document)
+        before = self._fleet.find(key)
+        self._fleet.admit(canary)
+        if before is None or _request(before.canary) != _request(canary):
+            self._wake(key)
+
+    def on_deployment(self, key: ObjectKey, _document: Document | None) -> None:
+        """Wake the Canaries of this Deployment."""
+        self._wake_all("Deployment", key)
+
+    def on_virtual_service(self, key: ObjectKey, _document: Document | None) -> None:
+        """Wake the Canaries whose weights are here."""
+        self._wake_all("VirtualService", key)
+
+    def _wake_all(self, kind: str, key: ObjectKey) -> None:
+        for canary in self._fleet.referring_to(kind, key):
+            self._wake(canary)
+
+
+def _request(canary: CanaryObject) -> tuple[object, ...]:
+    """What a person can ask for on a Canary."""
+    return canary.uid, canary.generation, canary.annotations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One controller process; see `bootstrap` for its making."""
+
+    watches: tuple[Watch, ...]
+    leadership: Leadership
+    schedule: Schedule
+    telemetry: Telemetry
+    lost: threading.Event
+
+    def run(self, stop: threading.Event) -> bool:
+        """Work until `stop` is set or leadership is lost; True when everything under way was finished."""
+        for watch in self.watches:
+            watch.start()
+        self.leadership.start()
+        _log.info("started")
+        while not stop.wait(_LOOK_EVERY.total_seconds()) and not self.lost.is_set() and self.leadership.running:
+            pass
+        _log.info("stopping", reason="lost the lease" if self.lost.is_set() else "asked to stop")
+        finished = self.schedule.stop(STOP_WITHIN)
+        self.leadership.stop()
+        for watch in self.watches:
+            watch.stop()
+        self.telemetry.led(leading=False)
+        _log.info("stopped", finished=finished)
+        return finished
+
+    def check_alive(self) -> tuple[bool, str]:
+        """Whether a restart would help: the thread that leads, or wants to, has ended."""
+        return (True, "ok") if self.leadership.running else (False, "no longer a candidate for the lease")
+
+    def check_ready(self) -> tuple[bool, str]:
+        """Whether the fleet is known and followed; a candidate that stands by is ready too."""
+        for watch in self.watches:
+            if not watch.synced:
+                return False, "the first lists are not in yet"
+            if watch.silence is not None and watch.silence > QUIET_LIMIT:
+                return False, f"the API server has not been heard of for {watch.silence.total_seconds():.0f} s"
+        return True, "leading" if self.leadership.leads else f"standing by for {self.leadership.holder}"

@@ -1,0 +1,288 @@
+"""One tick of any number of Canaries, in six hops: gather, measure, judge, decide, persist, act.
+
+Measuring and judging are done once for all Canaries that are due, because both cost by the call and not by the Canary.
+Everything else is done for each on its own, by a few threads, so that what goes wrong with one is that one's affair.
+
+State is persisted before anything moves, under the version of the Canary that was read: that write is the fence. A
+decision that moves nothing and changes no word that people act on is kept in memory and written about once a minute;
+what a crash loses of it is counted again, because the watermark is lost with it.
+
+The measurement comes after gathering (DESIGN had it first): only the persisted state says from which instant on
+requests have to be counted, and the split read back before the counts are asked for is the older of the two, so a
+weight that changes in between can only make an interval inadmissible, never admit a wrong one.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from canary.controller.apply import Applier
+from canary.controller.fleet import Fleet, Member
+from canary.controller.memory import Memory, Recollection
+from canary.controller.observe import Observer, Sight
+from canary.controller.report import Reporter
+from canary.judge.judge import Question, judge
+from canary.machine.admission import is_admissible
+from canary.machine.decide import decide
+from canary.machine.moves import current_step
+from canary.model.action import Decision
+from canary.model.errors import CanaryError, Conflict, InvalidDocument
+from canary.model.evidence import ArmCounts, Measurement
+from canary.model.observation import Problem
+from canary.model.spec import CanarySpec, ObjectKey
+from canary.model.state import RolloutState
+from canary.model.status import write_status
+from canary.model.verdict import AnalysisResult
+from canary.ports import Canaries, CanaryObject, Clock, MeasurementQuery, MetricsProvider
+from canary.telemetry.logging import bind_tick
+
+RETRY_AFTER = timedelta(seconds=1)
+"""After a conflict or a call without an answer: soon, because the world may be half changed."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_log = structlog.get_logger("canary.tick")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pass:
+    """One Canary on its way through one tick; each hop fills in what it found."""
+
+    canary: CanaryObject
+    spec: CanarySpec
+    recollection: Recollection
+    sight: Sight
+    began: datetime
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    measurement: Measurement | None = None
+    result: AnalysisResult | None = None
+
+    @property
+    def state(self) -> RolloutState:
+        return self.recollection.state
+
+    @property
+    def share(self) -> float | None:
+        """The measured share of the canary, 0 to 1, in this tick's span."""
+        samples = self.measurement.samples.values() if self.measurement else ()
+        return next((sample.canary_share for sample in samples if isinstance(sample, ArmCounts)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appointments:
+    """When Canaries want to be looked at again.
+
+    Attributes:
+        soon: once, after this long.
+        rhythm: from now on, at every instant of this interval; None means only when something wakes it. A Canary whose
+            tick failed is not named and keeps the rhythm it has.
+    """
+
+    soon: dict[ObjectKey, timedelta] = field(default_factory=dict)
+    rhythm: dict[ObjectKey, timedelta | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticker:
+    """Carries Canaries through a tick; no Canary may be in two ticks at once (see `schedule`).
+
+    Args:
+        status_interval: how often evidence that decided nothing is persisted.
+        threads: does the work that is each Canary's own.
+    """
+
+    canaries: Canaries
+    fleet: Fleet
+    memory: Memory
+    observer: Observer
+    metrics: MetricsProvider
+    applier: Applier
+    reporter: Reporter
+    clock: Clock
+    threads: Executor
+    status_interval: timedelta
+
+    def tick(self, keys: Sequence[ObjectKey]) -> Appointments:
+        """Tick these Canaries, and say when each wants to be looked at again."""
+        made = Appointments()
+        passes = self._each(self._enter, [(key, key) for key in keys], made)
+        self._measure(passes)
+        self._judge(passes)
+        for each, decision in self._each(self._conclude, [(each.canary.key, each) for each in passes], made):
+            is_active = decision.state.revision is not None and not decision.state.phase.terminal
+            made.rhythm[each.canary.key] = each.spec.analysis.interval if is_active else None
+            if decision.requeue_after is not None:
+                made.soon[each.canary.key] = decision.requeue_after
+        return made
+
+    def forget(self, key: ObjectKey) -> None:
+        """The Canary is gone; forgetting again is harmless."""
+        self.memory.forget(key)
+        self.reporter.forget(key)
+
+    def _each(
+        self, work: Callable[[_T], _R | None], items: Iterable[tuple[ObjectKey, _T]], made: Appointments
+    ) -> list[_R]:
+        """Do the work for each, side by side; what fails is reported, and looked at again soon."""
+
+        def guarded(item: tuple[ObjectKey, _T]) -> _R | None:
+            key, subject = item
+            began = self.clock.now()
+            try:
+                with bind_tick(key, getattr(subject, "id", "-")):
+                    return work(subject)
+            except CanaryError as error:
+                self.memory.forget(key)
+                made.soon[key] = RETRY_AFTER
+                self.reporter.report_failure(key, error, conflict=isinstance(error, Conflict))
+            except Exception as bug:  # noqa: BLE001 - the last line of defence: one Canary's bug must not stop the others
+                self.memory.forget(key)
+                self.reporter.report_bug(key, bug, seconds=(self.clock.now() - began).total_seconds())
+            return None
+
+        return [result for result in self.threads.map(guarded, items) if result is not None]
+
+    def _enter(self, key: ObjectKey) -> _Pass | None:
+        """Read everything about one Canary; None when it is gone or cannot be acted upon."""
+        canary = self.canaries.read(key)
+        if canary is None:
+            self.fleet.dismiss(key)
+            self.forget(key)
+            return None
+        member = self.fleet.admit(canary)
+        now = self.clock.now()
+        try:
+            recollection = self.memory.recall(canary, now)
+        except InvalidDocument as refusal:  # not ours to overwrite: a newer controller or a person wrote it
+            self.reporter.report_problem(canary, Problem(reason="StatusUnreadable", message=str(refusal)))
+            return None
+        problem = _find_problem(member) or self.fleet.find_collision(member)
+        if problem is not None or member.spec is None:
+            self._hold(canary, member.spec, recollection, problem)
+            return None
+        sight = self.observer.gather(canary, member.spec, now)
+        return _Pass(canary=canary, spec=member.spec, recollection=recollection, sight=sight, began=now)
+
+    def _measure(self, passes: Sequence[_Pass]) -> None:
+        """Ask for what was counted since each watermark, all at once."""
+        queries = [query for each in passes if (query := _measurement_query(each)) is not None]
+        measurements = self.metrics.measure(queries) if queries else {}
+        for each in passes:
+            each.measurement = measurements.get(each.canary.key)
+
+    def _judge(self, passes: Sequence[_Pass]) -> None:
+        measured = [each for each in passes if each.state.phase.measured]
+        for each, result in zip(measured, judge([_question(each) for each in measured]), strict=True):
+            each.result = result
+
+    def _conclude(self, each: _Pass) -> tuple[_Pass, Decision]:
+        """Decide, persist, act, tell."""
+        seen = each.sight.observation
+        decision = decide(each.spec, each.state, seen, each.result)
+        canary = self._persist(each, decision)
+        self.applier.apply(each.spec, decision.actions, each.sight.routing)
+        self.reporter.report_tick(
+            canary,
+            each.spec,
+            each.state,
+            decision,
+            seen=seen,
+            result=each.result,
+            seconds=(self.clock.now() - each.began).total_seconds(),
+        )
+        return each, decision
+
+    def _persist(self, each: _Pass, decision: Decision) -> CanaryObject:
+        """Write the state if anything depends on it or a minute has passed; else only remember it."""
+        canary, now = each.canary, each.sight.observation.now
+        problem = each.sight.observation.problem
+        status = write_status(
+            canary.status,
+            state=decision.state,
+            spec=each.spec,
+            reason=decision.reason,
+            result=each.result,
+            weight=decision.weight,
+            share=each.share,
+            problem=problem,
+            generation=canary.generation,
+            now=now,
+        )
+        written_at = each.recollection.written_at
+        is_due = now - written_at >= self.status_interval and status != canary.status
+        if decision.actions or is_due or _is_news(canary.status, status):
+            self._tell_problem(canary, status, problem)
+            canary = self.canaries.write_status(canary, status)
+            written_at = now
+        recollection = Recollection(uid=canary.uid, status=canary.status, written_at=written_at, state=decision.state)
+        self.memory.keep(canary.key, recollection)
+        return canary
+
+    def _hold(
+        self, canary: CanaryObject, spec: CanarySpec | None, recollection: Recollection, problem: Problem | None
+    ) -> None:
+        """Say what must be mended, and move nothing."""
+        reason = problem.message if problem else ""
+        status = write_status(
+            canary.status,
+            state=recollection.state,
+            spec=spec,
+            reason=reason,
+            result=None,
+            weight=None,
+            share=None,
+            problem=problem,
+            generation=canary.generation,
+            now=self.clock.now(),
+        )
+        self.memory.forget(canary.key)
+        if status != canary.status:
+            self._tell_problem(canary, status, problem)
+            self.canaries.write_status(canary, status)
+
+    def _tell_problem(self, canary: CanaryObject, status: Mapping[str, object], problem: Problem | None) -> None:
+        if problem is not None and canary.status.get("conditions") != status.get("conditions"):
+            self.reporter.report_problem(canary, problem)
+
+
+def _find_problem(member: Member) -> Problem | None:
+    return Problem(reason="InvalidSpec", message=str(member.refusal)) if member.refusal else None
+
+
+def _is_news(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
+    """Whether something changed that a person or another program acts upon."""
+    quiet = {"message", "analysis"}
+    return any(before.get(word) != after.get(word) for word in (before.keys() | after.keys()) - quiet)
+
+
+def _measurement_query(each: _Pass) -> MeasurementQuery | None:
+    watermark, instant = each.state.evidence.watermark, each.sight.observation.instant
+    if not each.state.phase.measured or watermark is None or watermark >= instant:
+        return None
+    return MeasurementQuery(
+        key=each.canary.key,
+        stable=each.spec.stable_deployment,
+        canary=each.spec.canary.deployment,
+        metrics=tuple(metric.name for metric in each.spec.analysis.metrics),
+        start=watermark,
+        end=instant,
+    )
+
+
+def _question(each: _Pass) -> Question:
+    step = current_step(each.spec, each.state)
+    return Question(
+        analysis=each.spec.analysis,
+        step=step,
+        steps=len(each.spec.steps),
+        next_weight=each.spec.weight_after(step),
+        evidence=each.state.evidence,
+        measurement=each.measurement,
+        admissible=is_admissible(each.spec, each.state, each.sight.observation),
+        now=each.sight.observation.now,
+    )
