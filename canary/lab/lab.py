@@ -11,6 +11,7 @@ Rejected: docker compose and kind (a lab that needs a container runtime does not
 needed).
 """
 
+import math
 import shutil
 import signal
 import tempfile
@@ -139,14 +140,14 @@ class Lab:
             LabError: something is missing, late or dead.
         """
         if self.options.kubeconfig is None:
-            self._supervisor.start(
-                Program(
-                    name="apiserver",
-                    argv=python_module("canary.lab.apiserver", "--port", "0", "--kubeconfig", str(self.kubeconfig)),
-                )
-            )
-        self._gateway = start_gateway(self._supervisor, self.directory / "gateway", port=self._gateway_port)
-        sidecar = start_sidecar(self._supervisor, self.directory / "sidecar")
+            # a fixed port, so that clients find the server again after a restart
+            arguments = ("--port", str(find_free_port()), "--kubeconfig", str(self.kubeconfig))
+            self._supervisor.start(Program(name="apiserver", argv=python_module("canary.lab.apiserver", *arguments)))
+        drain_seconds = math.ceil(2 * self.options.scrape_seconds) + 1
+        self._gateway = start_gateway(
+            self._supervisor, self.directory / "gateway", port=self._gateway_port, drain_seconds=drain_seconds
+        )
+        sidecar = start_sidecar(self._supervisor, self.directory / "sidecar", drain_seconds=drain_seconds)
         self.prometheus_url = start_prometheus(
             self._supervisor,
             self.directory / "prometheus",
@@ -165,6 +166,8 @@ class Lab:
     def stop(self, *, keep_state: bool = False) -> None:
         """Take everything down, the last started first, and remove the state unless it is wanted."""
         self._supervisor.stop()
+        if self._api is not None:
+            self._api.close()
         if self._handler_before is not None:
             signal.signal(signal.SIGTERM, self._handler_before)
             self._handler_before = None

@@ -77,7 +77,7 @@ async def serve(port: int, port_file: Path | None, kubeconfig_file: Path | None,
     cluster = Cluster(history)
     add_namespaces(cluster)
     with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
-        # asyncio does this only for sockets that name TCP, which create_server's do not; without, every reply waits 40 ms
+        # asyncio does this only for sockets that name TCP, and this one does not; without, every reply waits 40 ms
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = listener.getsockname()[1]
         config = uvicorn.Config(
