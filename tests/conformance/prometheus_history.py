@@ -1,0 +1,224 @@
+"""What the Prometheus conformance tests measure: a worked history, a random fleet, a scrape target, and the server.
+
+In the worked history every scenario has a namespace of its own; times are seconds after START.
+"""
+
+import random
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import requests
+
+from canary.lab.ports import find_free_port
+from canary.lab.prometheus_binary import find_prometheus
+from canary.model.evidence import ArmCounts, Counts
+
+START = 1_700_000_000
+NASTY = ('a"b', "a\\b", "a|b", ".*", "a{b}", "a\nb", "ä-ö", "a$", "(a)", "a\\", '",x=~"', "[^z]+", "😀")  # fmt: skip
+HISTORY = 1_000_000
+
+
+class History:
+    """Samples as scrapes would have left them, in OpenMetrics text."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(self, namespace: str, workload: str, samples: Mapping[float, float], **labels: str) -> None:
+        told = {"reporter": "source", "response_code": "200", "response_flags": "-", "grpc_response_status": ""}
+        told |= labels | {"destination_workload_namespace": namespace, "destination_workload": workload}
+        text = ",".join(f'{name}="{_escape(value)}"' for name, value in told.items())
+        for second, value in sorted(samples.items()):
+            self._lines.append(f"istio_requests_total{{{text}}} {value} {START + second:.3f}")
+
+    @property
+    def text(self) -> str:
+        return "\n".join(["# TYPE istio_requests counter", *self._lines, "# EOF", ""])
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def every(seconds: int, *, until: int, start: int = -120, value: Callable[[int], float] = float) -> dict[float, float]:
+    """A sample every so often, each the value of a function of its time."""
+    return {float(at): value(at) for at in range(start, until + 1, seconds)}
+
+
+def steady(until: int = 1200) -> dict[float, float]:
+    """One request a second since long ago."""
+    return every(15, until=until, value=lambda at: HISTORY + at)
+
+
+def worked_history() -> History:
+    history = History()
+    history.add("reset", "stable", {-60: 50, -15: 90, 0: 100, 15: 150, 30: 7, 45: 30})
+    history.add("first-value", "stable", steady())
+    history.add("first-value", "canary", {15: 5, 30: 6}, response_code="503", response_flags="UF,URX")
+    history.add("replaced", "stable", steady())
+    history.add("replaced", "canary", {-30: 6, 0: 10, 10: 14}, pod="a")
+    history.add("replaced", "canary", {25: 3, 40: 5, 55: 9}, pod="b")
+    outage = {at: value for at, value in steady().items() if not 60 < at < 420}
+    history.add("outage", "stable", outage)
+    history.add("outage", "canary", outage, response_code="500")
+    history.add("half-outage", "stable", steady(), pod="a")
+    history.add("half-outage", "stable", outage, pod="b")
+    history.add("fresh-store", "stable", every(15, start=0, until=300, value=lambda at: HISTORY + at), pod="a")
+    history.add("fresh-store", "stable", every(15, start=10, until=300, value=lambda at: HISTORY + at), pod="b")
+    _add_reporters(history)
+    _add_codes(history)
+    for number, name in enumerate(NASTY, start=1):
+        history.add("nasty", name, {-60: 0, 0: 0, 15: number})
+        history.add(name, "stable", {-60: 0, 0: 0, 15: 100 + number})
+    return history
+
+
+def _add_reporters(history: History) -> None:
+    history.add("both-reporters", "stable", steady())
+    history.add("both-reporters", "stable", every(15, until=60, value=lambda at: 5000 + 2 * at), reporter="destination")
+    history.add("both-reporters", "canary", {-60: 1, 15: 3}, reporter="destination")
+    history.add("both-reporters", "canary", {15: 2}, response_code="503", response_flags="UF")
+    history.add("server-side", "stable", steady(), reporter="destination")
+    history.add("server-side", "canary", {15: 4}, reporter="destination")
+    history.add("server-side", "canary", {15: 999})
+    history.add("waypoint", "stable", steady(), reporter="waypoint")
+    history.add("waypoint", "stable", steady(), reporter="destination")
+    history.add("waypoint", "canary", {15: 4}, reporter="waypoint")
+
+
+def _add_codes(history: History) -> None:
+    history.add("codes", "stable", steady())
+    for code, flags, status, count in (
+        ("200", "-", "", 1),
+        ("404", "-", "", 2),
+        ("429", "RL", "", 4),
+        ("500", "-", "", 8),
+        ("504", "UT", "", 16),
+        ("0", "DC", "", 32),
+        ("0", "UF", "", 64),
+        ("0", "UC,DC", "", 128),
+        ("200", "-", "0", 256),
+        ("200", "-", "5", 512),
+        ("200", "-", "8", 1024),
+        ("200", "-", "14", 2048),
+        ("200", "-", "2", 4096),
+    ):
+        labels = {"response_code": code, "response_flags": flags, "grpc_response_status": status}
+        history.add("codes", "canary", {15: count}, **labels)
+
+
+def store_history(directory: Path, history: History) -> None:
+    """Write what scrapes would have left into `directory`/data."""
+    promtool = shutil.which("promtool", path=str(find_prometheus().resolve().parent)) or shutil.which("promtool")
+    assert promtool, "promtool belongs beside prometheus (Debian: package prometheus) or on PATH"
+    (directory / "history").write_text(history.text)
+    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "history", "data"]
+    subprocess.run(command, cwd=directory, check=True, timeout=60, capture_output=True)
+
+
+@contextmanager
+def running(directory: Path, config: str) -> Iterator[str]:
+    """A Prometheus on the data of `directory`, ready, and gone at the end."""
+    (directory / "prometheus.yml").write_text(config)
+    address = f"127.0.0.1:{find_free_port()}"
+    command = [
+        str(find_prometheus()),
+        f"--config.file={directory / 'prometheus.yml'}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+    ]
+    log = (directory / "log").open("wb")
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            wait_until(lambda: _is_ready(f"http://{address}/-/ready"), "Prometheus to be ready")
+            yield f"http://{address}"
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        pause.wait(0.02)
+
+
+def random_fleet(dice: random.Random) -> tuple[History, ArmCounts]:
+    """Pods that come, count, and go, scraped every 15 s at times of their own; and what they counted after START."""
+    history, totals = History(), {"stable": Counts(), "canary": Counts()}
+    history.add("fleet", "stable", dict.fromkeys(range(-60, 721, 15), 5.0), pod="anchor")
+    for pod in range(30):
+        workload = dice.choice(("stable", "canary"))
+        born, life = dice.uniform(1, 600), dice.uniform(0, 700)
+        for code in ("200", "503"):
+            value, samples, at = 0, {}, born
+            while at <= min(born + life, 690):
+                value += dice.choice((0, 1, 7, 1000))
+                samples[round(at, 3)] = float(value)
+                at += 15
+            history.add("fleet", workload, samples, pod=str(pod), response_code=code)
+            totals[workload] += Counts(value, value if code == "503" else 0)
+    return history, ArmCounts(stable=totals["stable"], canary=totals["canary"])
+
+
+class Exporter:
+    """A scrape target whose counter and health the test sets."""
+
+    def __init__(self) -> None:
+        self.value, self.healthy, self.scrapes = HISTORY, True, 0
+        exporter = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if exporter.healthy else 500)
+                self.end_headers()
+                if exporter.healthy:
+                    self.wfile.write(exporter.text.encode())
+                exporter.scrapes += 1
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def text(self) -> str:
+        labels = 'reporter="source",destination_workload_namespace="live",destination_workload="stable"'
+        return f'istio_requests_total{{{labels},response_code="200"}} {self.value}\n'
+
+    def __enter__(self) -> "Exporter":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+    def settle(self, scrapes: int = 3) -> datetime:
+        """Let scrapes see what is set; returns an instant after those and before any that sees what is set next."""
+        self._wait_for(scrapes)
+        instant = datetime.now(UTC)
+        self._wait_for(2)
+        return instant
+
+    def _wait_for(self, more: int) -> None:
+        target = self.scrapes + more
+        wait_until(lambda: self.scrapes >= target, f"{more} scrapes")
