@@ -26,9 +26,9 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
 import canary
-from canary.kube.failures import Call, Expired, NotFound, refusal, silence
-from canary.kube.patch import Operation
-from canary.kube.resources import Document, Resource
+from canary.kube.failures import Call, Expired, Invalid, NotFound, refusal, silence
+from canary.kube.patch import Operation, fenced
+from canary.kube.resources import Document, Resource, resource_version
 from canary.kube.stream import BROKEN, EventStream, read_body
 from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
@@ -179,10 +179,25 @@ class KubeClient:
         call = Call(verb="update", path=path, resource=resource, key=key, subresource=subresource)
         return self._write(call, document, timeout=timeout)
 
-    def patch_json(self, resource: Resource, key: ObjectKey, operations: Sequence[Operation]) -> Document:
-        """Change leaves of an object by a JSON Patch; see `kube.patch` for the fence. Raises as `replace`."""
+    def patch_json(
+        self, resource: Resource, key: ObjectKey, operations: Sequence[Operation], *, version: str
+    ) -> Document:
+        """Change leaves of an object by a JSON Patch, if it still is at `version`; returns it as written.
+
+        Raises:
+            Conflict: it was changed since it was read.
+            Transient: no answer within the deadline; it may have been written.
+            Refused: not allowed, not valid, or (`failures.NotFound`) gone.
+        """
         call = Call(verb="patch", path=resource.item(key), resource=resource, key=key)
-        return self._write(call, list(operations), content_type="application/json-patch+json", timeout=None)
+        try:
+            body = fenced(version, operations)
+            return self._write(call, list(body), content_type="application/json-patch+json", timeout=None)
+        except Invalid as error:
+            standing = self.get(resource, key)
+            if standing is not None and resource_version(standing) != version:
+                raise Conflict(f"{call} failed: it has been changed since it was read (422)") from error
+            raise
 
     def patch_merge(
         self,

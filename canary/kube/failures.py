@@ -24,6 +24,10 @@ class NotFound(Refused):
     """The object, its namespace or its kind does not exist."""
 
 
+class Invalid(Refused):
+    """The document, or what a patch would make of it, breaks a rule of its kind."""
+
+
 class Expired(Transient):
     """The history that was asked for is gone: list again."""
 
@@ -81,7 +85,7 @@ def refusal(call: Call, status: int, body: bytes) -> CanaryError:
         case 410:
             return Expired(f"{said}; it is listed anew")
         case 422:
-            return Refused(f"{said}; correct what the API server names")
+            return Invalid(f"{said}; correct what the API server names")
         case _ if status in _PASSING or status >= 500:
             return Transient(f"{said}; the API server is busy or restarting: it is asked again")
         case _:

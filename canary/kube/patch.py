@@ -2,7 +2,10 @@
 
 The fence is `replace` of `/metadata/resourceVersion`. When it is stale, the API server answers 409 Conflict and says
 so; a failed `test` answers 422 "the server rejected our request due to an error in our request", which nobody can tell
-from a wrong path. A merge patch was rejected because it replaces lists whole, and server-side apply because it would
+from a wrong path. Operations are tried before the version is compared, so a document whose *shape* has changed (a route
+put in front of ours) answers that 422 all the same; `KubeClient.patch_json` looks and makes a Conflict of it.
+
+A merge patch was rejected because it replaces lists whole, and server-side apply because it would
 take ownership of fields that belong to the team.
 """
 

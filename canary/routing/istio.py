@@ -68,10 +68,10 @@ class IstioRouter:
             Transient: no answer within the deadline; it may have been written.
             Refused: not allowed, or the VirtualService is gone.
         """
-        operations = weight_patch(routing.version, routing.split, routing.paths, canary_weight)
+        operations = weight_patch(routing.split, routing.paths, canary_weight)
         if operations:
             version = self._served_version() or ISTIO_VERSIONS[0]
-            self._client.patch_json(virtual_services(version), routing.key, operations)
+            self._client.patch_json(virtual_services(version), routing.key, operations, version=routing.version)
 
     def _served_version(self) -> str | None:
         version = self._version

@@ -6,7 +6,7 @@ do) eats whatever the builder did not model. So the weights are *found*, by host
 leaves.
 
 The operation on a leaf is `add`, which replaces a member that exists and makes one that does not (RFC 6902, 4.1): a
-destination without a weight is legal, and one operation serves both. The fence is `kube.patch`'s.
+destination without a weight is legal, and one operation serves both. The fence is `kube.patch`.
 
 Istio's CRD takes any 32-bit weight, -5 too, and a server may hold anything that its schema let through, so every shape
 is either understood or returned as a `Problem`; nothing in here raises on a document. Two weights that do not add up
@@ -16,7 +16,7 @@ are *not* a problem: they are what stands there, and writing the split repairs t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from canary.kube.patch import Operation, fenced
+from canary.kube.patch import Operation
 from canary.model.observation import Problem, RouteWeights, Split
 from canary.model.spec import FULL_WEIGHT, Destination, IstioTraffic, ObjectKey
 
@@ -67,19 +67,16 @@ def locate_weights(document: Mapping[str, object], traffic: IstioTraffic, key: O
     return Weights(split=Split(routes=tuple(weights)), paths=tuple(paths))
 
 
-def weight_patch(
-    version: str, split: Split, paths: Sequence[tuple[str, str]], canary_weight: int
-) -> tuple[Operation, ...]:
+def weight_patch(split: Split, paths: Sequence[tuple[str, str]], canary_weight: int) -> tuple[Operation, ...]:
     """Write the JSON Patch that gives the canary `canary_weight` percent and stable the rest.
 
     Args:
-        version: resourceVersion of the document that `split` and `paths` were read from; the fence.
         split: the weights as read.
         paths: where they stand, as `locate_weights` found them.
         canary_weight: 0 to 100 percent.
 
     Returns:
-        The operations, the fence first; empty when every route stands there already.
+        The operations, to be fenced by the version they were read at; empty when every route stands there already.
 
     Raises:
         ValueError: a weight outside 0 to 100, which no caller may ask for.
@@ -92,7 +89,7 @@ def weight_patch(
         if standing != wanted:
             leaves.append({"op": "add", "path": stable_path, "value": wanted.stable})
             leaves.append({"op": "add", "path": canary_path, "value": wanted.canary})
-    return fenced(version, leaves)
+    return tuple(leaves)
 
 
 def canonical_host(host: str, namespace: str) -> str:

@@ -12,7 +12,6 @@ that a change by its team between look and write is a Conflict and not lost.
 from collections.abc import Mapping
 
 from canary.kube.client import KubeClient
-from canary.kube.patch import fenced
 from canary.kube.resources import DEPLOYMENTS, Document, resource_version
 from canary.model.errors import Conflict, Refused
 from canary.model.observation import Problem, Workload
@@ -67,7 +66,7 @@ class Deployments:
             )
         operations = promoted(_template(target_document), _template(source_document))
         if operations:
-            self._client.patch_json(DEPLOYMENTS, target, fenced(resource_version(target_document), operations))
+            self._client.patch_json(DEPLOYMENTS, target, operations, version=resource_version(target_document))
 
     def _must_get(self, key: ObjectKey) -> Document:
         document = self._client.get(DEPLOYMENTS, key)
@@ -88,16 +87,16 @@ def assess(document: Mapping[str, object], key: ObjectKey) -> Workload | Problem
     generation = _whole(_part(document, "metadata").get("generation"))
     observed = _whole(status.get("observedGeneration"))
     asked = _whole(spec.get("replicas"), absent=1)
-    ready = _whole(status.get("readyReplicas"))
-    others = [_whole(status.get(name)) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-    if generation is None or observed is None or asked is None or ready is None or None in others:
+    available = _whole(status.get("availableReplicas"))
+    others = [_whole(status.get(name)) for name in ("replicas", "updatedReplicas", "readyReplicas")]
+    if generation is None or observed is None or asked is None or available is None or None in others:
         return _malformed(key, "a generation or a number of replicas is no whole number")
     settled = observed >= generation and not spec.get("paused")
     return Workload(
         revision=fingerprint(template),
         replicas=asked,
-        serving=_is_available(status) and ready >= 1,
-        rolled_out=settled and asked >= 1 and all(number == asked for number in (ready, *others)),
+        available=available,
+        rolled_out=settled and asked >= 1 and all(number == asked for number in (available, *others)),
     )
 
 
@@ -106,12 +105,6 @@ def _whole(value: object, *, absent: int = 0) -> int | None:
     if value is None:
         return absent
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _is_available(status: Mapping[str, object]) -> bool:
-    conditions = status.get("conditions")
-    entries = [entry for entry in conditions if isinstance(entry, Mapping)] if isinstance(conditions, list) else []
-    return any(entry.get("type") == "Available" and entry.get("status") == "True" for entry in entries)
 
 
 def _template(document: Mapping[str, object]) -> Mapping[str, object]:

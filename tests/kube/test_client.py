@@ -12,7 +12,6 @@ from scripted_server import Answer, refuses, says, serving
 import canary
 from canary.kube.client import KubeClient
 from canary.kube.failures import Expired
-from canary.kube.patch import fenced
 from canary.kube.resources import DEPLOYMENTS, EVENTS
 from canary.model.errors import Refused, Transient
 from canary.model.spec import ObjectKey
@@ -68,7 +67,7 @@ def test_a_write_is_never_repeated_because_it_may_have_happened() -> None:
         writes: list[Callable[[], object]] = [
             lambda: client.create(EVENTS, "shop", {}),
             lambda: client.replace(DEPLOYMENTS, KEY, {}),
-            lambda: client.patch_json(DEPLOYMENTS, KEY, fenced("1", [{"op": "remove", "path": "/a"}])),
+            lambda: client.patch_json(DEPLOYMENTS, KEY, [{"op": "remove", "path": "/a"}], version="1"),
             lambda: client.patch_merge(DEPLOYMENTS, KEY, {}, subresource="scale"),
         ]
         for write in writes:

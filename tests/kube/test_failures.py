@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.kube.failures import Call, Expired, NotFound, refusal, silence
+from canary.kube.failures import Call, Expired, Invalid, NotFound, refusal, silence
 from canary.kube.resources import DEPLOYMENTS, EVENTS
 from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
@@ -23,7 +23,7 @@ SCALE = Call(verb="patch", path="/x", resource=DEPLOYMENTS, key=KEY, subresource
         (409, Conflict),
         (410, Expired),
         (415, Refused),
-        (422, Refused),
+        (422, Invalid),
         (429, Transient),
         (500, Transient),
         (503, Transient),
