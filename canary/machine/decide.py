@@ -10,9 +10,9 @@ Policies that the incumbents leave open, settled here:
   or was judged before, withdraws the release.
 - Abort, and evidence of harm, roll back as long as stable still runs the old version; afterwards the promotion goes on,
   because the canary's version is then the only one there is.
-- A canary that cannot serve while it has traffic is harm that no metric shows (failures before an endpoint is chosen
-  carry no workload), so it rolls back after `UNSERVING_INTERVALS`; one that merely is not complete has until the
-  progress deadline.
+- A canary without a single ready pod while it has traffic is harm that no metric shows (failures before an endpoint is
+  chosen carry no workload), so it rolls back after `UNSERVING_INTERVALS`; one that merely is not complete has until
+  the progress deadline.
 - A promotion that never becomes ready ends as Failed with the traffic where it is: on the canary, which passed.
 - A weight that somebody edits is put back, and the time it stood wrong is no evidence.
 """
@@ -21,18 +21,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from canary.machine.moves import World, asked_weight, current_step, derive_actions, is_released
+from canary.machine.moves import World, asked_weight, current_step, derive_actions, is_large_enough, is_released
 from canary.machine.phases import enter
 from canary.model.action import Decision
 from canary.model.evidence import Evidence
 from canary.model.observation import NO_WORKLOAD, Observation, Problem, Workload
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, InconclusivePolicy
+from canary.model.spec import FULL_WEIGHT, CanarySpec, InconclusivePolicy
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import AnalysisResult, Verdict
 
 UNSERVING_INTERVALS: Final = 3
-"""No single look decides: a canary with traffic must fail to serve for this many intervals."""
+"""No single look decides: a canary with traffic must be without a ready pod for this many intervals."""
 
 CONFIRM_AFTER: Final = timedelta(milliseconds=500)
 """Read-back after a write. The watch usually wakes the tick sooner; this is for when its event is lost."""
@@ -200,8 +200,8 @@ def _leave_when_harmful(turn: _Turn, state: RolloutState) -> tuple[RolloutState,
     if turn.verdict is Verdict.FAIL:
         return _roll_back(turn, state, turn.sentence)
     patience = UNSERVING_INTERVALS * turn.spec.analysis.interval
-    if turn.is_overdue(state.unserving_since, patience) and not turn.world.canary.serving:
-        return _roll_back(turn, state, f"the canary has had traffic but cannot serve for {format_duration(patience)}")
+    if turn.is_overdue(state.unserving_since, patience) and turn.world.canary.available == 0:
+        return _roll_back(turn, state, f"the canary has had traffic but no ready pod for {format_duration(patience)}")
     deadline = turn.spec.progress_deadline
     if turn.is_overdue(state.unready_since, deadline) and not turn.world.canary.rolled_out:
         return _roll_back(turn, state, f"the canary's pods have not been ready for {format_duration(deadline)}")
@@ -304,7 +304,7 @@ def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
     promoted = state.phase is Phase.PROMOTING and world.stable.revision == state.revision
     awaited = world.stable if promoted else world.canary
     is_needed = state.phase in (Phase.PROGRESSING, Phase.PAUSED) or state.phase is Phase.PROMOTING
-    unserving = is_needed and not promoted and not world.canary.serving
+    unserving = is_needed and not promoted and world.canary.available == 0
     return replace(
         state,
         settled_at=(state.settled_at or turn.now) if world.split.stands_at(asked) else None,
@@ -331,6 +331,8 @@ def _describe_wrong_sum(turn: _Turn) -> str:
 
 
 def _describe_handover(turn: _Turn, state: RolloutState) -> str:
-    if turn.world.split.stands_at(100) and state.settled_at is not None:
+    if not turn.world.split.stands_at(FULL_WEIGHT) and not is_large_enough(turn.world):
+        return f"bringing the canary to stable's size ({turn.world.stable.replicas}) before it takes all of the traffic"
+    if turn.world.split.stands_at(FULL_WEIGHT) and state.settled_at is not None:
         return "the canary has all of the traffic: moving its pod template onto stable"
     return "handing all traffic to the canary before stable is changed"

@@ -42,7 +42,7 @@ def asked_weight(spec: CanarySpec, state: RolloutState, world: World) -> int | N
         case Phase.PROGRESSING | Phase.PAUSED:
             return spec.steps[current_step(spec, state)].weight
         case Phase.PROMOTING:
-            return _asked_while_promoting(state, world)
+            return _asked_while_promoting(spec, state, world)
         case Phase.ROLLING_BACK:
             return 0
         case Phase.SUCCEEDED | Phase.FAILED:
@@ -50,11 +50,19 @@ def asked_weight(spec: CanarySpec, state: RolloutState, world: World) -> int | N
     assert_never(state.phase)
 
 
-def _asked_while_promoting(state: RolloutState, world: World) -> int:
-    canary_serves = world.canary.serving and world.canary.revision == state.revision
-    if world.stable.revision == state.revision and world.stable.rolled_out:
-        return 0
-    return 0 if world.stable.serving and not canary_serves else FULL_WEIGHT
+def _asked_while_promoting(spec: CanarySpec, state: RolloutState, world: World) -> int:
+    canary, stable = world.canary, world.stable
+    canary_serves = canary.serving and canary.revision == state.revision
+    if stable.revision == state.revision:
+        return 0 if stable.rolled_out or (stable.serving and not canary_serves) else FULL_WEIGHT
+    if canary_serves and (is_large_enough(world) or world.split.stands_at(FULL_WEIGHT)):
+        return FULL_WEIGHT
+    return spec.steps[current_step(spec, state)].weight
+
+
+def is_large_enough(world: World) -> bool:
+    """Whether the canary has as many pods as stable, all of them ready, and so may carry everything."""
+    return world.canary.rolled_out and world.canary.replicas >= world.stable.replicas
 
 
 def is_released(spec: CanarySpec, state: RolloutState, world: World) -> bool:
@@ -94,13 +102,12 @@ def _promote(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
         return _move_weight(spec, state, world) or _retire_canary(spec, state, world)
     if world.canary.revision != state.revision:
         return ()
-    if world.canary.replicas < world.stable.replicas and not world.split.stands_at(FULL_WEIGHT):
-        return (ScaleCanary(world.stable.replicas),)
     if not world.split.stands_at(FULL_WEIGHT):
-        return _move_weight(spec, state, world)
+        is_small = world.canary.replicas < world.stable.replicas
+        return (ScaleCanary(world.stable.replicas),) if is_small else _move_weight(spec, state, world)
     if state.settled_at is not None and world.canary.serving:
         return (PromoteTemplate(world.canary.revision),)
-    return ()
+    return _move_weight(spec, state, world)
 
 
 def _move_weight(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:

@@ -13,17 +13,26 @@ class Workload:
     Attributes:
         revision: fingerprint of what makes the version (`workloads.template`).
         replicas: how many pods are asked for.
-        serving: enough pods answer for traffic to go there (Kubernetes' own condition Available, and at least one pod).
-        rolled_out: every pod asked for runs this revision and is ready, and there is at least one.
+        available: how many pods are ready and have been for as long as the Deployment asks.
+        rolled_out: every pod asked for runs this revision and is available, and there is at least one.
     """
 
     revision: str
     replicas: int
-    serving: bool
+    available: int
     rolled_out: bool
 
+    @property
+    def serving(self) -> bool:
+        """Whether more traffic may go there: at least half of the pods asked for are available.
 
-NO_WORKLOAD = Workload(revision="", replicas=0, serving=False, rolled_out=False)
+        Kubernetes' own condition Available was rejected: with two replicas it is false as soon as one pod is missing,
+        which would keep users on a canary that is known to be bad.
+        """
+        return self.available >= 1 and 2 * self.available >= self.replicas
+
+
+NO_WORKLOAD = Workload(revision="", replicas=0, available=0, rolled_out=False)
 """What a Deployment that does not exist amounts to."""
 
 

@@ -50,7 +50,7 @@ class RolloutState:
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
         ready_at: when the canary was first seen rolled out in this release; None before. Warm-up counts from here.
         unready_since: since when the workload that the rollout waits for has not been rolled out; None while it is.
-        unserving_since: since when the canary could not serve although it should; None while it can.
+        unserving_since: since when the canary has had no available pod although it should; None while it has one.
         evidence: the judge's memory of this release.
     """
 

@@ -1,8 +1,7 @@
 """Deployments as `Workloads`: what runs and how well, how many pods, and the promotion.
 
-`serving` and `rolled_out` are two questions. Traffic may go where enough pods answer (Kubernetes' own Available
-condition, which honours maxUnavailable), also during a rolling update. A promotion is done only when every pod asked
-for is of this version and ready, and none of the old ones is left.
+Serving and rolled out are two questions. Traffic may go where enough pods answer, also during a rolling update. A
+promotion is done only when every pod asked for is of this version and ready, and none of the old ones is left.
 
 Pods are asked for through the scale subresource: the role then needs `patch` on `deployments/scale`, which can change a
 number and nothing else. The promotion needs `patch` on Deployments; it is fenced by the target's resourceVersion, so
@@ -37,6 +36,7 @@ class Deployments:
             return Problem(
                 reason="DeploymentNotFound",
                 message=f"Deployment {key} does not exist; create it, or correct its name in the Canary",
+                absent=True,
             )
         return assess(document, key)
 

@@ -29,8 +29,8 @@ def _is_blind_to_readiness(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         believed = replace(
             seen,
-            stable=replace(_workload(seen.stable), serving=True),
-            canary=replace(_workload(seen.canary), serving=True, rolled_out=True),
+            stable=replace(_workload(seen.stable), available=9),
+            canary=replace(_workload(seen.canary), available=9, rolled_out=True),
         )
         return decider(spec, state, believed, result)
 

@@ -97,7 +97,7 @@ def _workload(revision: str, replicas: int, pods: str) -> Workload:
     return Workload(
         revision=revision,
         replicas=replicas,
-        serving=replicas > 0 and pods != "none",
+        available={"ready": replicas, "some": (replicas + 1) // 2, "none": 0}[pods],
         rolled_out=replicas > 0 and pods == "ready",
     )
 
