@@ -1,0 +1,84 @@
+"""Everything there is to say about one Canary: its page, what it was asked to do, and its conditions."""
+
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from canary.cli.screen.page import draw_page
+from canary.cli.screen.view import Rollout
+from canary.cli.screen.words import NOTHING
+from canary.model.quantities import format_duration
+from canary.model.spec import CanarySpec
+
+_LABEL_WIDTH: Final = 17
+
+
+def draw_description(rollout: Rollout, width: int) -> RenderableType:
+    """The page of a Canary, followed by its spec with all defaults applied and by its conditions."""
+    parts = [draw_page(rollout, width)]
+    if rollout.spec:
+        parts += [_titled("Objects", _draw_objects(rollout.spec)), _titled("Steps", _draw_steps(rollout.spec))]
+        parts += [_titled("Analysis", _draw_analysis(rollout.spec))]
+    if rollout.conditions:
+        parts.append(_titled("Conditions", _draw_conditions(rollout)))
+    return Group(*parts)
+
+
+def _titled(title: str, body: RenderableType) -> RenderableType:
+    return Padding(Group(Text(title, style="bold"), Padding(body, (0, 0, 0, 2))), (1, 0, 0, 0))
+
+
+def _draw_rows(*rows: tuple[str, str]) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=_LABEL_WIDTH, style="dim")
+    grid.add_column()
+    for label, value in rows:
+        grid.add_row(label, value)
+    return grid
+
+
+def _draw_objects(spec: CanarySpec) -> Table:
+    traffic, pods = spec.traffic, spec.canary.replicas
+    return _draw_rows(
+        ("stable", f"Deployment {spec.stable_deployment}, {traffic.stable}"),
+        ("canary", f"Deployment {spec.canary.deployment}, {traffic.canary}"),
+        ("canary pods", "as many as stable" if pods is None else f"{pods} to start with"),
+        ("virtual service", traffic.virtual_service),
+        ("routes", ", ".join(traffic.routes) or "the only one with both destinations"),
+        ("destination rule", traffic.destination_rule or NOTHING),
+    )
+
+
+def _draw_steps(spec: CanarySpec) -> Table:
+    rows = []
+    for index, step in enumerate(spec.steps):
+        approval = ", then a person must approve" if step.approval else ""
+        words = f"{step.weight}% for at least {format_duration(step.hold)}{approval}"
+        rows.append((f"{index + 1}/{len(spec.steps)}", words))
+    return _draw_rows(*rows)
+
+
+def _draw_analysis(spec: CanarySpec) -> Table:
+    analysis = spec.analysis
+    metrics = ", ".join(f"{metric.name} (margin {metric.margin})" for metric in analysis.metrics)
+    return _draw_rows(
+        ("metrics", metrics),
+        ("interval", format_duration(analysis.interval)),
+        ("warm-up", format_duration(analysis.warmup)),
+        ("false rollback", f"{analysis.false_rollback:g} over the whole release"),
+        ("false promotion", f"{analysis.false_promotion:g} at each step"),
+        ("no answer after", f"{format_duration(analysis.max_duration)}: {analysis.on_inconclusive.value}"),
+        ("pods ready within", format_duration(spec.progress_deadline)),
+    )
+
+
+def _draw_conditions(rollout: Rollout) -> Table:
+    return _draw_rows(
+        *(
+            (c.type, f"{c.status} ({c.reason}) since {c.last_transition_time:%Y-%m-%d %H:%M:%S} UTC")
+            for c in rollout.conditions
+        )
+    )
