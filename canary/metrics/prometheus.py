@@ -135,7 +135,7 @@ class PrometheusProvider:
         remaining = call.remaining_seconds()
         if remaining <= 0:
             return QueryFailed(f"{self._late} Later queries of the tick were not asked.")
-        selector = select(sorted({arm for query in piece for arm in arms(query)}))
+        selector = select((arm for query in piece for arm in arms(query)), self._reporters)
         began = time.monotonic()
         outcome: Answer | QueryFailed
         try:

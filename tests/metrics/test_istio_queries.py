@@ -15,21 +15,23 @@ from canary.ports import MeasurementQuery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STRING = r'"((?:[^"\\]|\\.)*)"'
-SELECTOR = re.compile(rf"\{{destination_workload_namespace=~{STRING},destination_workload=~{STRING}\}}")
+SELECTOR = re.compile(
+    rf"\{{destination_workload_namespace=~{STRING},destination_workload=~{STRING},reporter=~{STRING}\}}"
+)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text('\\"|.*+?()[]{}^$\n a-', min_size=1)
 
 
 def asked_for(text: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The two regular expressions of a selector, read as Prometheus reads them: anchored, over lines too."""
+    """The two regular expressions of workloads in a selector, read as Prometheus reads them: anchored, over lines too."""
     found = SELECTOR.fullmatch(text)
     assert found, f"not a selector of two matchers: {text!r}"
-    namespace, workload = (ast.literal_eval(f'"{group}"') for group in found.groups())
+    namespace, workload = (ast.literal_eval(f'"{group}"') for group in found.groups()[:2])
     return re.compile(f"(?s:^(?:{namespace})\\Z)"), re.compile(f"(?s:^(?:{workload})\\Z)")
 
 
 @given(st.sets(names, min_size=1, max_size=4), names)
 def test_a_selector_matches_the_given_names_and_no_other(given_names: set[str], other: str) -> None:
-    text = select((name, name) for name in given_names)
+    text = select(((name, name) for name in given_names), ["source", "destination"])
     assert text.isascii()
     assert text.isprintable()
     for pattern in asked_for(text):
@@ -37,9 +39,10 @@ def test_a_selector_matches_the_given_names_and_no_other(given_names: set[str], 
         assert bool(pattern.fullmatch(other)) == (other in given_names)
 
 
-def test_a_hyphen_is_not_escaped_because_the_index_would_not_be_used() -> None:
-    wanted = '{destination_workload_namespace=~"shop",destination_workload=~"a-canary|a-stable"}'
-    assert select([("shop", "a-stable"), ("shop", "a-canary")]) == wanted
+def test_a_selector_reads_as_written_and_leaves_hyphens_for_the_index() -> None:
+    wanted = 'destination_workload_namespace=~"shop",destination_workload=~"a-canary|a-stable"'
+    pair = [("shop", "a-stable"), ("shop", "a-canary")]
+    assert select(pair, ["source", "destination"]) == f'{{{wanted},reporter=~"destination|source"}}'
 
 
 def test_the_query_reads_as_written() -> None:
@@ -94,10 +97,10 @@ def test_pieces_keep_every_query_in_order_and_stay_within_the_bound(keys: list[t
     queries = [query(*key) for key in keys]
     pieces = list(batch(queries, bound))
     assert [each for piece in pieces for each in piece] == queries
-    frame = len(select([]))
+    frame = len(select([], []))
     for piece in pieces:
         workloads = [(each.key.namespace, name) for each in piece for name in (each.stable, each.canary)]
-        assert len(piece) == 1 or len(select(workloads)) <= bound + frame
+        assert len(piece) == 1 or len(select(workloads, [])) <= bound + frame
 
 
 def test_a_thousand_canaries_are_one_query() -> None:
