@@ -51,6 +51,7 @@ class IstioRouter:
                 reason="VirtualServiceNotFound",
                 message=f"VirtualService {key} does not exist; create it, "
                 "or correct spec.traffic.istio.virtualService of the Canary",
+                absent=True,
             )
         found = locate_weights(document, traffic, key)
         if isinstance(found, Problem):
@@ -92,6 +93,7 @@ class IstioRouter:
                 reason="DestinationRuleNotFound",
                 message=f"DestinationRule {rule_key} does not exist; create it, "
                 "or correct spec.traffic.istio.destinationRule of the Canary",
+                absent=True,
             )
         defined = _subset_names(document)
         wanted = (traffic.stable.subset, traffic.canary.subset)

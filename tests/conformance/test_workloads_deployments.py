@@ -77,22 +77,22 @@ def test_a_deployment_that_is_not_there_is_a_problem(workloads: Deployments, own
     found = workloads.read(ObjectKey(own_namespace, "nowhere"))
 
     assert isinstance(found, Problem)
-    assert (found.reason, f"{own_namespace}/nowhere" in found.message) == ("DeploymentNotFound", True)
+    assert (found.reason, found.absent) == ("DeploymentNotFound", True)
+    assert f"{own_namespace}/nowhere" in found.message
 
 
 def test_readiness_is_what_the_status_says(workloads: Deployments, stable: ObjectKey, witness: Witness) -> None:
-    assert not seen(workloads, stable).serving
+    assert seen(workloads, stable).available == 0
     status = {
         "observedGeneration": 1,
         "replicas": 2,
         "updatedReplicas": 2,
         "readyReplicas": 2,
         "availableReplicas": 2,
-        "conditions": [{"type": "Available", "status": "True"}],
     }
     witness.apps.patch_namespaced_deployment_status(stable.name, stable.namespace, {"status": status})
 
-    assert (seen(workloads, stable).serving, seen(workloads, stable).rolled_out) == (True, True)
+    assert (seen(workloads, stable).available, seen(workloads, stable).rolled_out) == (2, True)
 
 
 def test_scaling_changes_the_number_of_pods_and_nothing_else(

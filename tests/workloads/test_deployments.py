@@ -1,4 +1,4 @@
-"""A Deployment is read for what it is: serving, rolled out, or not yet; and any document at all is read without a fall."""
+"""A Deployment is read for what it is (available, rolled out, or not yet), and any document at all is read."""
 
 import copy
 from typing import Any
@@ -26,7 +26,6 @@ def deployment(**status: object) -> dict[str, Any]:
         "updatedReplicas": 3,
         "readyReplicas": 3,
         "availableReplicas": 3,
-        "conditions": [{"type": "Progressing", "status": "True"}, {"type": "Available", "status": "True"}],
     }
     return {
         "metadata": {"name": "order-service", "generation": 4},
@@ -47,10 +46,10 @@ def seen(document: dict[str, Any]) -> Workload:
     return found
 
 
-def test_a_settled_deployment_serves_and_is_rolled_out() -> None:
+def test_a_settled_deployment_is_available_and_rolled_out() -> None:
     found = seen(deployment())
 
-    assert (found.replicas, found.serving, found.rolled_out) == (3, True, True)
+    assert (found.replicas, found.available, found.rolled_out) == (3, 3, True)
 
 
 @pytest.mark.parametrize(
@@ -67,32 +66,28 @@ def test_a_settled_deployment_serves_and_is_rolled_out() -> None:
     ids=repr,
 )
 def test_it_is_not_rolled_out_while_anything_is_outstanding(status: dict[str, object]) -> None:
-    found = seen(deployment(**status))
-
-    assert (found.serving, found.rolled_out) == (True, False)
+    assert not seen(deployment(**status)).rolled_out
 
 
-def test_a_paused_deployment_is_never_rolled_out() -> None:
+def test_a_paused_deployment_is_never_rolled_out_and_may_be_available() -> None:
     document = deployment()
     document["spec"]["paused"] = True
 
-    assert not seen(document).rolled_out
+    assert (seen(document).rolled_out, seen(document).available) == (False, 3)
 
 
-def test_nothing_serves_without_a_ready_pod_or_without_the_condition() -> None:
-    assert not seen(deployment(readyReplicas=0)).serving
-    assert not seen(deployment(conditions=[{"type": "Available", "status": "Unknown"}])).serving
-    assert not seen(deployment(conditions=None)).serving
+def test_a_deployment_that_nobody_has_looked_at_yet_has_nothing() -> None:
+    document = deployment()
+    del document["status"]
+
+    assert (seen(document).available, seen(document).rolled_out) == (0, False)
 
 
-def test_no_pods_asked_for_is_neither_serving_nor_rolled_out() -> None:
-    """Kubernetes calls a Deployment of zero pods Available."""
+def test_no_pods_asked_for_is_not_rolled_out() -> None:
     document = deployment(replicas=0, updatedReplicas=None, readyReplicas=None, availableReplicas=None)
     document["spec"]["replicas"] = 0
 
-    found = seen(document)
-
-    assert (found.replicas, found.serving, found.rolled_out) == (0, False, False)
+    assert (seen(document).replicas, seen(document).available, seen(document).rolled_out) == (0, 0, False)
 
 
 @pytest.mark.parametrize(
