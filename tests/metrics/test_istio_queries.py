@@ -22,9 +22,9 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text(
 
 
 def asked_for(text: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The two regular expressions of workloads in a selector, read as Prometheus reads them: anchored, over lines too."""
+    """The regular expressions for namespace and workload, read as Prometheus reads them: anchored, over lines too."""
     found = SELECTOR.fullmatch(text)
-    assert found, f"not a selector of two matchers: {text!r}"
+    assert found, f"not a selector of three matchers: {text!r}"
     namespace, workload = (ast.literal_eval(f'"{group}"') for group in found.groups()[:2])
     return re.compile(f"(?s:^(?:{namespace})\\Z)"), re.compile(f"(?s:^(?:{workload})\\Z)")
 
