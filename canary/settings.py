@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         "is stored when it has ended",
     )
     istio_reporter: ReporterPolicy = Field(
-        default=ReporterPolicy.AUTO, description="which proxy's account is counted; auto prefers the client's"
+        default=ReporterPolicy.AUTO, description="whose account is counted; auto prefers the client's proxy"
     )
     listen_address: Address = Field(
         default="127.0.0.1",
