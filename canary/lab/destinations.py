@@ -220,6 +220,9 @@ def _policy(policy: Mapping[str, Any]) -> dict[str, Any]:
     thresholds = {name: value if value is not None else 2**32 - 1 for name, value in limits.items()}
     translated["circuit_breakers"] = {"thresholds": [thresholds]}
     if outlier := policy.get("outlierDetection"):
+        # Istio's minHealthPercent: without it Envoy panics and uses ejected pods rather than none
+        minimum = outlier.get("minHealthPercent", 0)
+        translated["common_lb_config"] = {"healthy_panic_threshold": {"value": minimum}}
         translated["outlier_detection"] = _outlier_detection(outlier)
     return translated
 

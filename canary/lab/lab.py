@@ -24,7 +24,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from canary.lab.atomic_file import read_json, write_json
-from canary.lab.envoy import Admin, start_gateway, start_sidecar
+from canary.lab.envoy import Admin, ServedRoute, start_gateway, start_sidecar
 from canary.lab.kube_api import DEPLOYMENTS, ApiServer, Document
 from canary.lab.manifest import apply, read_manifest
 from canary.lab.ports import LOOPBACK, find_free_port
@@ -248,13 +248,13 @@ class Lab:
 
     def served_weights(self, route: str = "primary") -> dict[str, int]:
         """Return what Envoy serves now by subset, or by service where hosts are whole; empty for an unknown route."""
-        self.check()
-        if self._gateway is None:
-            raise LabError("the lab has not been started")
-        for served in self._gateway.served_routes():
-            if served.name == route:
-                return {_destination(cluster): weight for cluster, weight in served.weights.items()}
-        return {}
+        served = self._served(route)
+        return {_destination(cluster): weight for cluster, weight in served.weights.items()} if served else {}
+
+    def served_mirrors(self, route: str = "primary") -> dict[str, float]:
+        """Return what share of the requests Envoy mirrors now, in percent, by subset or service."""
+        served = self._served(route)
+        return {_destination(cluster): share for cluster, share in served.mirrors.items()} if served else {}
 
     def client_counts(self) -> ClientCounts:
         """Return what the clients have seen; at most a fifth of a second old."""
@@ -319,6 +319,12 @@ class Lab:
             *("--users", str(self.options.users), "--seed", str(self.options.seed)),
         )
         self._supervisor.start(Program(name="load", argv=python_module("canary.lab.load", *arguments)))
+
+    def _served(self, route: str) -> ServedRoute | None:
+        self.check()
+        if self._gateway is None:
+            raise LabError("the lab has not been started")
+        return next((served for served in self._gateway.served_routes() if served.name == route), None)
 
     def _is_quiet(self) -> bool:
         counts = self.client_counts()

@@ -51,21 +51,21 @@ def find_prometheus(environment: Mapping[str, str] = os.environ) -> Path:
         return Path(found)
     cached = cache_directory(environment) / PACKAGE / INSIDE_PACKAGE
     if not cached.is_file():
-        _fill(cache_directory(environment))
+        _fill(cache_directory(environment), environment)
     return cached
 
 
-def _fill(cache: Path) -> None:
-    missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
+def _fill(cache: Path, environment: Mapping[str, str]) -> None:
+    missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool, path=environment.get("PATH")) is None]
     if missing:
         raise LabError(
             f"no Prometheus: PROMETHEUS_BIN is not set, none on PATH, and no {' or '.join(missing)}. {HOW_TO}"
         )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".prometheus-", dir=cache) as scratch:
-        package = _download(Path(scratch))
+        package = _download(Path(scratch), environment)
         unpacked = Path(scratch) / "unpacked"
-        _run(["dpkg-deb", "-x", str(package), str(unpacked)], Path(scratch))
+        _run(["dpkg-deb", "-x", str(package), str(unpacked)], Path(scratch), environment)
         if not (unpacked / INSIDE_PACKAGE).is_file():
             raise LabError(f"the Debian package {package.name} holds no {INSIDE_PACKAGE}. {HOW_TO}")
         try:
@@ -76,14 +76,14 @@ def _fill(cache: Path) -> None:
                 raise
 
 
-def _download(scratch: Path) -> Path:
+def _download(scratch: Path, environment: Mapping[str, str]) -> Path:
     """Fetch the package with apt's own lists; when they are empty, with lists of our own."""
     try:
-        _run(["apt-get", "download", PACKAGE], scratch)
+        _run(["apt-get", "download", PACKAGE], scratch, environment)
     except LabError:
         private = _private_apt(scratch)
-        _run(["apt-get", *private, "update"], scratch)
-        _run(["apt-get", *private, "download", PACKAGE], scratch)
+        _run(["apt-get", *private, "update"], scratch, environment)
+        _run(["apt-get", *private, "download", PACKAGE], scratch, environment)
     packages = sorted(scratch.glob(f"{PACKAGE}_*.deb"))
     if not packages:
         raise LabError(f"apt-get download {PACKAGE} left no package behind. {HOW_TO}")
@@ -100,11 +100,12 @@ def _private_apt(scratch: Path) -> list[str]:
     ]
 
 
-def _run(command: list[str], directory: Path) -> None:
+def _run(command: list[str], directory: Path, environment: Mapping[str, str]) -> None:
     try:
         result = subprocess.run(
             command,
             cwd=directory,
+            env=dict(environment),
             capture_output=True,
             text=True,
             timeout=APT_SECONDS,

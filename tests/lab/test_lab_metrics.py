@@ -1,0 +1,141 @@
+"""The metrics are Istio's, and they agree with what clients counted to the last request."""
+
+import pytest
+from mesh_visitor import Mesh, primary
+
+from canary.lab.lab import CANARY, STABLE
+
+pytestmark = pytest.mark.lab
+
+ISTIO_LABELS = {
+    "reporter",
+    "source_workload",
+    "source_workload_namespace",
+    "source_principal",
+    "source_app",
+    "source_version",
+    "source_cluster",
+    "source_canonical_service",
+    "source_canonical_revision",
+    "destination_workload",
+    "destination_workload_namespace",
+    "destination_principal",
+    "destination_app",
+    "destination_version",
+    "destination_cluster",
+    "destination_service",
+    "destination_service_name",
+    "destination_service_namespace",
+    "destination_canonical_service",
+    "destination_canonical_revision",
+    "request_protocol",
+    "response_code",
+    "response_flags",
+    "connection_security_policy",
+}
+SCRAPE_LABELS = {"__name__", "job", "instance", "pod", "namespace"}
+ISTIO_BUCKETS = {
+    *("0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "2500", "5000", "10000", "30000", "60000"),
+    *("300000", "600000", "1800000", "3600000", "+Inf"),
+}
+
+
+@pytest.mark.parametrize("reporter", ["source", "destination"])
+def test_requests_carry_istios_labels(mesh: Mesh, reporter: str) -> None:
+    mesh.get()
+    query = f'istio_requests_total{{reporter="{reporter}",destination_workload="{STABLE}"}}'
+    mesh.wait(lambda: bool(mesh.query(query)), "the series")
+    labels = mesh.query(query)[0]["metric"]
+    # grpc_response_status is empty for plain HTTP, and an empty label is no label
+    assert labels.keys() - SCRAPE_LABELS == ISTIO_LABELS
+    assert labels["destination_service"] == "order-service.shop.svc.cluster.local"
+    assert labels["destination_workload_namespace"] == "shop"
+    assert labels["destination_version"] == "stable"
+    assert labels["response_flags"] == "-"
+
+
+def test_durations_have_istios_buckets(mesh: Mesh) -> None:
+    mesh.get()
+    query = f'sum by (le) (istio_request_duration_milliseconds_bucket{{destination_workload="{STABLE}"}})'
+    mesh.wait(lambda: bool(mesh.query(query)), "the histogram")
+    assert {series["metric"]["le"] for series in mesh.query(query)} == ISTIO_BUCKETS
+
+
+def test_destination_series_name_the_pod(mesh: Mesh) -> None:
+    answers = {mesh.get().pod for _ in range(40)}
+    assert len(answers) == 2
+    query = f'istio_requests_total{{reporter="destination",destination_workload="{STABLE}",namespace="shop"}}'
+    mesh.wait(lambda: {series["metric"]["pod"] for series in mesh.query(query)} >= answers, "both pods")
+
+
+def test_failures_without_an_endpoint_have_no_workload(mesh: Mesh) -> None:
+    unknown = 'istio_requests_total{reporter="source",destination_workload="unknown",response_flags="%s"}'
+    mesh.get(host="no-such-service")
+    mesh.wait(lambda: mesh.total(unknown % "NR") > 0, "flag NR")
+    mesh.lab.scale(CANARY, 0)
+    mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "no canary pods")
+    mesh.split(0, 100)
+    mesh.get()
+    mesh.wait(lambda: mesh.total(unknown % "UH") > 0, "flag UH")
+    mesh.route(primary(100, 0, fault={"abort": {"httpStatus": 500, "percentage": {"value": 100}}}))
+    mesh.wait(lambda: mesh.get().status == 500, "the fault")
+    mesh.wait(lambda: mesh.total(unknown % "FI") > 0, "flag FI")
+
+
+def test_prometheus_counts_exactly_what_clients_counted(mesh: Mesh) -> None:
+    mesh.lab.deploy({"LAB_ERROR_RATE": "0.2", "LAB_LATENCY_MS": "3"}, version="flaky")
+    mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "the flaky version")
+    mesh.split(50, 50)
+    clients_before, prometheus_before = _at_rest(mesh)
+    mesh.lab.set_load(300)
+    mesh.wait(lambda: mesh.lab.client_counts().finished > sum(clients_before.values()) + 600, "600 requests")
+    clients_after, prometheus_after = _at_rest(mesh)
+    seen = {key: clients_after[key] - clients_before.get(key, 0) for key in clients_after}
+    seen = {key: count for key, count in seen.items() if count}
+    assert (CANARY, 500) in seen
+
+    def agrees() -> bool:
+        prometheus_after.update(_prometheus_counts(mesh))
+        counted = {key: prometheus_after[key] - prometheus_before.get(key, 0) for key in prometheus_after}
+        return seen == {key: count for key, count in counted.items() if count}
+
+    mesh.wait(agrees, f"{seen} in Prometheus")
+
+
+def test_metrics_come_back_after_prometheus_was_killed(mesh: Mesh) -> None:
+    program = mesh.lab.kill("prometheus")
+    mesh.get()
+    mesh.lab.check()
+    mesh.lab.restart(program)
+    mesh.wait(lambda: _answers(mesh), "an answer from Prometheus")
+
+
+def _at_rest(mesh: Mesh) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+    """Return the counts of clients and Prometheus when nothing moves any more."""
+    clients = mesh.lab.quiesce().responses
+    last: list[dict[tuple[str, int], int]] = [{}]
+    scraped = "max(timestamp(istio_requests_total))"
+    first_scrape = float(mesh.query(scraped)[0]["value"][1]) if mesh.query(scraped) else 0.0
+
+    def is_settled() -> bool:
+        last.append(_prometheus_counts(mesh))
+        newest = mesh.query(scraped)
+        return bool(newest) and float(newest[0]["value"][1]) >= first_scrape + 1.5
+
+    mesh.wait(is_settled, "two more scrapes")
+    return {(w, s): n for w, statuses in clients.items() for s, n in statuses.items()}, last[-1]
+
+
+def _prometheus_counts(mesh: Mesh) -> dict[tuple[str, int], int]:
+    result = mesh.query('sum by (destination_workload, response_code) (istio_requests_total{reporter="source"})')
+    return {
+        (series["metric"]["destination_workload"], int(series["metric"]["response_code"])): int(series["value"][1])
+        for series in result
+    }
+
+
+def _answers(mesh: Mesh) -> bool:
+    try:
+        return bool(mesh.query("istio_requests_total"))
+    except OSError:
+        return False
