@@ -122,8 +122,8 @@ class Lab:
             self._handler_before = signal.signal(signal.SIGTERM, _exit_on_signal)
         try:
             self.start()
-        except BaseException:
-            self.stop(keep_state=True)
+        except BaseException as error:
+            self.stop(keep_state=isinstance(error, LabError))
             raise
         return self
 

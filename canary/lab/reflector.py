@@ -9,11 +9,13 @@ Rejected: the official client's SharedInformer, which fails on custom kinds and 
 """
 
 import contextlib
+import os
 import queue
 import random
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
 from canary.lab.kube_api import GONE, ApiError, ApiServer, Document, Kind
@@ -84,6 +86,14 @@ class Reflector:
                 self._objects[key_of(document)] = document
 
     def _run(self) -> None:
+        try:
+            self._follow_for_ever()
+        finally:
+            # only a bug gets here, and a part that follows nothing any more must not look alive
+            traceback.print_exc()
+            os._exit(1)
+
+    def _follow_for_ever(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:  # a daemon thread: it ends with the process
             try:

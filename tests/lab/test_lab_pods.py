@@ -1,5 +1,7 @@
 """Deployments live as in a cluster: replaced without a lost request, restarted after a crash, honest in status."""
 
+import signal
+
 import pytest
 from mesh_visitor import Mesh
 
@@ -111,6 +113,21 @@ def test_pods_come_back_after_the_kubelet_was_killed(mesh: Mesh) -> None:
     mesh.lab.restart(program)
     mesh.wait(lambda: all(_ready(pod) for pod in _pods(mesh, STABLE)) and mesh.get().status == 200, "the pods")
     assert {pod["metadata"]["name"] for pod in _pods(mesh, STABLE)} == before
+
+
+def test_nobody_notices_an_api_server_that_hangs_and_changes_follow_when_it_is_back(mesh: Mesh) -> None:
+    failed_before = mesh.lab.client_counts().failed
+    mesh.lab.set_load(200)
+    mesh.wait(lambda: mesh.lab.client_counts().rate == 200, "load")
+    server = mesh.lab.part("apiserver")
+    server.send(signal.SIGSTOP)
+    try:
+        finished = mesh.lab.client_counts().finished
+        mesh.wait(lambda: mesh.lab.client_counts().finished > finished + 200, "200 requests without an API server")
+    finally:
+        server.send(signal.SIGCONT)
+    mesh.split(50, 50)
+    assert mesh.lab.quiesce().failed == failed_before
 
 
 def test_a_deleted_pod_is_replaced(mesh: Mesh) -> None:
