@@ -52,23 +52,28 @@ class Cluster:
         self.catalogue.remove_custom(spec["group"], spec["names"]["plural"])
         self.store.drop_table((spec["group"], spec["names"]["plural"]))
 
-    def conform(self, resource: Resource, document: Document, old: Document | None = None) -> list[str]:
+    def conform(
+        self, resource: Resource, document: Document, old: Document | None = None, *, strict: bool = False
+    ) -> list[str]:
         """Bring a document into the shape of its resource, in place: pruned, defaulted, valid.
 
         Args:
             resource: What the document claims to be.
             document: The new document.
             old: The stored document, when this is an update; fields that did not change are not validated again.
+            strict: Refuse unknown fields instead of pruning them.
 
         Returns:
             The unknown fields that were pruned.
 
         Raises:
-            ApiError: 422 with causes, or 400 when a built-in kind cannot even be decoded.
+            ApiError: 422 with causes; 400 when a built-in kind cannot even be decoded, or when strict.
         """
         if not resource.custom:
             drop_nulls(document)
         pruned = prune(document, resource.schema)
+        if pruned and strict:
+            raise bad_request("strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in pruned))
         if resource.custom:
             fill_defaults(document, resource.schema)
         self._validate(resource, document, old)
@@ -79,13 +84,14 @@ class Cluster:
         return pruned
 
     def _validate(self, resource: Resource, document: Document, old: Document | None) -> None:
-        if resource.schema is None or (old is not None and _same_content(document, old)):
+        if resource.schema is None:
             return
         key = (resource.group, resource.version, resource.plural)
         validator = self._validators.get(key)
         if validator is None:
             validator = self._validators[key] = Validator(resource.schema)
-        causes = validator.causes(document)
+        found = validator.causes(_changes(document, old or {}))
+        causes = [each for each in found if each["field"] not in document or each["reason"] != "FieldValueRequired"]
         undecodable = [each for each in causes if each["reason"] == "FieldValueTypeInvalid" and not resource.custom]
         if undecodable:
             raise bad_request(
@@ -93,8 +99,7 @@ class Cluster:
                 f"json: {undecodable[0]['message']}"
             )
         if not resource.custom:
-            if resource.schema is not None:
-                fill_zeros(document.get("status"), resource.schema["properties"].get("status"))
+            fill_zeros(document.get("status"), resource.schema["properties"].get("status"))
             # A Go server decodes a missing field to its zero value; only the specification is checked for presence.
             causes = [each for each in causes if each["field"].startswith(("spec", "roleRef"))]
         self._refuse(resource, document, causes)
@@ -105,6 +110,10 @@ class Cluster:
             raise invalid(resource.kind, resource.group, document["metadata"].get("name", ""), causes)
 
 
-def _same_content(new: Document, old: Document) -> bool:
-    ignored = {"metadata", "apiVersion", "kind"}
-    return all(new.get(name) == old.get(name) for name in (new.keys() | old.keys()) - ignored)
+def _changes(new: Document, old: Document) -> Document:
+    """Return the top-level fields that differ, and of the metadata what differs and a client may write."""
+    changed = {name: value for name, value in new.items() if name not in old or old[name] != value}
+    before = old.get("metadata", {})
+    metadata = {name: value for name, value in new["metadata"].items() if before.get(name) != value}
+    metadata.pop("managedFields", None)
+    return changed | {"metadata": metadata}

@@ -122,9 +122,6 @@ def _default_container(container: Document) -> None:
         reference = (variable.get("valueFrom") or {}).get("fieldRef")
         if reference is not None:
             reference.setdefault("apiVersion", "v1")
-    for amounts in container["resources"].values():
-        if isinstance(amounts, dict):
-            amounts.update({name: str(amount) for name, amount in amounts.items()})
 
 
 def default_service(document: Document) -> None:

@@ -101,8 +101,11 @@ def unprocessable_patch() -> ApiError:
 
 
 def unsupported_media(accepted: Iterable[str]) -> ApiError:
-    """Refuse a content type that this endpoint does not decode."""
-    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    """Refuse a content type that this endpoint does not decode; kubectl's ``create`` commands send protobuf."""
+    message = (
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)} "
+        "(the lab's API server reads no protobuf: write a manifest and use kubectl apply)"
+    )
     return ApiError(415, "UnsupportedMediaType", message)
 
 

@@ -50,7 +50,14 @@ LIST_MAP_KEYS: dict[tuple[str, str], tuple[str, ...]] = {
 }
 MERGED_SETS = {("V1ObjectMeta", "finalizers")}
 ATOMIC_MODELS = {"V1LabelSelector", "V1ObjectReference", "V1LocalObjectReference", "V1NodeSelector"}
-QUANTITY_FIELDS = {"limits", "requests", "overhead", "capacity", "allocatable", "hard", "used"}
+QUANTITY_MAPS = {"limits", "requests", "overhead", "capacity", "allocatable", "hard", "used"}
+QUANTITIES = {
+    ("V1EmptyDirVolumeSource", "sizeLimit"),
+    ("V1ResourceFieldSelector", "divisor"),
+    ("V2MetricTarget", "value"),
+    ("V2MetricTarget", "averageValue"),
+}
+QUANTITY = {"x-kubernetes-int-or-string": True, "format": "quantity"}
 # These describe schemas and raw values: recursive or free-form, so their content is taken as it is.
 OPAQUE_MODELS = {"V1JSONSchemaProps"}
 SCALARS: dict[str, Document] = {
@@ -88,8 +95,10 @@ def component(name: str) -> Document:
         json_name = model.attribute_map[attribute]
         field = described_by[json_name]
         entry = _typed(type_name, field.annotation) | _merging(name, json_name)
-        if json_name in QUANTITY_FIELDS and type_name == "Dict[str, str]":
-            entry["additionalProperties"] = {"x-kubernetes-int-or-string": True}
+        if json_name in QUANTITY_MAPS and type_name == "Dict[str, str]":
+            entry["additionalProperties"] = dict(QUANTITY)
+        if (name, json_name) in QUANTITIES:
+            entry = dict(QUANTITY)
         properties[json_name] = entry | ({"description": field.description} if field.description else {})
         if field.is_required():
             required.append(json_name)

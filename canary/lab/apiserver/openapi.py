@@ -6,6 +6,7 @@ falls back on its own knowledge of built-in kinds. OpenAPI v2 is not served; kub
 """
 
 import hashlib
+import re
 from typing import Any
 
 from canary.lab.apiserver.errors import no_such_path
@@ -15,6 +16,7 @@ from canary.lab.apiserver.store import encode
 
 Document = dict[str, Any]
 
+MODEL_NAME = re.compile(r"(?:[A-Z][a-z]+)?(?P<version>V\d+(?:(?:alpha|beta)\d+)?)(?P<kind>\w+)")
 QUERY = ("dryRun", "fieldManager", "fieldValidation", "force")
 
 
@@ -53,7 +55,14 @@ def document(catalogue: Catalogue, group: str, version: str) -> Document:
 
 
 def _schema_name(resource: Resource) -> str:
-    return resource.model or ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+    named = ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+    return _public_name(resource.model) if resource.model else named
+
+
+def _public_name(model: str) -> str:
+    """Return ``io.k8s.api.v1.PodSpec`` for ``V1PodSpec``: kubectl shows the last part as the type's name."""
+    match = MODEL_NAME.fullmatch(model)
+    return f"io.k8s.api.{match['version'].lower()}.{match['kind']}" if match else model
 
 
 def _identity(resource: Resource) -> Document:
@@ -62,10 +71,10 @@ def _identity(resource: Resource) -> Document:
 
 def _components(resource: Resource, name: str) -> Document:
     used = references(resource.model or "V1ObjectMeta")
-    found = {each: _described_references(component(each)) for each in used}
+    found = {_public_name(each): _described_references(component(each)) for each in used}
     if not resource.model:
         schema = resource.schema or {"type": "object"}
-        metadata = {"allOf": [{"$ref": "#/components/schemas/V1ObjectMeta"}]}
+        metadata = {"allOf": [{"$ref": f"#/components/schemas/{_public_name('V1ObjectMeta')}"}]}
         found[name] = schema | {"properties": schema.get("properties", {}) | {"metadata": metadata}}
     found[name] = found[name] | {"x-kubernetes-group-version-kind": [_identity(resource)]}
     return found
@@ -75,7 +84,8 @@ def _described_references(schema: Document) -> Document:
     """Move a reference beside other keywords into ``allOf``: OpenAPI 3.0 ignores the neighbours of a ``$ref``."""
     if "$ref" in schema:
         rest = {key: value for key, value in schema.items() if key != "$ref"}
-        return {"allOf": [{"$ref": schema["$ref"]}]} | rest if rest else schema
+        head, _, model = schema["$ref"].rpartition("/")
+        return {"allOf": [{"$ref": f"{head}/{_public_name(model)}"}]} | rest
     found = dict(schema)
     if "properties" in schema:
         found["properties"] = {name: _described_references(part) for name, part in schema["properties"].items()}

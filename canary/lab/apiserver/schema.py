@@ -118,6 +118,27 @@ def fill_zeros(value: Any, schema: Document | None) -> None:
         fill_zeros(value[name], known[name])
 
 
+def spell_quantities(value: Any, schema: Document | None) -> Any:
+    """Write resource quantities given as numbers as the strings that the server stores, in place.
+
+    Returns:
+        The value, or its spelling where it is itself a quantity.
+    """
+    if schema is None:
+        return value
+    if schema.get("format") == "quantity" and isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list):
+        for item in value:
+            spell_quantities(item, schema.get("items"))
+    elif isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        for name in value:
+            part = known.get(name, others)
+            value[name] = spell_quantities(value[name], part if isinstance(part, dict) else None)
+    return value
+
+
 def drop_nulls(value: Any) -> None:
     """Remove null fields in place: to a built-in kind null and absent are the same."""
     if isinstance(value, list):

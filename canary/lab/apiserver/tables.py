@@ -71,7 +71,7 @@ def _cell(document: Document, column: Column, now: datetime) -> object:
     if column.type == "date":
         return age(found[0] if found else None, now)
     if not found:
-        return None if column.type in {"integer", "number", "boolean"} else ""
+        return None
     return found[0] if column.type in {"integer", "number", "boolean", "string"} and len(found) == 1 else str(found)
 
 

@@ -26,7 +26,7 @@ from canary.lab.apiserver.patch import (
     apply_strategic_patch,
 )
 from canary.lab.apiserver.resources import Resource, timestamp
-from canary.lab.apiserver.schema import cause
+from canary.lab.apiserver.schema import cause, spell_quantities
 from canary.lab.apiserver.store import Stored
 
 Document = dict[str, Any]
@@ -129,6 +129,8 @@ def _decoded(target: Target, document: Document) -> Document:
         )
     if resource.namespaced and metadata.setdefault("namespace", target.namespace) != target.namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if not resource.custom:
+        spell_quantities(stripped, resource.schema)
     return resource.write(stripped) if resource.write else stripped
 
 
@@ -343,10 +345,7 @@ def _conform(
     cluster: Cluster, target: Target, document: Document, before: Document | None, options: WriteOptions
 ) -> None:
     resource, metadata = target.resource, document["metadata"]
-    unknown = cluster.conform(resource, document, before)
-    if unknown and options.validation == "Strict":
-        listed = ", ".join(f'unknown field "{path}"' for path in unknown)
-        raise bad_request(f"strict decoding error: {listed}")
+    unknown = cluster.conform(resource, document, before, strict=options.validation == "Strict")
     if options.validation == "Warn":
         options.warnings.extend(f'unknown field "{path}"' for path in unknown)
     causes = check_metadata(metadata, resource.plural)
