@@ -137,11 +137,14 @@ class KubeClient:
         for _ in range(_MOST_PAGES):
             query = [("limit", str(_PAGE)), *([("continue", proceed)] if proceed else [])]
             page = self._read(call, query=query, timeout=None)
-            # Items of a list carry neither kind nor apiVersion on some servers; those of a watch do on all.
+            # Items of a built-in list carry neither kind nor apiVersion; those of a watch do.
             named = {"apiVersion": resource.api_version, "kind": resource.kind}
-            items.extend(named | item for item in page.get("items") or ())
-            metadata = page.get("metadata") or {}
-            proceed = metadata.get("continue") or ""
+            try:
+                items.extend(named | item for item in page.get("items") or ())
+                metadata = page.get("metadata") or {}
+                proceed = metadata.get("continue") or ""
+            except (TypeError, AttributeError) as error:
+                raise silence(call, self.server, ValueError("the answer is no list")) from error
             if not proceed:
                 return Listing(items=tuple(items), version=str(metadata.get("resourceVersion", "")))
         raise Refused(f"{call} failed: more than {_MOST_PAGES * _PAGE} objects; limit canary to one namespace")

@@ -119,6 +119,12 @@ def test_a_list_is_read_page_by_page_and_its_items_say_what_they_are() -> None:
     ]
 
 
+@pytest.mark.parametrize("wild", [{"items": [3]}, {"items": 4}, {"items": [], "metadata": [1]}, {"metadata": "x"}])
+def test_what_is_no_list_is_a_broken_answer(wild: dict[str, object]) -> None:
+    with serving(says(wild)) as (_, client), pytest.raises(Transient, match="no list"):
+        client.list_objects(DEPLOYMENTS, None)
+
+
 def test_events_arrive_whole_however_they_are_cut_on_the_wire() -> None:
     line = event("ADDED", name="ä") + b"\n" + event("DELETED", name="b")
     pieces = tuple(line[index : index + 7] for index in range(0, len(line), 7))
