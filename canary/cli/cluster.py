@@ -61,7 +61,10 @@ def namespace_of(namespace: str | None, kubeconfig: str | None) -> str:
 def _file(kubeconfig: str | None) -> Path | None:
     if kubeconfig:
         return Path(kubeconfig)
-    home = _HOME.expanduser()
+    try:
+        home = _HOME.expanduser()
+    except RuntimeError:  # an account without a home, as in a pod
+        return None
     return home if home.exists() else None
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -44,8 +45,7 @@ def server() -> Iterator[Apiserver]:
 @pytest.fixture(scope="module")
 def client(server: Apiserver) -> Iterator[KubeClient]:
     client = KubeClient.connect(server.kubeconfig, timedelta(seconds=10))
-    client.create(DEFINITIONS, None, custom_resource_definition())  # type: ignore[arg-type]  # it has no namespace
-    client.create(NAMESPACES, None, {"metadata": {"name": "shop"}})  # type: ignore[arg-type]  # as above
+    install(client)
     for make in (climbing, condemned, promoted, blocked):
         put(client, make())
     yield client
@@ -56,6 +56,12 @@ def client(server: Apiserver) -> Iterator[KubeClient]:
 def _environment(server: Apiserver, client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 (filled)
     monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
     monkeypatch.setenv("COLUMNS", "100")
+
+
+def install(client: KubeClient) -> None:
+    """Make the definition and the namespace."""
+    client.create(DEFINITIONS, None, custom_resource_definition())  # type: ignore[arg-type]  # it has no namespace
+    client.create(NAMESPACES, None, {"metadata": {"name": "shop"}})  # type: ignore[arg-type]  # as above
 
 
 def put(client: KubeClient, document: dict[str, Any]) -> None:
@@ -164,6 +170,22 @@ def test_watch_until_done_follows_a_release_to_its_end(client: KubeClient, capsy
     timer.join()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines] == ["Progressing", "Succeeded"]
+
+
+def test_watch_outlives_a_cluster_that_stops_answering(capsys: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as stack:
+        doomed = stack.enter_context(running_apiserver())
+        connection = KubeClient.connect(doomed.kubeconfig, timedelta(seconds=10))
+        install(connection)
+        put(connection, climbing())
+        connection.close()
+        stop = threading.Timer(0.5, stack.close)
+        stop.start()
+        assert run(["watch", "-n", "shop", "--kubeconfig", str(doomed.kubeconfig), "--timeout", "2s"]) == ExitCode.OK
+        stop.join()
+    shown = capsys.readouterr().out
+    assert "shop/order-service  Progressing" in shown
+    assert "! list Canary in namespace shop got no answer" in shown
 
 
 def test_ctrl_c_ends_a_watch_with_130_and_leaves_the_picture(server: Apiserver) -> None:
