@@ -77,11 +77,6 @@ class Admin:
             if "route" in route
         )
 
-    def counters(self, pattern: str) -> dict[str, int]:
-        """Return the counters and gauges whose name matches the regular expression."""
-        lines = self._get(f"/stats?usedonly&type=Counters&filter={pattern}").decode().splitlines()
-        return {name: int(value) for name, _, value in (line.rpartition(": ") for line in lines)}
-
     def _route_dump(self) -> dict[str, Any]:
         document = json.loads(self._get("/config_dump?resource=dynamic_route_configs"))
         configs: list[dict[str, Any]] = document.get("configs", [])

@@ -11,8 +11,8 @@ Kubernetes' own controllers this program must not run: both would make pods.
 
 import argparse
 import contextlib
+import logging
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -35,6 +35,8 @@ from canary.lab.ports import find_free_port
 from canary.lab.processes import LabError
 from canary.lab.reflector import Bell, Key, Reflector, key_of
 from canary.lab.rollout import HASH_LABEL, PodFacts, Strategy, parse_time, plan, status, template_hash
+
+log = logging.getLogger(__name__)
 
 NODE = "lab"
 FINALIZER = "lab.canary.delivery/drained"
@@ -107,7 +109,9 @@ class Kubelet:
         if "deletionTimestamp" in deployment["metadata"]:
             return
         move = plan(Strategy.parse(deployment), self._facts(deployment), now=time.time())
-        for _ in range(min(move.create, MOST_PODS - len(self._pods.objects()))):
+        if move.create > MOST_PODS - len(self._pods.objects()):
+            raise LabError(f"{move.create} more pods are too many; the lab runs at most {MOST_PODS}")
+        for _ in range(move.create):
             path = PODS.path(deployment["metadata"]["namespace"])
             self._pods.absorb(self._api.create(path, self._new_pod(deployment)))
         for name in move.delete:
@@ -186,7 +190,7 @@ class Kubelet:
             if isinstance(error, ApiError) and error.status in (CONFLICT, NOT_FOUND):
                 return
             self._troubled = True
-            print(f"{'/'.join(key_of(document))}: {error}", file=sys.stderr)  # noqa: T201 - the log
+            log.warning("%s: %s", "/".join(key_of(document)), error)
 
     def _promised_ports(self) -> frozenset[int]:
         notes = [pod["metadata"].get("annotations", {}) for pod in self._pods.objects().values()]
@@ -242,6 +246,7 @@ def main() -> None:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="directory shared with the pilot")
     arguments = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s")
     kubelet = Kubelet(ApiServer(arguments.kubeconfig), arguments.state)
 
     def stop(_number: int, _frame: FrameType | None) -> None:

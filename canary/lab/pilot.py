@@ -10,10 +10,9 @@ endpoint that points to it, clusters before the routes that name them.
 """
 
 import argparse
+import logging
 import signal
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,18 +34,21 @@ from canary.lab.processes import LabError
 from canary.lab.reflector import Bell, Key, Reflector
 from canary.lab.virtual_services import Destinations, TranslationError, domains_of, plain_route, routes_of
 
+log = logging.getLogger(__name__)
+
 REPORT = "pilot.json"
 SYNC_SECONDS = 10.0
 COALESCE_SECONDS = 0.005
-ACKNOWLEDGE_SECONDS = 2.0
+ACKNOWLEDGE_SECONDS = 0.5
 ACKNOWLEDGE_POLL_SECONDS = 0.005
-LOOK_AGAIN_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 1.0
 
 
 class DiscoveryFile:
-    """One file that Envoy watches."""
+    """One file that Envoy watches, and the version of what stands in it."""
 
     def __init__(self, path: Path) -> None:
+        self.version = ""
         self._path = path
         self._resources: list[dict[str, Any]] | None = None
 
@@ -55,7 +57,7 @@ class DiscoveryFile:
         if resources == self._resources:
             return False
         write_json(self._path, discovery_response(version, resources))
-        self._resources = resources
+        self._resources, self.version = resources, version
         return True
 
 
@@ -76,6 +78,8 @@ class Pilot:
         self._good_routes: dict[Key, list[dict[str, Any]]] = {}
         self._problems: list[str] = []
         self._pushes = 0
+        self._published_at = 0.0
+        self._served = False
         self._stopping = False
 
     def stop(self) -> None:
@@ -106,26 +110,58 @@ class Pilot:
         destinations = gather_destinations(
             *(self._reflectors[kind].objects().values() for kind in (SERVICES, DESTINATION_RULES, PODS, DEPLOYMENTS))
         )
+        if self._publish(destinations, problems):
+            self._pushes += 1
+            self._published_at = time.time()
+        elif self._served and problems == self._problems:
+            return
+        self._served = self._wait_until_served()
+        if not self._served:
+            problems.append(f"Envoy does not serve version {self._pushes}: {self._rejection()}")
+        for problem in problems:
+            if problem not in self._problems:
+                log.warning("%s", problem)
+        self._problems = problems
+        self._write_report(destinations)
+
+    def _publish(self, destinations: dict[tuple[str, str], Destination], problems: list[str]) -> bool:
+        """Replace the files that say something new; say whether any did."""
+        version = str(self._pushes + 1)
         listeners, inbound = sidecar_resources(list(destinations.values()))
         hosts = self._virtual_hosts(destinations, problems)
-        version = str(self._pushes + 1)
-        awaited: list[Callable[[], bool]] = []
-        if self._inbound.publish(version, inbound):
-            awaited.append(lambda: self._sidecar.version("cluster_manager.cds") == version)
-        if self._listeners.publish(version, listeners):
-            awaited.append(lambda: self._sidecar.version("listener_manager.lds") == version)
-        if self._clusters.publish(version, gateway_clusters(destinations.values())):
-            awaited.append(lambda: self._gateway.version("cluster_manager.cds") == version)
-        if self._routes.publish(version, [route_configuration(hosts)]):
-            awaited.append(lambda: self._gateway.route_version() == version)
-        if not awaited and problems == self._problems:
-            return
-        self._pushes += 1
-        published_at = time.time()
-        if not _all_hold(awaited):
-            problems.append(f"Envoy does not serve version {version}: {self._gateway.route_error() or 'see its log'}")
-        self._say(problems)
-        self._write_report(version, published_at, destinations)
+        replaced = [
+            self._inbound.publish(version, inbound),
+            self._listeners.publish(version, listeners),
+            self._clusters.publish(version, gateway_clusters(destinations.values())),
+            self._routes.publish(version, [route_configuration(hosts)]),
+        ]
+        return any(replaced)
+
+    def _wait_until_served(self) -> bool:
+        deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
+        while not self._is_served():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(ACKNOWLEDGE_POLL_SECONDS)
+        return True
+
+    def _is_served(self) -> bool:
+        """Say whether both Envoys have what stands in the files; an Envoy that is away has nothing."""
+        try:
+            return (
+                self._gateway.route_version() == self._routes.version
+                and self._gateway.version("cluster_manager.cds") == self._clusters.version
+                and self._sidecar.version("listener_manager.lds") == self._listeners.version
+                and self._sidecar.version("cluster_manager.cds") == self._inbound.version
+            )
+        except OSError:
+            return False
+
+    def _rejection(self) -> str:
+        try:
+            return self._gateway.route_error() or "see the logs of gateway and sidecar"
+        except OSError as error:
+            return str(error)
 
     def _virtual_hosts(self, destinations: Destinations, problems: list[str]) -> list[dict[str, Any]]:
         """Return the hosts of all VirtualServices, and of the Services that none speaks for."""
@@ -147,43 +183,27 @@ class Pilot:
             [{"name": host, "domains": domains_of([host], ""), "routes": found} for host, found in routes.items()]
         )
 
-    def _say(self, problems: list[str]) -> None:
-        for problem in problems:
-            if problem not in self._problems:
-                print(problem, file=sys.stderr)  # noqa: T201 - the log
-        self._problems = problems
-
-    def _write_report(
-        self, version: str, published_at: float, destinations: dict[tuple[str, str], Destination]
-    ) -> None:
+    def _write_report(self, destinations: dict[tuple[str, str], Destination]) -> None:
+        """Say what is served since when, and who gets traffic; the kubelet and tests read it."""
+        serving = {
+            f"{backend.namespace}/{backend.name}"
+            for destination in destinations.values()
+            for backend in destination.backends
+            if backend.serving
+        }
         document: Document = {
-            "version": version,
-            "published_at": published_at,
-            "served_at": time.time(),
-            "weights": {
-                f"{route.virtual_host}/{route.name}": dict(route.weights) for route in self._gateway.served_routes()
-            },
-            "endpoints": sorted(
-                {
-                    f"{backend.namespace}/{backend.name}"
-                    for destination in destinations.values()
-                    for backend in destination.backends
-                    if backend.serving
-                }
-            ),
+            "version": str(self._pushes),
+            "published_at": self._published_at,
+            "served_at": time.time() if self._served else None,
+            "endpoints": sorted(serving),
+            "weights": self._weights() if self._served else {},
             "problems": self._problems,
         }
         write_json(self._report, document)
 
-
-def _all_hold(conditions: list[Callable[[], bool]]) -> bool:
-    deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
-    for condition in conditions:
-        while not condition():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(ACKNOWLEDGE_POLL_SECONDS)
-    return True
+    def _weights(self) -> dict[str, dict[str, int]]:
+        routes = self._gateway.served_routes()
+        return {f"{route.virtual_host}/{route.name}": dict(route.weights) for route in routes}
 
 
 def _without_doubles(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -203,6 +223,7 @@ def main() -> None:
     parser.add_argument("--gateway", type=Admin, required=True, help="host:port of the gateway's admin port")
     parser.add_argument("--sidecar", type=Admin, required=True, help="host:port of the sidecar's admin port")
     arguments = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s")
     api = ApiServer(arguments.kubeconfig)
     pilot = Pilot(api, arguments.state, gateway=arguments.gateway, sidecar=arguments.sidecar)
 

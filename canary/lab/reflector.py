@@ -9,16 +9,18 @@ Rejected: the official client's SharedInformer, which fails on custom kinds and 
 """
 
 import contextlib
+import logging
 import os
 import queue
 import random
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 
 from canary.lab.kube_api import GONE, ApiError, ApiServer, Document, Kind
+
+log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 60
 FIRST_PAUSE_SECONDS = 0.1
@@ -102,7 +104,7 @@ class Reflector:
             except ApiError as error:
                 if error.status == GONE:
                     continue
-                print(f"{self._kind.plural}: {error}; again in {pause:.1f} s", file=sys.stderr)  # noqa: T201 - the log
+                log.warning("%s: %s; again in %.1f s", self._kind.plural, error, pause)
                 time.sleep(pause * self._random.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 

@@ -17,6 +17,7 @@ framework would cost more than everything else. Timers, not sleeping tasks, carr
 
 import argparse
 import asyncio
+import logging
 import math
 import os
 import random
@@ -29,6 +30,8 @@ from typing import Self, cast
 
 import httptools
 import uvloop
+
+log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 4.0
 REASONS = {200: b"OK", 500: b"Internal Server Error", 503: b"Service Unavailable"}
@@ -203,7 +206,7 @@ async def serve(behaviour: Behaviour, *, port: int, pod: str, version: str) -> N
     try:
         await asyncio.wait_for(server.idle.wait(), DRAIN_SECONDS)
     except TimeoutError:
-        print(f"{pod}: {len(server.connections)} connections still open after {DRAIN_SECONDS:g} s", file=sys.stderr)  # noqa: T201 - the pod's log
+        log.warning("%d connections were still open %g s after SIGTERM", len(server.connections), DRAIN_SECONDS)
 
 
 def main() -> None:
@@ -213,6 +216,7 @@ def main() -> None:
     parser.add_argument("--pod", required=True)
     parser.add_argument("--version", required=True)
     arguments = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s")
     try:
         behaviour = Behaviour.parse(os.environ)
     except ValueError as error:
@@ -231,7 +235,7 @@ def _read_number(variable: str, text: str) -> float:
 
 
 def _crash() -> None:
-    print("crashing, as LAB_CRASH_AFTER_SECONDS asked", file=sys.stderr, flush=True)  # noqa: T201 - the pod's log
+    log.warning("crashing, as LAB_CRASH_AFTER_SECONDS asked")
     os._exit(1)
 
 

@@ -164,6 +164,23 @@ def test_traffic_goes_on_while_the_pilot_is_away_and_changes_follow_when_it_is_b
     mesh.wait(lambda: mesh.get().workload == CANARY, "the change")
 
 
+@pytest.mark.parametrize("part", ["gateway", "sidecar"])
+def test_an_envoy_that_was_killed_comes_back_with_its_configuration(mesh: Mesh, part: str) -> None:
+    mesh.split(50, 50)
+    program = mesh.lab.kill(part)
+    mesh.lab.scale(CANARY, 2)
+    mesh.lab.restart(program)
+    mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "a second canary pod")
+    assert mesh.lab.served_weights() == {"stable": 50, "canary": 50}
+    seen: set[str | None] = set()
+
+    def all_seen() -> bool:
+        seen.add(mesh.get().pod)
+        return len(seen - {None}) == 4
+
+    mesh.wait(all_seen, "answers of all four pods")
+
+
 def test_a_service_without_virtual_service_is_routed_to_all_its_pods(mesh: Mesh) -> None:
     path = VIRTUAL_SERVICES.path(NAMESPACE, "order-service")
     mesh.lab.api.delete(path)
