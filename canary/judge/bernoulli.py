@@ -86,7 +86,8 @@ def project(
 
     Args:
         canary: a_C of the alternative, inside (0, 1).
-        stable: a_S of the alternative, inside (0, 1).
+        stable: a_S of the alternative, above 0 and below (1 - offset) / ratio, where the line leaves the square of
+            rates; a root beside that corner could not be told from it.
         n_canary: effective requests of the canary, above 0.
         n_stable: effective requests of stable, above 0.
         ratio: slope of the line, above 0.
@@ -103,6 +104,7 @@ def project(
     low = np.minimum(np.minimum(stable, other), ceiling)
     high = np.minimum(np.maximum(stable, other), ceiling)
     q = 0.5 * (low + high)
+    settled = np.zeros(q.shape, dtype=np.bool_)
     for _ in range(_NEWTON_STEPS):
         c = slope * q + height
         served_c, served_q = (1 - canary) / (1 - c), (1 - stable) / (1 - q)
@@ -117,9 +119,10 @@ def project(
         room = np.where(gradient > 0, q, ceiling - q)
         following = q - newton / (1 + np.abs(newton) / room)
         following = np.where((following < low) | (following > high), 0.5 * (low + high), following)
-        settled = bool(np.all(np.abs(following - q) <= _SMALL_STEP * q))
+        following = np.where(settled, q, following)  # so that a row never depends on the others in its batch
+        settled = settled | (np.abs(following - q) <= _SMALL_STEP * q)
         q = following
-        if settled:
+        if np.all(settled):
             break
     return slope * q + height, q
 

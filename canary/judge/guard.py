@@ -61,7 +61,7 @@ def extend(streak: Streak, span: ArmCounts, totals: ArmCounts) -> Streak:
     return Streak(streak.spans + 1, streak.requests + requests, streak.errors + errors, share)
 
 
-def condemns(streak: Streak, *, agreeing_spans: int, planned_spans: float, false_rollback: float) -> bool:
+def condemns(streak: Streak, agreeing_spans: float, planned_spans: float, false_rollback: float) -> bool:
     """Whether the streak is long enough, and too improbable for a version as good as stable."""
     if streak.spans < agreeing_spans or streak.errors <= streak.stable_share * streak.requests:
         return False

@@ -23,6 +23,7 @@ each step (alpha would be spent anew); averaging verdicts into a score (nobody c
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from math import isnan
 from typing import Final, NamedTuple
 
@@ -88,18 +89,6 @@ class Finding(NamedTuple):
     high: float
 
 
-@dataclass(slots=True, kw_only=True)
-class _Case:
-    """One question with what the way to its answer needs more than once."""
-
-    question: Question
-    entry: Entry
-    agreeing_spans: int
-    planned_spans: float
-    step_margins: dict[str, float]
-    findings: dict[str, Finding]
-
-
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     """Judge every Canary of a tick; answers come in the order of the questions.
 
@@ -108,10 +97,21 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
             errors of the caller.
     """
     methods = discover()
-    cases = [_open(question, methods) for question in questions]
+    entries = [_enter(question, methods) for question in questions]
+    asked = [
+        (question, metric, entry)
+        for question, entry in zip(questions, entries, strict=True)
+        for metric in question.analysis.metrics
+    ]
+    rows = [_row(question, metric, entry) for question, metric, entry in asked]
+    findings: list[Finding | None] = [None] * len(asked)
     for method in methods.values():
-        _apply(method, cases)
-    return tuple(_conclude(case, methods) for case in cases)
+        _apply(method, asked, rows, findings)
+    answers = zip(rows, (finding for finding in findings if finding is not None), strict=True)
+    return tuple(
+        _conclude(question, entry, [next(answers) for _ in question.analysis.metrics])
+        for question, entry in zip(questions, entries, strict=True)
+    )
 
 
 def agreeing_spans(interval: timedelta) -> int:
@@ -125,45 +125,17 @@ def step_margin(metric: MetricSpec, next_weight: int) -> float:
     return min(margin * FULL_WEIGHT / next_weight, max(margin, LARGEST_STEP_MARGIN))
 
 
-def _open(question: Question, methods: Mapping[str, Method]) -> _Case:
+def _enter(question: Question, methods: Mapping[str, Method]) -> Entry:
+    names = [metric.name for metric in question.analysis.metrics]
+    for name in names:
+        if name not in methods:
+            raise ValueError(f"no method judges the metric {name!r}; there are methods for {', '.join(methods)}")
+    return enter(question.evidence, question.measurement, names, admissible=question.admissible)
+
+
+def _row(question: Question, metric: MetricSpec, entry: Entry) -> Row:
     analysis = question.analysis
-    step_margins = {metric.name: step_margin(metric, question.next_weight) for metric in analysis.metrics}
-    if not step_margins.keys() <= methods.keys():
-        unknown = ", ".join(step_margins.keys() - methods.keys())
-        raise ValueError(f"no method judges the metric {unknown}; there are methods for {', '.join(methods)}")
-    return _Case(
-        question=question,
-        entry=enter(question.evidence, question.measurement, tuple(step_margins), admissible=question.admissible),
-        agreeing_spans=agreeing_spans(analysis.interval),
-        planned_spans=max(analysis.max_duration / analysis.interval, 1.0),
-        step_margins=step_margins,
-        findings={},
-    )
-
-
-def _apply(method: Method, cases: Sequence[_Case]) -> None:
-    """Let one method judge every case that asks for its metric, and add its findings."""
-    asked = [
-        (case, metric) for case in cases for metric in case.question.analysis.metrics if metric.name == method.metric
-    ]
-    if not asked:
-        return
-    rows = [_row(case, metric) for case, metric in asked]
-    batch = Batch.of([_remembered(case, method) for case, _ in asked], rows)
-    findings = _findings(batch, method.update(batch), [case.entry.evidence.judged for case, _ in asked])
-    for (case, metric), finding in zip(asked, findings, strict=True):
-        case.findings[metric.name] = finding
-
-
-def _remembered(case: _Case, method: Method) -> tuple[float, ...]:
-    """What the method remembers; a memory of another shape is from another version of the method, and is of no use."""
-    state = case.question.evidence.tests.get(method.metric, method.initial)
-    return state if len(state) == len(method.initial) else method.initial
-
-
-def _row(case: _Case, metric: MetricSpec) -> Row:
-    question, analysis = case.question, case.question.analysis
-    sample = case.entry.consumed.get(metric.name)
+    sample = entry.consumed.get(metric.name)
     counts = sample if isinstance(sample, ArmCounts) else NO_COUNTS
     return Row(
         stable_requests=counts.stable.requests,
@@ -173,14 +145,38 @@ def _row(case: _Case, metric: MetricSpec) -> Row:
         admissible=question.admissible,
         restarted=question.step != question.evidence.step,
         interval_seconds=analysis.interval.total_seconds(),
-        agreeing_spans=case.agreeing_spans,
-        planned_spans=case.planned_spans,
+        agreeing_spans=agreeing_spans(analysis.interval),
+        planned_spans=max(analysis.max_duration / analysis.interval, 1.0),
         steps=question.steps,
         false_rollback=analysis.false_rollback,
         false_promotion=analysis.false_promotion,
         margin=metric.margin.fraction,
-        step_margin=case.step_margins[metric.name],
+        step_margin=step_margin(metric, question.next_weight),
     )
+
+
+def _apply(
+    method: Method,
+    asked: Sequence[tuple[Question, MetricSpec, Entry]],
+    rows: Sequence[Row],
+    findings: list[Finding | None],
+) -> None:
+    """Let one method judge every row of its metric, and put its findings in their places."""
+    places = [place for place, (_, metric, _) in enumerate(asked) if metric.name == method.metric]
+    if not places:
+        return
+    batch = Batch.of(
+        [_remembered(asked[place][0].evidence, method) for place in places], [rows[place] for place in places]
+    )
+    found = _findings(batch, method.update(batch), [asked[place][2].judged for place in places])
+    for place, finding in zip(places, found, strict=True):
+        findings[place] = finding
+
+
+def _remembered(evidence: Evidence, method: Method) -> tuple[float, ...]:
+    """What the method remembers; a memory of another shape is from another version of the method, and is of no use."""
+    state = evidence.tests.get(method.metric, method.initial)
+    return state if len(state) == len(method.initial) else method.initial
 
 
 def _findings(batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts]) -> list[Finding]:
@@ -204,95 +200,92 @@ def _findings(batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts]) -> li
     return [Finding(*numbers) for numbers in zip(states, *(column.tolist() for column in columns), strict=True)]
 
 
-def _conclude(case: _Case, methods: Mapping[str, Method]) -> AnalysisResult:
-    """Combine the metrics, ask the guard, and say it."""
-    question, entry = case.question, case.entry
+def _conclude(question: Question, entry: Entry, answers: Sequence[tuple[Row, Finding]]) -> AnalysisResult:
+    """Combine the metrics, ask the guard, and say it; `answers` are in the order of the spec's metrics."""
+    names = tuple(metric.name for metric in question.analysis.metrics)
+    weights = _weights(names)
+    peak = _combine(question.evidence, weights, answers)
+    streak, is_guarded = _guard(question.evidence, entry, answers[0][0])
+    tests = {name: finding.state for name, (_, finding) in zip(names, answers, strict=True)}
+    tests[ROLLBACK_KEY] = (peak,)
+    if streak.spans:
+        tests[GUARD_KEY] = tuple(streak)
     bound = 1 / question.analysis.false_rollback
-    weights = _weights(question.analysis, methods)
-    peak = _combine(case, weights)
-    streak = _streak(case)
-    evidence = Evidence(
-        watermark=entry.evidence.watermark,
-        data_at=entry.evidence.data_at,
-        step=question.step,
-        totals=entry.evidence.totals,
-        judged=entry.evidence.judged,
-        tests={
-            **{name: finding.state for name, finding in case.findings.items()},
-            ROLLBACK_KEY: (peak,),
-            GUARD_KEY: tuple(streak),
-        },
-    )
-    patience = max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE)
-    absence = words.absent(evidence, question.now, patience)
-    blamed = None
-    if peak >= bound:
-        blamed = max(weights, key=lambda name: weights[name] * case.findings[name].rollback_peak)
+    blamed = _blame(weights, answers) if peak >= bound else None
+    absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE))
     verdicts = tuple(
-        _metric_verdict(case, name, bound=bound / weight, is_blamed=name == blamed, absence=absence)
-        for name, weight in weights.items()
+        _metric_verdict(name, entry, row, finding, bound=bound / weight, is_blamed=place == blamed, absence=absence)
+        for place, (name, weight, (row, finding)) in enumerate(zip(names, weights, answers, strict=True))
     )
     decisive = verdicts[0] if len(verdicts) == 1 else min(verdicts, key=lambda each: _SERIOUS.index(each.verdict))
     verdict, sentence = decisive.verdict, f"{decisive.metric}: {decisive.sentence}"
-    if streak.spans and _guard_condemns(case, streak):
+    if is_guarded:
         verdict, sentence = Verdict.FAIL, words.guarded(streak)
+    evidence = Evidence(
+        watermark=entry.watermark,
+        data_at=entry.data_at,
+        step=question.step,
+        totals=entry.totals,
+        judged=entry.judged,
+        tests=tests,
+    )
     return AnalysisResult(verdict=verdict, sentence=sentence, metrics=verdicts, evidence=evidence)
 
 
-def _weights(analysis: AnalysisSpec, methods: Mapping[str, Method]) -> dict[str, float]:
+@cache
+def _weights(names: tuple[str, ...]) -> tuple[float, ...]:
     """What share each metric has in the combined rollback evidence; they sum to 1."""
-    shares = {metric.name: methods[metric.name].share for metric in analysis.metrics}
-    whole = sum(shares.values())
-    return {name: share / whole for name, share in shares.items()}
+    shares = [discover()[name].share for name in names]
+    return tuple(share / sum(shares) for share in shares)
 
 
-def _combine(case: _Case, weights: Mapping[str, float]) -> float:
+def _combine(evidence: Evidence, weights: Sequence[float], answers: Sequence[tuple[Row, Finding]]) -> float:
     """The largest weighted mean of the metrics' rollback evidence in this release, up to and including now."""
-    now = sum(weight * case.findings[name].rollback_evidence for name, weight in weights.items())
-    before = case.question.evidence.tests.get(ROLLBACK_KEY)
-    return max(before[0], now) if before else now
+    now = sum(weight * finding.rollback_evidence for weight, (_, finding) in zip(weights, answers, strict=True))
+    return max(evidence.tests.get(ROLLBACK_KEY, (1.0,))[0], now)
 
 
-def _streak(case: _Case) -> guard.Streak:
-    """The guard's streak after this tick; once it condemns it stays as it is."""
-    kept = case.question.evidence.tests.get(GUARD_KEY)
+def _blame(weights: Sequence[float], answers: Sequence[tuple[Row, Finding]]) -> int:
+    """The place of the metric that contributes most to the combined evidence."""
+    return max(range(len(weights)), key=lambda place: weights[place] * answers[place][1].rollback_peak)
+
+
+def _guard(evidence: Evidence, entry: Entry, row: Row) -> tuple[guard.Streak, bool]:
+    """The guard's streak after this tick, and whether it condemns; once it does, it stays as it is."""
+    kept = evidence.tests.get(GUARD_KEY)
     streak = guard.Streak(*kept) if kept else guard.NO_STREAK
-    if streak.spans and _guard_condemns(case, streak):
-        return streak
-    return guard.extend(streak, case.entry.span, case.entry.evidence.totals)
+    if streak.spans and guard.condemns(streak, row.agreeing_spans, row.planned_spans, row.false_rollback):
+        return streak, True
+    streak = guard.extend(streak, entry.span, entry.totals)
+    if not streak.spans:
+        return streak, False
+    return streak, guard.condemns(streak, row.agreeing_spans, row.planned_spans, row.false_rollback)
 
 
-def _guard_condemns(case: _Case, streak: guard.Streak) -> bool:
-    return guard.condemns(
-        streak,
-        agreeing_spans=case.agreeing_spans,
-        planned_spans=case.planned_spans,
-        false_rollback=case.question.analysis.false_rollback,
-    )
-
-
-def _metric_verdict(case: _Case, name: str, *, bound: float, is_blamed: bool, absence: str | None) -> MetricVerdict:
-    finding, counts = case.findings[name], case.entry.evidence.judged
-    promotion_bound = 1 / case.question.analysis.false_promotion
+def _metric_verdict(
+    name: str, entry: Entry, row: Row, finding: Finding, *, bound: float, is_blamed: bool, absence: str | None
+) -> MetricVerdict:
+    counts, sample = entry.judged, entry.consumed.get(name)
+    promotion_bound = 1 / row.false_promotion
     is_condemned = is_blamed or finding.rollback_peak >= bound
     needed = None if is_condemned or isnan(finding.requests_needed) else int(finding.requests_needed)
     interval = None if isnan(finding.low) else (finding.low, finding.high)
-    sample = case.entry.consumed.get(name)
     if is_condemned:
         verdict, sentence = Verdict.FAIL, words.worse(counts, finding.rollback_peak, bound)
-    elif name in case.entry.failures:
-        verdict, sentence = Verdict.ERROR, words.unavailable(case.entry.failures[name])
+    elif name in entry.failures:
+        verdict, sentence = Verdict.ERROR, words.unavailable(entry.failures[name])
     elif isinstance(sample, NoData):
         verdict, sentence = Verdict.NODATA, words.missing(sample.reason)
     elif absence is not None:
         verdict, sentence = Verdict.NODATA, absence
     elif finding.promotion_peak >= promotion_bound:
-        excluded = case.step_margins[name]
-        verdict, sentence = Verdict.PASS, words.passed(counts, finding.promotion_peak, promotion_bound, excluded)
+        verdict, sentence = Verdict.PASS, words.passed(counts, finding.promotion_peak, promotion_bound, row.step_margin)
     else:
         upper = None if interval is None else interval[1]
-        verdict = Verdict.INCONCLUSIVE
-        sentence = words.undecided(case.entry.evidence.totals, counts, upper, case.step_margins[name], needed)
+        verdict, sentence = (
+            Verdict.INCONCLUSIVE,
+            words.undecided(entry.totals, counts, upper, row.step_margin, needed),
+        )
     stable, canary = counts.stable.error_rate, counts.canary.error_rate
     return MetricVerdict(
         metric=name,
@@ -305,6 +298,6 @@ def _metric_verdict(case: _Case, name: str, *, bound: float, is_blamed: bool, ab
         rollback_bound=bound,
         promotion_evidence=finding.promotion_peak,
         promotion_bound=promotion_bound,
-        step_margin=case.step_margins[name],
+        step_margin=row.step_margin,
         requests_needed=needed,
     )

@@ -5,32 +5,41 @@ all. When a query failed the span is asked for again, so nothing moves; when the
 over, so the watermark moves and the counts are lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from canary.model.evidence import ArmCounts, Evidence, Measurement, QueryFailed, Sample
 
 NO_COUNTS = ArmCounts()
+_NOTHING: Mapping[str, Sample] = {}
+_NO_FAILURE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one tick adds to the books.
+    """The books after one tick; see `Evidence` for the first four.
 
     Attributes:
-        evidence: with the new watermark, totals and judged counts; its tests have not seen the span yet.
+        watermark: where the next measurement must start.
+        data_at: end of the last span in which both versions had requests.
+        totals: every request counted.
+        judged: those admitted as evidence.
         consumed: one sample per metric; empty when nothing was consumed.
         failures: reasons of the queries that failed, by metric.
-        span: the requests counted, once for all metrics.
+        span: the requests counted in this tick, once for all metrics.
     """
 
-    evidence: Evidence
+    watermark: datetime | None
+    data_at: datetime | None
+    totals: ArmCounts
+    judged: ArmCounts
     consumed: Mapping[str, Sample]
     failures: Mapping[str, str]
     span: ArmCounts
 
 
-def enter(evidence: Evidence, measurement: Measurement | None, metrics: tuple[str, ...], *, admissible: bool) -> Entry:
+def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence[str], *, admissible: bool) -> Entry:
     """Take a measurement into the books.
 
     Args:
@@ -43,28 +52,29 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: tuple[st
     Raises:
         ValueError: when the span is not chained to the watermark, runs backwards, or lacks a metric.
     """
+    totals, judged, data_at = evidence.totals, evidence.judged, evidence.data_at
     if measurement is None:
-        return Entry(evidence, {}, {}, NO_COUNTS)
+        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS)
     _check(evidence, measurement, metrics)
-    samples = measurement.samples
-    failures = {name: sample.reason for name in metrics if isinstance(sample := samples[name], QueryFailed)}
+    span: ArmCounts | None = None
+    failures: dict[str, str] = {}
+    for name in metrics:
+        sample = measurement.samples[name]
+        if isinstance(sample, QueryFailed):
+            failures[name] = sample.reason
+        elif span is None and isinstance(sample, ArmCounts):
+            span = sample
     if failures:
-        return Entry(evidence, {}, failures, NO_COUNTS)
-    counted = [sample for name in metrics if isinstance(sample := samples[name], ArmCounts)]
-    span = counted[0] if counted else NO_COUNTS
-    both = span.stable.requests > 0 and span.canary.requests > 0
-    after = Evidence(
-        watermark=measurement.end,
-        data_at=measurement.end if both else evidence.data_at,
-        step=evidence.step,
-        totals=evidence.totals + span,
-        judged=evidence.judged + span if both and admissible else evidence.judged,
-        tests=evidence.tests,
-    )
-    return Entry(after, samples, {}, span)
+        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS)
+    if span is None:
+        return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS)
+    if span.stable.requests and span.canary.requests:
+        data_at = measurement.end
+        judged = judged + span if admissible else judged
+    return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span)
 
 
-def _check(evidence: Evidence, measurement: Measurement, metrics: tuple[str, ...]) -> None:
+def _check(evidence: Evidence, measurement: Measurement, metrics: Sequence[str]) -> None:
     if measurement.start != evidence.watermark:
         raise ValueError(
             f"measurement starts at {measurement.start}, but counts have been consumed up to {evidence.watermark}; "
@@ -72,6 +82,6 @@ def _check(evidence: Evidence, measurement: Measurement, metrics: tuple[str, ...
         )
     if measurement.end <= measurement.start:
         raise ValueError(f"measurement ends at {measurement.end}, not after its start {measurement.start}")
-    lacking = [name for name in metrics if name not in measurement.samples]
-    if lacking:
-        raise ValueError(f"measurement {measurement.start} to {measurement.end} lacks the metrics {', '.join(lacking)}")
+    for name in metrics:
+        if name not in measurement.samples:
+            raise ValueError(f"measurement {measurement.start} to {measurement.end} has no sample of the metric {name}")

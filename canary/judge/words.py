@@ -7,16 +7,17 @@ ten thousand of them.
 from datetime import datetime, timedelta
 
 from canary.judge.guard import Streak
-from canary.model.evidence import ArmCounts, Counts, Evidence
+from canary.judge.ledger import Entry
+from canary.model.evidence import ArmCounts, Counts
 
 _LARGEST_SHOWN = 1_000_000
 
 
 def percent(share: float) -> str:
-    """`5.2 %`; three digits at most, and never in powers of ten."""
-    if 0 < share < 0.00001:
-        return "less than 0.001 %"
-    return f"{share * 100:.{3 if share >= 0.1 else 2}g} %"
+    """`5.2 %`: two digits, three from 10 % on, never a power of ten."""
+    if share >= 0.1:
+        return f"{share * 100:.3g} %"
+    return f"{share * 100:.2g} %" if share >= 0.00001 or not share else "less than 0.001 %"
 
 
 def points(share: float) -> str:
@@ -29,6 +30,12 @@ def evidence(e_value: float) -> str:
     if e_value >= _LARGEST_SHOWN:
         return f"over {_LARGEST_SHOWN:,}"
     return f"{e_value:,.0f}" if e_value >= 10 else f"{e_value:.2g}"
+
+
+def _about(number: int) -> int:
+    """Rounded up to two digits: more would promise too much."""
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return -(-number // unit) * unit
 
 
 def _version(name: str, counts: Counts) -> str:
@@ -71,16 +78,15 @@ def undecided(
     """INCONCLUSIVE: what is excluded so far, what must be, and what that takes."""
     if not judged.canary.requests:
         return (
-            f"not enough yet: {totals.canary.requests:,} canary requests were counted, none of them as evidence, "
+            f"not enough yet: canary requests counted: {totals.canary.requests:,}, none of them as evidence, "
             "because the canary warms up or the split has not settled"
         )
     excluded = f"a regression of {points(step_margin)} must be excluded"
     if upper is not None and step_margin < upper < 1:
         excluded = f"a regression of more than {points(upper)} is excluded, {points(step_margin)} must be"
-    more = (
-        "" if requests_needed is None else f"; at most about {requests_needed:,} more canary requests if it is as good"
-    )
-    return f"not enough yet: {_both(judged)}; {excluded}{more}"
+    if requests_needed is not None:
+        excluded += f"; at most about {_about(requests_needed):,} more canary requests if it is as good as stable"
+    return f"not enough yet: {_both(judged)}; {excluded}"
 
 
 def unavailable(reason: str) -> str:
@@ -97,16 +103,16 @@ def _clock(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def absent(evidence: Evidence, now: datetime, patience: timedelta) -> str | None:
+def absent(entry: Entry, now: datetime, patience: timedelta) -> str | None:
     """NODATA: why there is nothing recent to judge; None when there is."""
-    if evidence.watermark is None:
+    if entry.watermark is None:
         return "nothing has been measured yet"
-    if now - evidence.watermark > patience:
-        return f"metrics are stale: nothing has been measured since {_clock(evidence.watermark)}"
-    if evidence.data_at is None:
-        return f"no requests yet: {_idle(evidence.totals)}"
-    if now - evidence.data_at > patience:
-        return f"no requests to both versions since {_clock(evidence.data_at)}"
+    if now - entry.watermark > patience:
+        return f"metrics are stale: nothing has been measured since {_clock(entry.watermark)}"
+    if entry.data_at is None:
+        return f"no requests yet: {_idle(entry.totals)}"
+    if now - entry.data_at > patience:
+        return f"no requests to both versions since {_clock(entry.data_at)}"
     return None
 
 

@@ -38,6 +38,7 @@ fewer requests (median of 400 simulated rollouts in each of eight kinds of traff
 _PROMOTION_FIRST_STAKE: Final = 0.8
 _PROMOTION_TRICKLE: Final = 0.2 / 240
 """The rest, span by span, for a version that only becomes good after its caches are warm."""
+_HIGHEST_SHARE_OF_ROOM: Final = 0.999
 _LARGEST_WEALTH: Final = 1e30
 _LARGEST_LOG: Final = 60.0
 """Bets are cut off here: an e-value made smaller is still one, and numbers stay far from overflow."""
@@ -106,16 +107,25 @@ def _promotion_logs(batch: Batch, rate: FloatArray, comparable: BoolArray) -> Fl
     n_canary = np.where(comparable, batch.canary_requests, 1.0)[:, None]
     n_stable = np.where(comparable, batch.stable_requests, 1.0)[:, None]
     offset = batch.step_margin[:, None]
-    stable = np.broadcast_to(rate[:, None], (len(rate), len(_SHARES_OF_MARGIN)))
+    stable = np.broadcast_to(_below_margin(rate, batch)[:, None], (len(rate), len(_SHARES_OF_MARGIN)))
     canary = clip_rate(stable + _SHARES_OF_MARGIN * offset)
     null = project(canary, stable, n_canary, n_stable, offset=offset)
     logs = log_e(batch.canary_errors[:, None], n_canary, batch.stable_errors[:, None], n_stable, (canary, stable), null)
     return np.where(comparable[:, None], logs, 0.0)
 
 
+def _below_margin(rate: FloatArray, batch: Batch) -> FloatArray:
+    """(n,): the guess, kept where a version could still be worse by the step's margin.
+
+    In an outage of both versions there is no room left above stable's rate, and the nearest point of the null would
+    lie in the corner where all requests fail. Betting on a lower rate than expected is always allowed.
+    """
+    return np.minimum(rate, _HIGHEST_SHARE_OF_ROOM * (1 - batch.step_margin))
+
+
 def _requests_needed(batch: Batch, state: FloatArray) -> FloatArray:
     """(n,): the evidence still missing, divided by what one canary request adds if it is as good as stable."""
-    rate = baseline.guess_rate(state[:, _MEMORY])
+    rate = _below_margin(baseline.guess_rate(state[:, _MEMORY]), batch)
     per_canary = baseline.stable_per_canary(state[:, _MEMORY])
     known = np.isfinite(per_canary)
     n_stable = np.where(known, np.maximum(per_canary, 1e-6), 1.0)

@@ -1,0 +1,146 @@
+"""Many simulated rollouts at once, looked at after every span, for claims about error rates and power."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from canary.judge.bernoulli import FloatArray
+from canary.judge.method import Batch, Method
+
+SPAN_SECONDS = 15.0
+WARMUP_SPANS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What a service does, and what is wrong with the canary.
+
+    Attributes:
+        rps: requests per second, Poisson.
+        base: stable's error rate.
+        harm: what the canary adds to it.
+        noise: shared by both versions. `burst`: the rate is drawn anew each minute (Gamma, shape 0.5); `diurnal`: rate
+            and load wander by factors of 4 and 3 within 90 minutes.
+    """
+
+    rps: float
+    base: float = 0.001
+    harm: float = 0.0
+    noise: Literal["steady", "burst", "diurnal"] = "steady"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What the spec of the rollouts promises; see `AnalysisSpec`."""
+
+    margin: float = 0.005
+    false_rollback: float = 0.01
+    false_promotion: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Per rollout: canary requests until the bound was first reached; infinite when it never was."""
+
+    rollback: FloatArray
+    promotion: FloatArray
+
+    @property
+    def rolled_back(self) -> float:
+        """Share of the rollouts that were condemned at any time."""
+        return float(np.isfinite(self.rollback).mean())
+
+    @property
+    def promoted(self) -> float:
+        """Share of the rollouts whose last step passed at any time."""
+        return float(np.isfinite(self.promotion).mean())
+
+
+def simulate(
+    method: Method,
+    traffic: Traffic,
+    weights: Sequence[float],
+    *,
+    rollouts: int,
+    seed: int,
+    promise: Promise = Promise(),
+    turns_bad_at: int = 0,
+) -> Ending:
+    """Run many rollouts through a method, each after a warm-up of some spans that are no evidence.
+
+    Args:
+        method: what judges them.
+        traffic: what they all are like.
+        weights: the canary's share, span by span; each change begins a step.
+        rollouts: how many.
+        seed: of all randomness.
+        promise: what is held against them; a step to share w must exclude margin / w, at most 10 points.
+        turns_bad_at: the canary does no harm before this span.
+    """
+    rng = np.random.default_rng(seed)
+    state = np.tile(np.array(method.initial), (rollouts, 1))
+    rollback, promotion = np.full(rollouts, np.inf), np.full(rollouts, np.inf)
+    served, levels = np.zeros(rollouts), sorted(set(weights))
+    climate = Climate(traffic, rng, rollouts)
+    for span in range(-WARMUP_SPANS, len(weights)):
+        weight = weights[max(span, 0)]
+        restarted = span > 0 and weights[span] != weights[span - 1]
+        following = levels[min(levels.index(weight) + 1, len(levels) - 1)] if weight != levels[-1] else 1.0
+        load, rate = climate.at(span)
+        harm = traffic.harm if span >= turns_bad_at else 0.0
+        requests = rng.poisson(traffic.rps * SPAN_SECONDS * load)
+        canary = rng.binomial(requests, weight)
+        stable = requests - canary
+        constants = {
+            "interval_seconds": SPAN_SECONDS,
+            "agreeing_spans": 3,
+            "planned_spans": len(weights),
+            "steps": len(levels),
+            "false_rollback": promise.false_rollback,
+            "false_promotion": promise.false_promotion,
+            "margin": promise.margin,
+            "step_margin": min(promise.margin / following, max(promise.margin, 0.10)),
+        }
+        outcome = method.update(
+            Batch(
+                state=state,
+                stable_requests=stable.astype(float),
+                stable_errors=rng.binomial(stable, rate).astype(float),
+                canary_requests=canary.astype(float),
+                canary_errors=rng.binomial(canary, np.minimum(rate + harm, 1)).astype(float),
+                admissible=np.full(rollouts, span >= 0),
+                restarted=np.full(rollouts, restarted),
+                **{name: np.full(rollouts, float(value)) for name, value in constants.items()},
+            )
+        )
+        state = outcome.state
+        served += canary if span >= 0 else 0
+        promotion = np.where(restarted, np.inf, promotion)
+        is_condemned = outcome.rollback_peak * promise.false_rollback >= 1
+        is_passed = outcome.promotion_peak * promise.false_promotion >= 1
+        rollback = np.where(is_condemned, np.minimum(rollback, served), rollback)
+        promotion = np.where(is_passed, np.minimum(promotion, served), promotion)
+    return Ending(rollback=rollback, promotion=promotion)
+
+
+class Climate:
+    """Load and error rate that both versions share."""
+
+    def __init__(self, traffic: Traffic, rng: np.random.Generator, rollouts: int) -> None:
+        self._traffic, self._rng, self._rollouts = traffic, rng, rollouts
+        self._phase = rng.uniform(0, 2 * np.pi, rollouts)
+        self._burst = np.ones(rollouts)
+
+    def at(self, span: int) -> tuple[FloatArray, FloatArray]:
+        """Factor on the load, and error rate of a good version, both (rollouts,)."""
+        load, factor = np.ones(self._rollouts), np.ones(self._rollouts)
+        if self._traffic.noise == "burst":
+            if span % int(60 / SPAN_SECONDS) == 0:
+                self._burst = self._rng.gamma(0.5, 2.0, self._rollouts)
+            factor = self._burst
+        elif self._traffic.noise == "diurnal":
+            tide = 0.5 * (1 + np.sin(2 * np.pi * span * SPAN_SECONDS / 5400 + self._phase))
+            load, factor = 0.5 + tide, 1 + 3 * tide
+        return load, np.minimum(self._traffic.base * factor, 1.0)

@@ -1,0 +1,300 @@
+"""What must hold for each statistical method that is found, whatever it does inside."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, Pair, answer, ask, counts, watch
+
+from canary.judge.judge import GUARD_KEY, ROLLBACK_KEY, judge
+from canary.judge.method import Batch, Method, Outcome, Row
+from canary.judge.methods import discover
+from canary.model.evidence import Evidence
+from canary.model.verdict import AnalysisResult, Verdict
+
+METHODS = list(discover().values())
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.metric)
+
+ROW = Row(
+    stable_requests=1350,
+    stable_errors=2,
+    canary_requests=150,
+    canary_errors=1,
+    admissible=1,
+    restarted=0,
+    interval_seconds=15,
+    agreeing_spans=3,
+    planned_spans=480,
+    steps=4,
+    false_rollback=0.01,
+    false_promotion=0.05,
+    margin=0.005,
+    step_margin=0.02,
+)
+CONDEMNED = watch(NEW, [BAD] * 10)[-1].evidence
+
+
+@st.composite
+def pairs(draw: st.DrawFn, largest: int = 10**9) -> Pair:
+    """(requests, errors) of one version in one span, small counts as often as huge ones."""
+    requests = draw(st.one_of(st.integers(0, 5), st.integers(0, 3000), st.integers(0, largest)))
+    errors = draw(st.one_of(st.just(0), st.just(requests), st.integers(0, requests)))
+    return requests, errors
+
+
+spans = st.lists(st.tuples(pairs(), pairs()), min_size=1, max_size=8)
+
+
+def put(method: Method, rows: Sequence[Row], states: Sequence[tuple[float, ...]] | None = None) -> Outcome:
+    return method.update(Batch.of(states or [method.initial] * len(rows), rows))
+
+
+def carry(method: Method, rows: Sequence[Row]) -> Outcome:
+    """One Canary, span after span."""
+    outcome = put(method, rows[:1])
+    for row in rows[1:]:
+        outcome = put(method, [row], [tuple(outcome.state[0].tolist())])
+    return outcome
+
+
+@every_method
+def test_metric_name_is_free_for_evidence(method: Method) -> None:
+    assert method.metric not in (GUARD_KEY, ROLLBACK_KEY)
+    assert method.share > 0
+
+
+@every_method
+def test_no_data_gives_no_evidence(method: Method) -> None:
+    nothing = ROW._replace(stable_requests=0, stable_errors=0, canary_requests=0, canary_errors=0)
+    only_stable = ROW._replace(canary_requests=0, canary_errors=0)
+    only_canary = ROW._replace(stable_requests=0, stable_errors=0)
+
+    outcome = carry(method, [nothing, only_stable, only_canary, nothing] * 50)
+
+    assert outcome.rollback_evidence[0] == pytest.approx(1, abs=1e-12)
+    assert outcome.promotion_peak[0] == 1
+
+
+@every_method
+def test_inadmissible_spans_give_no_evidence(method: Method) -> None:
+    outcome = carry(method, [ROW._replace(canary_errors=150, admissible=0), ROW._replace(admissible=0)] * 50)
+
+    assert outcome.rollback_evidence[0] == pytest.approx(1, abs=1e-12)
+    assert outcome.promotion_peak[0] == 1
+
+
+@every_method
+@pytest.mark.parametrize(("span", "verdict"), [(GOOD, Verdict.PASS), (BAD, Verdict.FAIL)])
+def test_more_of_the_same_evidence_never_reverses_a_verdict(
+    method: Method, span: tuple[Pair, Pair], verdict: Verdict
+) -> None:
+    assert method.metric == ANALYSIS.metrics[0].name
+
+    verdicts = [result.verdict for result in watch(NEW, [span] * 200)]
+
+    reached = verdicts.index(verdict)
+    assert set(verdicts[reached:]) == {verdict}
+    assert set(verdicts[:reached]) <= {Verdict.INCONCLUSIVE}
+
+
+@every_method
+@settings(max_examples=60, deadline=None)
+@given(after=spans)
+def test_a_condemned_version_stays_condemned(method: Method, after: list[tuple[Pair, Pair]]) -> None:
+    assert method.metric == ANALYSIS.metrics[0].name
+
+    assert {result.verdict for result in watch(CONDEMNED, after, step=3)} == {Verdict.FAIL}
+
+
+@every_method
+@settings(max_examples=60, deadline=None)
+@given(history=spans)
+@example(history=[((603832, 603832), (0, 0)), ((17726762, 0), (1, 0))])  # after an outage: the guess is near 1
+def test_swapping_the_labels_swaps_the_sign_and_lets_no_condemnation_stand(
+    method: Method, history: list[tuple[Pair, Pair]]
+) -> None:
+    assert method.metric == ANALYSIS.metrics[0].name
+    as_is = watch(NEW, history)
+    swapped = watch(NEW, [(canary, stable) for stable, canary in history])
+
+    for one, other in zip(as_is, swapped, strict=True):
+        if one.metrics[0].estimate is not None and other.metrics[0].estimate is not None:
+            assert one.metrics[0].estimate == -other.metrics[0].estimate
+    if len(history) == 1 or all(span == history[0] for span in history):
+        assert Verdict.FAIL not in {as_is[-1].verdict} & {swapped[-1].verdict}
+
+
+@every_method
+@pytest.mark.parametrize("span", [BAD, BROKEN, ((150, 40), (150, 5))])
+def test_what_condemns_a_version_acquits_it_when_the_labels_are_swapped(
+    method: Method, span: tuple[Pair, Pair]
+) -> None:
+    assert method.metric == ANALYSIS.metrics[0].name
+    stable, canary = span
+    verdicts = {watch(NEW, [pair] * 60)[-1].verdict for pair in ((stable, canary), (canary, stable))}
+
+    assert verdicts == {Verdict.FAIL, Verdict.PASS}
+
+
+@every_method
+@settings(max_examples=60, deadline=None)
+@given(history=spans, following=spans)
+def test_state_read_back_from_json_continues_identically(
+    method: Method, history: list[tuple[Pair, Pair]], following: list[tuple[Pair, Pair]]
+) -> None:
+    assert method.metric == ANALYSIS.metrics[0].name
+    evidence = watch(NEW, history)[-1].evidence
+    written = json.loads(json.dumps(dict(evidence.tests), allow_nan=False))
+    read = replace(evidence, tests={name: tuple(numbers) for name, numbers in written.items()})
+
+    assert read == evidence
+    assert watch(read, following) == watch(evidence, following)
+
+
+@every_method
+def test_many_are_judged_as_each_alone(method: Method) -> None:
+    rng = np.random.default_rng(5)
+    requests = np.exp(rng.uniform(0, np.log(1e7), (200, 2))).astype(int)
+    errors = rng.binomial(requests, rng.uniform(0, 1, (200, 1)) ** 3)
+    rows = [
+        ROW._replace(
+            stable_requests=float(n_stable),
+            stable_errors=float(x_stable),
+            canary_requests=float(n_canary),
+            canary_errors=float(x_canary),
+            restarted=float(place % 7 == 0),
+            step_margin=0.005 + 0.09 * (place % 11) / 10,
+            interval_seconds=(5.0, 15.0, 60.0)[place % 3],
+            agreeing_spans=(3.0, 3.0, 2.0)[place % 3],
+        )
+        for place, ((n_stable, n_canary), (x_stable, x_canary)) in enumerate(zip(requests, errors, strict=True))
+    ]
+    states = [tuple(state) for state in put(method, rows).state.tolist()]
+
+    together = put(method, rows, states)
+    alone = [put(method, [row], [state]) for row, state in zip(rows, states, strict=True)]
+
+    for name in ("state", "rollback_evidence", "promotion_peak", "requests_needed"):
+        apart = np.concatenate([getattr(outcome, name) for outcome in alone])
+        np.testing.assert_allclose(getattr(together, name), apart, rtol=1e-12, atol=0)
+
+
+@every_method
+def test_answers_do_not_depend_on_the_company_a_question_keeps(method: Method) -> None:
+    assert method.metric == ANALYSIS.metrics[0].name
+    evidences = [watch(NEW, [span] * length)[-1].evidence for span in (GOOD, BAD) for length in (1, 2, 9)]
+    questions = [ask(evidence, counts(*GOOD)) for evidence in evidences]
+
+    together = judge(questions)
+
+    for result, question in zip(together, questions, strict=True):
+        _assert_same(result, judge([question])[0])
+
+
+def _assert_same(one: AnalysisResult, other: AnalysisResult) -> None:
+    assert (one.verdict, one.sentence) == (other.verdict, other.sentence)
+    for name, numbers in one.evidence.tests.items():
+        assert numbers == pytest.approx(other.evidence.tests[name], rel=1e-12, abs=0)
+
+
+@every_method
+def test_splitting_a_span_in_two_changes_the_evidence_by_half_a_nat_at_most(method: Method) -> None:
+    """Beyond that, two halves may add as much as two spans may, for what one may add to the rollback is capped."""
+    rng = np.random.default_rng(3)
+    n_stable, n_canary = 2 * rng.integers(20, 500, 2000), 2 * rng.integers(5, 100, 2000)
+    base, harm = np.exp(rng.uniform(np.log(1e-3), np.log(0.2), 2000)), rng.choice([0, 0, 0.01, 0.05], 2000)
+
+    def rows(part: int) -> list[Row]:
+        x_stable = rng.binomial(n_stable // 2, base) * 2
+        x_canary = rng.binomial(n_canary // 2, base + harm) * 2
+        columns = np.stack([n_stable, x_stable, n_canary, x_canary], axis=1) / part
+        return [ROW._replace(**dict(zip(Row._fields[:4], column, strict=True))) for column in columns.tolist()]
+
+    def states(outcome: Outcome) -> list[tuple[float, ...]]:
+        return [tuple(state) for state in outcome.state.tolist()]
+
+    settled = put(method, rows(1))
+    for _ in range(20):
+        settled = put(method, rows(1), states(settled))
+    one_span = rows(1)
+    half_span = [row._replace(**{name: getattr(row, name) / 2 for name in Row._fields[:4]}) for row in one_span]
+
+    whole = put(method, one_span, states(settled))
+    halves = put(method, half_span, states(put(method, half_span, states(settled))))
+
+    change = np.log(halves.rollback_evidence) - np.log(whole.rollback_evidence)
+    assert np.all(change >= -0.5)
+    assert np.all(change <= np.log(100) / 2 + 0.5)
+    risen = np.log(halves.promotion_peak) - np.log(whole.promotion_peak)
+    assert np.all(np.abs(risen) <= 0.5)
+
+
+@every_method
+@settings(max_examples=150, deadline=None)
+@given(history=spans, restarts=st.lists(st.booleans(), min_size=8, max_size=8))
+def test_any_counts_give_finite_evidence(
+    method: Method, history: list[tuple[Pair, Pair]], restarts: list[bool]
+) -> None:
+    outcome = None
+    for (stable, canary), restarted in zip(history, restarts, strict=False):
+        row = ROW._replace(
+            stable_requests=stable[0],
+            stable_errors=stable[1],
+            canary_requests=canary[0],
+            canary_errors=canary[1],
+            restarted=restarted,
+        )
+        outcome = put(method, [row], [method.initial if outcome is None else tuple(outcome.state[0].tolist())])
+
+        assert np.all(np.isfinite(outcome.state))
+        assert outcome.rollback_evidence[0] > 0
+        assert outcome.promotion_peak[0] >= 1
+        assert not outcome.requests_needed[0] < 0
+
+
+@every_method
+@settings(max_examples=150, deadline=None)
+@given(
+    worst=st.lists(st.tuples(pairs(), pairs()), min_size=3, max_size=12), level=st.sampled_from([0.5, 0.1, 0.01, 1e-4])
+)
+def test_fewer_than_three_spans_never_lead_from_no_evidence_to_a_rollback(
+    method: Method, worst: list[tuple[Pair, Pair]], level: float
+) -> None:
+    rows = [
+        ROW._replace(
+            stable_requests=stable[0],
+            stable_errors=stable[1],
+            canary_requests=canary[0],
+            canary_errors=canary[1],
+            false_rollback=level,
+        )
+        for stable, canary in worst
+    ]
+    evidence, states = [1.0], [method.initial]
+    for row in rows:
+        outcome = put(method, [row], states)
+        states = [tuple(outcome.state[0].tolist())]
+        evidence.append(float(outcome.rollback_evidence[0]))
+
+    for place, value in enumerate(evidence):
+        if value * level >= 1:
+            assert min(evidence[max(place - 2, 0) : place]) > 1
+
+
+@every_method
+def test_memory_of_another_shape_is_not_read(method: Method) -> None:
+    strange = replace(NEW, tests={method.metric: (1.0, 2.0)})
+
+    assert answer(strange, counts(*GOOD)).evidence == answer(NEW, counts(*GOOD)).evidence
+
+
+@every_method
+def test_state_is_small(method: Method) -> None:
+    evidence: Evidence = watch(NEW, [GOOD] * 200 + [BAD] * 200)[-1].evidence
+
+    assert len(json.dumps({name: list(numbers) for name, numbers in evidence.tests.items()})) < 600
+    assert len(method.initial) <= 40
