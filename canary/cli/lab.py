@@ -1,5 +1,7 @@
 """`canary lab`: the whole loop on one machine, without a cluster."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,6 +11,21 @@ from canary.cli.codes import ExitCode
 _KUBECONFIG_HELP = (
     "Use this real API server instead of the built-in one; it must have no controllers for Deployments and Pods."
 )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What goes wrong in a lab, or keeps it from existing, as words."""
+    try:
+        from canary.lab.processes import LabError  # noqa: PLC0415 (lazy: see the head of the package)
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(
+            f"the lab is not installed here ({missing.name} is missing): pip install 'canary-delivery[lab]'"
+        ) from missing
+    try:
+        yield
+    except LabError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.group(
@@ -25,16 +42,13 @@ def command() -> None:
 @click.pass_context
 def demo(ctx: click.Context, rps: float) -> None:
     """Promote a good version and roll back a bad one, on real traffic; exits with 1 if either went otherwise."""
-    from rich.console import Console  # noqa: PLC0415 (lazy: see the head of the package)
+    with _explained():
+        from rich.console import Console  # noqa: PLC0415 (lazy: see the head of the package)
 
-    from canary.cli.flight.demo import demonstrate  # noqa: PLC0415 (as above)
-    from canary.lab.lab import LabOptions  # noqa: PLC0415 (as above)
-    from canary.lab.processes import LabError  # noqa: PLC0415 (as above)
+        from canary.cli.flight.demo import demonstrate  # noqa: PLC0415 (as above)
+        from canary.lab.lab import LabOptions  # noqa: PLC0415 (as above)
 
-    try:
         well = demonstrate(LabOptions(rate=rps), Console(highlight=False))
-    except LabError as error:
-        raise click.ClickException(str(error)) from error
     ctx.exit(ExitCode.OK if well else ExitCode.NO)
 
 
@@ -46,11 +60,8 @@ def demo(ctx: click.Context, rps: float) -> None:
 @click.option("--controller/--no-controller", default=True, show_default=True, help="Run a controller in it.")
 def up(rps: float, kubeconfig: Path | None, controller: bool) -> None:  # noqa: FBT001 (click's way to give a flag)
     """Bring the lab up and keep it until Ctrl-C, which takes all of it down."""
-    from canary.cli.flight.stay import stay_up  # noqa: PLC0415 (lazy: see the head of the package)
-    from canary.lab.lab import LabOptions  # noqa: PLC0415 (as above)
-    from canary.lab.processes import LabError  # noqa: PLC0415 (as above)
+    with _explained():
+        from canary.cli.flight.stay import stay_up  # noqa: PLC0415 (lazy: see the head of the package)
+        from canary.lab.lab import LabOptions  # noqa: PLC0415 (as above)
 
-    try:
         stay_up(LabOptions(rate=rps, kubeconfig=kubeconfig), with_controller=controller)
-    except LabError as error:
-        raise click.ClickException(str(error)) from error

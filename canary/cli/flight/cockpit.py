@@ -91,6 +91,7 @@ def start_controller(lab: Lab) -> None:
 def controller_environment(lab: Lab) -> dict[str, str]:
     """Settings that suit the lab: everything is near, scraped every second, and looked at by a person."""
     return {
+        "CANARY_IDENTITY": "lab",  # the same after a restart, so that a killed controller's lease need not expire
         "CANARY_KUBECONFIG": str(lab.kubeconfig),
         "CANARY_CONTROLLER_NAMESPACE": NAMESPACE,
         "CANARY_PROMETHEUS_URL": lab.prometheus_url,

@@ -24,9 +24,9 @@ from canary.model.state import Phase
 
 HIGHEST_WEIGHT_OF_A_BAD_VERSION: Final = 10
 
-_USUAL: Final = {"LAB_LATENCY_MS": "8", "LAB_LATENCY_SIGMA": "0.4", "LAB_ERROR_RATE": "0.001"}
-_BROKEN: Final = {**_USUAL, "LAB_ERROR_RATE": "0.05"}
-GOOD: Final = Version(name="v2", description="a good version (0.1 % errors, as stable)", behaviour=_USUAL)
+USUAL: Final = {"LAB_LATENCY_MS": "8", "LAB_LATENCY_SIGMA": "0.4", "LAB_ERROR_RATE": "0.001"}
+_BROKEN: Final = {**USUAL, "LAB_ERROR_RATE": "0.05"}
+GOOD: Final = Version(name="v2", description="a good version (0.1 % errors, as stable)", behaviour=USUAL)
 BAD: Final = Version(name="v3", description="a bad version (5 % errors)", behaviour=_BROKEN)
 
 
@@ -47,7 +47,7 @@ def demonstrate(options: LabOptions, console: Console) -> bool:
     console.print("Starting API server, Envoy, Prometheus, pods, clients and controller ...")
     began = datetime.now(UTC)
     with taken_off(options) as cockpit:
-        cockpit.lab.deploy(_USUAL, version="v1", deployment="order-service-stable")
+        cockpit.lab.deploy(USUAL, version="v1", deployment="order-service-stable")
         cockpit.wait_until_measured()
         ready = (datetime.now(UTC) - began).total_seconds()
         console.print(f"Ready after {ready:.1f} s: {options.rate:g} requests/s go to order-service v1.\n")

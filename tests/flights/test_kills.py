@@ -1,0 +1,108 @@
+"""Thirty kills: the controller dies at any moment, is started again, and nobody can tell from how the rollouts end."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from canary.cli.flight.cockpit import CONTROLLER, Cockpit, taken_off
+from canary.cli.flight.demo import BAD, GOOD, USUAL
+from canary.cli.flight.release import Version
+from canary.lab.kube_api import VIRTUAL_SERVICES, ApiError
+from canary.lab.lab import CANARY, NAMESPACE, LabOptions
+from canary.model.state import Phase
+from canary.model.status import read_state
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(330)]
+
+KILLS = 30
+SEED = 20261122
+LONGEST_SECONDS = 290.0
+PLAN = {0, 5, 10, 50, 100}
+
+
+@pytest.fixture
+def flying() -> Iterator[Cockpit]:
+    with taken_off(LabOptions(rate=300)) as cockpit:
+        cockpit.lab.deploy(USUAL, version="v1", deployment="order-service-stable")
+        cockpit.wait_until_measured()
+        yield cockpit
+
+
+@contextmanager
+def recorded_weights(cockpit: Cockpit) -> Iterator[set[tuple[int, ...]]]:
+    """Every pair of weights that the VirtualService ever had, as the API server tells its watchers."""
+    seen: set[tuple[int, ...]] = set()
+    stop = threading.Event()
+    collection = VIRTUAL_SERVICES.path(NAMESPACE)
+    version = cockpit.lab.api.get(collection)["metadata"]["resourceVersion"]
+
+    def follow() -> None:
+        following = version
+        while not stop.is_set():
+            try:
+                for event in cockpit.lab.api.watch(collection, resource_version=following, seconds=2):
+                    following = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] == "MODIFIED":
+                        seen.add(tuple(route["weight"] for route in event["object"]["spec"]["http"][0]["route"]))
+            except ApiError:
+                if not stop.is_set():
+                    raise
+
+    watcher = threading.Thread(target=follow)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join(10)
+
+
+def release_under_fire(cockpit: Cockpit, version: Version, kills: int, chance: random.Random) -> int:
+    """Ship a version and kill the controller until its release is over; returns how often it was killed."""
+    lab, killed = cockpit.lab, 0
+    revision = cockpit.look().revision
+    lab.deploy(version.behaviour, version=version.name)
+    lab.wait_until(lambda: cockpit.look().revision != revision, what="the release", deadline_seconds=30)
+    while not cockpit.look().is_over:
+        if killed < kills:
+            moment = time.monotonic() + chance.uniform(0.3, 4.0)
+            lab.wait_until(
+                lambda: time.monotonic() > moment or cockpit.look().is_over,  # noqa: B023 (used within this round)
+                what="the moment to kill",
+                deadline_seconds=10,
+            )
+            lab.restart(lab.kill(CONTROLLER))
+            killed += 1
+        else:
+            lab.wait_until(lambda: cockpit.look().is_over, what="the end of the release", deadline_seconds=60)
+    return killed
+
+
+def test_thirty_kills_change_nothing(flying: Cockpit) -> None:
+    began, chance, killed, releases = time.monotonic(), random.Random(SEED), 0, 0
+    with recorded_weights(flying) as weights:
+        while killed < KILLS:
+            assert time.monotonic() - began < LONGEST_SECONDS
+            version = (GOOD, BAD)[releases % 2]
+            before = flying.lab.client_counts().responses.get(CANARY, {})
+            named = Version(
+                name=f"{version.name}-{releases}", description=version.description, behaviour=version.behaviour
+            )
+            killed += release_under_fire(flying, named, KILLS - killed, chance)
+            releases += 1
+
+            assert flying.look().phase is (Phase.SUCCEEDED if version is GOOD else Phase.FAILED)
+            after = flying.lab.client_counts().responses.get(CANARY, {})
+            served = sum(after.values()) - sum(before.values())
+            counted = read_state(flying.read_canary()["status"]).evidence.totals.canary.requests
+            assert counted <= served, "requests were counted twice"
+            assert counted == pytest.approx(served, rel=0.001), "requests were lost"
+
+    assert killed == KILLS
+    assert weights
+    assert all(sum(pair) == 100 and set(pair) <= PLAN | {100 - weight for weight in PLAN} for pair in weights)
+    assert {pair[1] for pair in weights} <= PLAN
