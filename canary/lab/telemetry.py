@@ -7,8 +7,8 @@ including those that are always `unknown` here.
 
 What a label says when it cannot be known follows Istio as well: the destination workload comes from the *endpoint*,
 not from the cluster, so a request that failed before an endpoint was chosen (flags UH, NR, FI) has
-destination_workload=unknown. A canary without ready pods is therefore invisible by workload, and the controller must
-find out by readiness.
+destination_workload=unknown, while a refused connection (UF) names the workload that refused it. A canary without
+ready pods is therefore invisible by workload, and the controller must find out by readiness.
 
 Rejected: relabelling Envoy's cluster statistics (no response code on the histogram, no destination reporter) and
 metrics exported by the workloads (they never see a refused connection).

@@ -85,6 +85,15 @@ def test_failures_without_an_endpoint_have_no_workload(mesh: Mesh) -> None:
     mesh.wait(lambda: mesh.total(unknown % "FI") > 0, "flag FI")
 
 
+def test_a_refused_connection_is_laid_at_the_door_of_its_workload(mesh: Mesh) -> None:
+    program = mesh.lab.kill("sidecar")
+    answer = mesh.get()
+    mesh.lab.restart(program)
+    assert (answer.status, answer.workload) == (503, STABLE)
+    refused = f'istio_requests_total{{reporter="source",destination_workload="{STABLE}",response_flags=~".*UF.*"}}'
+    mesh.wait(lambda: mesh.total(refused) > 0, "flag UF")
+
+
 def test_prometheus_counts_exactly_what_clients_counted(mesh: Mesh) -> None:
     mesh.lab.deploy({"LAB_ERROR_RATE": "0.2", "LAB_LATENCY_MS": "3"}, version="flaky")
     mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "the flaky version")
