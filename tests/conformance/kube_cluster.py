@@ -67,17 +67,19 @@ class Witness:
         self.apps: Any = AppsV1Api(api)
         self.leases: Any = CoordinationV1Api(api)
         self.custom: Any = CustomObjectsApi(api)
-        self._extensions: Any = ApiextensionsV1Api(api)
+        self.extensions: Any = ApiextensionsV1Api(api)
 
-    def install(self, manifest: dict[str, Any]) -> None:
-        """Serve a custom kind, unless it is served already."""
+    def install(self, manifest: dict[str, Any]) -> bool:
+        """Serve a custom kind; whether that was necessary."""
         try:
-            self._extensions.create_custom_resource_definition(manifest)
+            self.extensions.create_custom_resource_definition(manifest)
         except ApiException as error:
             if error.status != 409:
                 raise
+            return False
         for version in manifest["spec"]["versions"]:
             eventually(partial(self._serves, manifest["spec"], version["name"]), f"{manifest} is served")
+        return True
 
     def _serves(self, spec: dict[str, Any], version: str) -> bool:
         try:

@@ -32,9 +32,9 @@ def document(namespace: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def key(witness: Witness, own_namespace: str) -> ObjectKey:
-    witness.make(document(own_namespace))
-    return ObjectKey(own_namespace, "order-service")
+def key(witness: Witness, space: str) -> ObjectKey:
+    witness.make(document(space))
+    return ObjectKey(space, "order-service")
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def standing(*candidates: Candidate) -> Iterator[None]:
 
 
 @pytest.fixture
-def key(own_namespace: str) -> ObjectKey:
-    return ObjectKey(own_namespace, "canary")
+def key(space: str) -> ObjectKey:
+    return ObjectKey(space, "canary")
 
 
 def held(witness: Witness, key: ObjectKey) -> Any:
@@ -165,8 +165,8 @@ def test_a_leader_without_an_api_server_gives_up_before_its_lease_can_expire() -
     client.close()
 
 
-def test_without_a_namespace_there_is_no_leader_and_no_end(kube: KubeClient, own_namespace: str) -> None:
-    one = Candidate(kube, ObjectKey(own_namespace + "-nowhere", "canary"), "one")
+def test_without_a_namespace_there_is_no_leader_and_no_end(kube: KubeClient, space: str) -> None:
+    one = Candidate(kube, ObjectKey(space + "-nowhere", "canary"), "one")
     with standing(one):
         eventually(lambda: one.leadership.running, "it runs")
 

@@ -65,9 +65,9 @@ def counting(kube: KubeClient) -> CountingClient:
 
 
 @pytest.fixture
-def watch(counting: CountingClient, own_namespace: str, witness: Witness, told: Told) -> Iterator[Watch]:
-    witness.make(virtual_service(own_namespace, "first"))
-    found = Watch(counting, virtual_services("v1"), own_namespace, told, lifetime=timedelta(seconds=1))
+def watch(counting: CountingClient, space: str, witness: Witness, told: Told) -> Iterator[Watch]:
+    witness.make(virtual_service(space, "first"))
+    found = Watch(counting, virtual_services("v1"), space, told, lifetime=timedelta(seconds=1))
     found.start()
     assert found.wait_synced(timedelta(seconds=10))
     yield found
@@ -75,28 +75,28 @@ def watch(counting: CountingClient, own_namespace: str, witness: Witness, told: 
 
 
 def test_every_change_is_heard_once_also_across_the_end_of_a_watch(
-    watch: Watch, counting: CountingClient, told: Told, own_namespace: str, witness: Witness
+    watch: Watch, counting: CountingClient, told: Told, space: str, witness: Witness
 ) -> None:
     told.wait_for(("first", True))
-    witness.make(virtual_service(own_namespace, "second"))
+    witness.make(virtual_service(space, "second"))
     told.wait_for(("first", True), ("second", True))
     eventually(lambda: counting.watches >= 3, "two watches have ended in which nothing happened")
     change = {"spec": {"hosts": ["other"]}}
-    witness.custom.patch_namespaced_custom_object(*WHERE, own_namespace, "virtualservices", "first", change)
-    witness.custom.delete_namespaced_custom_object(*WHERE, own_namespace, "virtualservices", "second")
+    witness.custom.patch_namespaced_custom_object(*WHERE, space, "virtualservices", "first", change)
+    witness.custom.delete_namespaced_custom_object(*WHERE, space, "virtualservices", "second")
 
     told.wait_for(("first", True), ("second", True), ("first", True), ("second", False))
-    assert set(watch.objects()) == {ObjectKey(own_namespace, "first")}
-    heard = watch.get(ObjectKey(own_namespace, "first"))
+    assert set(watch.objects()) == {ObjectKey(space, "first")}
+    heard = watch.get(ObjectKey(space, "first"))
     assert heard is not None
     assert heard["spec"]["hosts"] == ["other"]
 
 
-def test_another_namespace_is_not_heard(watch: Watch, told: Told, own_namespace: str, witness: Witness) -> None:
-    elsewhere = own_namespace + "-2"
+def test_another_namespace_is_not_heard(watch: Watch, told: Told, space: str, witness: Witness) -> None:
+    elsewhere = space + "-2"
     witness.core.create_namespace({"metadata": {"name": elsewhere}})
     witness.make(virtual_service(elsewhere, "theirs"))
-    witness.make(virtual_service(own_namespace, "ours"))
+    witness.make(virtual_service(space, "ours"))
 
     told.wait_for(("first", True), ("ours", True))
     assert ObjectKey(elsewhere, "theirs") not in watch.objects()
@@ -113,9 +113,9 @@ def test_every_kind_of_ours_can_be_followed_everywhere(kube: KubeClient, resourc
     assert len(watch.objects()) == len(told.changes)
 
 
-def test_a_forgotten_version_is_told_as_that(kube: KubeClient, own_namespace: str, witness: Witness) -> None:
+def test_a_forgotten_version_is_told_as_that(kube: KubeClient, space: str, witness: Witness) -> None:
     for index in range(3):
-        witness.make(virtual_service(own_namespace, f"vs-{index}"))
+        witness.make(virtual_service(space, f"vs-{index}"))
 
     with pytest.raises(Expired):
         list(kube.watch(virtual_services("v1"), None, version="1", lifetime=timedelta(seconds=1)))

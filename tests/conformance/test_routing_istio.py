@@ -73,10 +73,10 @@ def standing(witness: Witness, namespace: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def key(witness: Witness, own_namespace: str) -> ObjectKey:
-    witness.make(destination_rule(own_namespace, "stable", "canary"))
-    witness.make(virtual_service(own_namespace))
-    return ObjectKey(own_namespace, "order-service")
+def key(witness: Witness, space: str) -> ObjectKey:
+    witness.make(destination_rule(space, "stable", "canary"))
+    witness.make(virtual_service(space))
+    return ObjectKey(space, "order-service")
 
 
 @pytest.fixture
@@ -161,18 +161,18 @@ def test_a_virtual_service_that_went_meanwhile_is_not_made_again(
 
 
 def test_a_destination_rule_must_exist_and_define_both_subsets(
-    router: IstioRouter, own_namespace: str, witness: Witness
+    router: IstioRouter, space: str, witness: Witness
 ) -> None:
-    key = ObjectKey(own_namespace, "order-service")
+    key = ObjectKey(space, "order-service")
     assert reason(router, key) == "VirtualServiceNotFound"
-    witness.make(virtual_service(own_namespace))
+    witness.make(virtual_service(space))
     assert reason(router, key) == "DestinationRuleNotFound"
-    witness.make(destination_rule(own_namespace, "stable"))
+    witness.make(destination_rule(space, "stable"))
     assert reason(router, key) == "SubsetNotFound"
     witness.custom.delete_namespaced_custom_object(
-        "networking.istio.io", "v1", own_namespace, "destinationrules", "order-service"
+        "networking.istio.io", "v1", space, "destinationrules", "order-service"
     )
-    witness.make(destination_rule(own_namespace, "canary", "stable", "other"))
+    witness.make(destination_rule(space, "canary", "stable", "other"))
     assert not routing(router, key).split.stands_at(1)
 
 

@@ -40,20 +40,20 @@ def deployment(namespace: str, version: str, image: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def stable(witness: Witness, own_namespace: str) -> ObjectKey:
-    witness.make(deployment(own_namespace, "stable", "order:1"))
-    return ObjectKey(own_namespace, "order-stable")
+def stable(witness: Witness, space: str) -> ObjectKey:
+    witness.make(deployment(space, "stable", "order:1"))
+    return ObjectKey(space, "order-stable")
 
 
 @pytest.fixture
-def canary(witness: Witness, own_namespace: str) -> ObjectKey:
-    document = deployment(own_namespace, "canary", "order:2")
+def canary(witness: Witness, space: str) -> ObjectKey:
+    document = deployment(space, "canary", "order:2")
     pod = document["spec"]["template"]["spec"]
     pod["initContainers"] = [{"name": "migrate", "image": "migrate:2"}]
     pod["volumes"] = [{"name": "scratch", "emptyDir": {}}]
     document["spec"]["template"]["metadata"]["annotations"]["checksum/config"] = "5f3a"
     witness.make(document)
-    return ObjectKey(own_namespace, "order-canary")
+    return ObjectKey(space, "order-canary")
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def standing(witness: Witness, key: ObjectKey) -> dict[str, Any]:
     return document
 
 
-def test_a_deployment_that_is_not_there_is_a_problem(workloads: Deployments, own_namespace: str) -> None:
-    found = workloads.read(ObjectKey(own_namespace, "nowhere"))
+def test_a_deployment_that_is_not_there_is_a_problem(workloads: Deployments, space: str) -> None:
+    found = workloads.read(ObjectKey(space, "nowhere"))
 
     assert isinstance(found, Problem)
     assert (found.reason, found.absent) == ("DeploymentNotFound", True)
-    assert f"{own_namespace}/nowhere" in found.message
+    assert f"{space}/nowhere" in found.message
 
 
 def test_readiness_is_what_the_status_says(workloads: Deployments, stable: ObjectKey, witness: Witness) -> None:
@@ -109,9 +109,9 @@ def test_scaling_changes_the_number_of_pods_and_nothing_else(
     assert seen(workloads, stable).replicas == 0
 
 
-def test_scaling_what_is_gone_is_refused(workloads: Deployments, own_namespace: str) -> None:
-    with pytest.raises(Refused, match=f"{own_namespace}/nowhere"):
-        workloads.scale(ObjectKey(own_namespace, "nowhere"), 1)
+def test_scaling_what_is_gone_is_refused(workloads: Deployments, space: str) -> None:
+    with pytest.raises(Refused, match=f"{space}/nowhere"):
+        workloads.scale(ObjectKey(space, "nowhere"), 1)
 
 
 def test_a_promotion_carries_the_version_and_leaves_the_rest(
