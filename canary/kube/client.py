@@ -28,7 +28,7 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 import canary
 from canary.kube.failures import Call, Expired, Invalid, NotFound, refusal, silence
 from canary.kube.patch import Operation, fenced
-from canary.kube.resources import Document, Resource, resource_version
+from canary.kube.resources import Document, Resource, has_version, resource_version
 from canary.kube.stream import BROKEN, EventStream, read_body
 from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
@@ -276,6 +276,8 @@ class KubeClient:
             raise silence(call, self.server, ValueError("the answer is no JSON")) from error
         if not isinstance(answer, dict):
             raise silence(call, self.server, ValueError("the answer is no JSON object"))
+        if (call.key is not None or call.verb == "create") and not has_version(answer):
+            raise silence(call, self.server, ValueError("the answer is no object of an API server"))
         return answer
 
     def _open(

@@ -63,6 +63,12 @@ def destination_rules(version: str) -> Resource:
     return Resource(group=ISTIO_GROUP, version=version, plural="destinationrules", kind="DestinationRule")
 
 
+def has_version(document: object) -> bool:
+    """Whether this can be an object as an API server keeps it; proxies and half-dead servers answer all sorts."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return isinstance(metadata, dict) and isinstance(metadata.get("resourceVersion"), str)
+
+
 def object_key(document: Document) -> ObjectKey:
     """Namespace and name of a document that an API server has answered with."""
     metadata = document["metadata"]

@@ -16,7 +16,7 @@ from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
 
 from canary.kube.failures import Call, refusal, silence
-from canary.kube.resources import Document
+from canary.kube.resources import Document, has_version
 
 BROKEN: Final = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError)
 """What the vendor raises when no answer came: refused, reset, timed out, no certificate, no token to send."""
@@ -91,12 +91,11 @@ class EventStream:
         try:
             event = json.loads(line)
             kind, document = event["type"], event["object"]
-            metadata = document.get("metadata")
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError) as error:
             raise silence(self._call, self._server, ValueError("a line of the watch is no event")) from error
-        if kind == "ERROR":
+        if kind == "ERROR" and isinstance(document, dict):
             raise refusal(self._call, _status_code(document), json.dumps(document).encode())
-        if not isinstance(metadata, dict) or not isinstance(kind, str):
+        if not isinstance(kind, str) or not has_version(document):
             raise silence(self._call, self._server, ValueError("a line of the watch is no event"))
         return kind, document
 

@@ -17,15 +17,16 @@ from canary.model.errors import Refused, Transient
 from canary.model.spec import ObjectKey
 
 KEY = ObjectKey("shop", "order-service")
+OBJECT = {"metadata": {"name": "order-service", "resourceVersion": "1"}}
 MINUTE = timedelta(minutes=1)
 
 
 def event(kind: str, **metadata: object) -> bytes:
-    return json.dumps({"type": kind, "object": {"metadata": metadata}}).encode() + b"\n"
+    return json.dumps({"type": kind, "object": {"metadata": {"resourceVersion": "1"} | metadata}}).encode() + b"\n"
 
 
 def test_a_request_says_who_asks_and_carries_the_token() -> None:
-    with serving(says({"metadata": {}})) as (server, client):
+    with serving(says(OBJECT)) as (server, client):
         client.get(DEPLOYMENTS, KEY)
 
     (request,) = server.requests
@@ -35,15 +36,15 @@ def test_a_request_says_who_asks_and_carries_the_token() -> None:
 
 
 def test_a_name_cannot_leave_its_place_in_the_path() -> None:
-    with serving(says({})) as (server, client):
+    with serving(says(OBJECT)) as (server, client):
         client.get(EVENTS, ObjectKey("a/../b", "../x?y"))
 
     assert server.requests[0].path == "/api/v1/namespaces/a%2F..%2Fb/events/..%2Fx%3Fy"
 
 
 def test_a_read_is_repeated_until_it_succeeds() -> None:
-    with serving(refuses(503), refuses(429), says({"found": True})) as (server, client):
-        assert client.get(DEPLOYMENTS, KEY) == {"found": True}
+    with serving(refuses(503), refuses(429), says(OBJECT)) as (server, client):
+        assert client.get(DEPLOYMENTS, KEY) == OBJECT
 
     assert len(server.requests) == 3
 
@@ -92,9 +93,12 @@ def test_an_answer_that_dribbles_is_given_up_at_the_deadline() -> None:
     assert time.monotonic() - begun < 2
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"null", b'{"a":'])
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"null", b'{"a":', b"{}", b'{"metadata":3}'])
 def test_an_answer_that_is_no_object_is_a_broken_answer(body: bytes) -> None:
-    with serving(Answer(pieces=(body,) if body else ())) as (_, client), pytest.raises(Transient, match="JSON"):
+    with (
+        serving(Answer(pieces=(body,) if body else ())) as (_, client),
+        pytest.raises(Transient, match="the answer is no"),
+    ):
         client.patch_merge(DEPLOYMENTS, KEY, {})
 
 
@@ -148,7 +152,16 @@ def test_a_forgotten_version_is_told_apart_in_both_forms() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"x", b"[]", b"{}", b'{"type":"ADDED"}', b'{"type":1,"object":{"metadata":{}}}', b'{"type":"","object":3}']
+    "line",
+    [
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"type":"ADDED"}',
+        b'{"type":1,"object":{"metadata":{"resourceVersion":"1"}}}',
+        b'{"type":"ADDED","object":{"metadata":{}}}',
+        b'{"type":"","object":3}',
+    ],
 )
 def test_a_line_that_is_no_event_breaks_the_watch(line: bytes) -> None:
     with serving(Answer(pieces=(line + b"\n",))) as (_, client), pytest.raises(Transient, match="no event"):

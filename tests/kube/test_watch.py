@@ -97,7 +97,8 @@ SURPRISES = {
     "a broken connection": stream(("MODIFIED", document("a", 4)), whole=False),
     "no event": Answer(pieces=(b"<html>\n",)),
     "no metadata": stream(("ADDED", {"kind": "Deployment"})),
-    "no name": stream(("ADDED", {"metadata": {}})),
+    "no version": stream(("ADDED", {"metadata": {}})),
+    "no name": stream(("ADDED", {"metadata": {"resourceVersion": "6"}})),
     "a refusal": refuses(403),
 }
 
