@@ -18,7 +18,7 @@ from canary.ports import CanaryObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recollection:
-    """One rollout as last decided, the status it grew from, and when that was written."""
+    """One rollout as last decided, the status it grew from, and about when that was written."""
 
     uid: str
     status: Mapping[str, object]
@@ -36,6 +36,9 @@ class Memory:
     def recall(self, canary: CanaryObject, now: datetime) -> Recollection:
         """Where the rollout stands: from memory if it is still valid, else as persisted.
 
+        A status does not tell when it was written, but its evidence reaches to about then. Taking the present instead
+        would let a process that is restarted again and again never persist any evidence at all.
+
         Raises:
             InvalidDocument: the persisted status cannot be read.
         """
@@ -43,7 +46,9 @@ class Memory:
             known = self._recollections.get(canary.key)
         if known is not None and known.uid == canary.uid and known.status == canary.status:
             return known
-        return Recollection(uid=canary.uid, status=canary.status, written_at=now, state=read_state(canary.status))
+        state = read_state(canary.status)
+        written_at = state.evidence.watermark or now
+        return Recollection(uid=canary.uid, status=canary.status, written_at=written_at, state=state)
 
     def keep(self, key: ObjectKey, recollection: Recollection) -> None:
         """Remember until the next tick."""

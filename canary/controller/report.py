@@ -9,7 +9,7 @@ from canary.model.errors import CanaryError
 from canary.model.observation import Observation, Problem, Split
 from canary.model.spec import CanarySpec, ObjectKey
 from canary.model.state import Phase, RolloutState
-from canary.model.verdict import AnalysisResult
+from canary.model.verdict import AnalysisResult, Verdict
 from canary.ports import CanaryObject, Journal
 from canary.telemetry.metrics import Telemetry
 
@@ -58,6 +58,19 @@ class Reporter:
         self.journal.record(canary, warning=bad, reason=phase.value, message=reason)
         if phase.terminal:
             self.telemetry.finished("succeeded" if phase is Phase.SUCCEEDED else "failed")
+
+    def report_blindness(self, canary: CanaryObject, last_verdict: object, result: AnalysisResult | None) -> None:
+        """One Event when the metrics cease to say anything about the version; not for each tick of an outage.
+
+        A release begins without data, which is no news; a store that fails then is.
+        """
+        verdict = result.verdict if result else None
+        if result is None or verdict == last_verdict:
+            return
+        if verdict is Verdict.ERROR:
+            self.journal.record(canary, warning=True, reason="MetricsUnavailable", message=result.sentence)
+        elif verdict is Verdict.NODATA and last_verdict in (Verdict.PASS, Verdict.INCONCLUSIVE):
+            self.journal.record(canary, warning=True, reason="NoData", message=result.sentence)
 
     def report_problem(self, canary: CanaryObject, problem: Problem) -> None:
         """Something a person must mend; told as an Event when it appears."""

@@ -195,6 +195,7 @@ class Ticker:
             result=each.result,
             seconds=(self.clock.now() - each.began).total_seconds(),
         )
+        self.reporter.report_blindness(canary, each.canary.status.get("verdict"), each.result)
         return each, decision
 
     def _persist(self, each: _Pass, decision: Decision) -> CanaryObject:

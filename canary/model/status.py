@@ -211,6 +211,8 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
     same_release = (before.revision, before.started_at) == (state.revision, state.started_at)
     kept = before if same_release else StatusDocument()
     verdict = result.verdict if result else kept.verdict
+    promoted = _promoted(before, state.phase, reason)
+    outcome = promoted[-1] if problem is None else ""
     status: dict[str, object | None] = {
         "observedGeneration": generation,
         "phase": state.phase.value,
@@ -218,7 +220,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "stepIndex": state.step,
         "weight": before.weight if weight is None else weight,
         "verdict": verdict.value if verdict else None,
-        "message": _clip(reason),
+        "message": _clip(outcome or reason),
         "revision": state.revision,
         "judgedRevision": state.judged_revision,
         "enteredAt": _instant(state.entered_at),
@@ -230,7 +232,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "analysis": _analysis(state.evidence, kept, result, share),
         "conditions": [
             _condition(before, *_valid(problem), now),
-            _condition(before, *_promoted(state.phase, reason), now),
+            _condition(before, *promoted, now),
         ],
     }
     return {key: value for key, value in status.items() if value is not None}
@@ -256,10 +258,14 @@ def _valid(problem: Problem | None) -> tuple[str, str, str, str]:
     return ("Valid", "False", problem.reason, problem.message) if problem else ("Valid", "True", "Usable", "")
 
 
-def _promoted(phase: Phase, reason: str) -> tuple[str, str, str, str]:
-    """Type, status, reason and message of the condition that says how the release ended."""
+def _promoted(before: StatusDocument, phase: Phase, reason: str) -> tuple[str, str, str, str]:
+    """Type, status, reason and message of the condition that says how the release ended.
+
+    The sentence of its last tick stands until another release begins: later ticks have nothing to say of it.
+    """
     answers = {Phase.SUCCEEDED: "True", Phase.FAILED: "False"}
-    return ("Promoted", answers.get(phase, "Unknown"), phase.value, reason if phase.terminal else "")
+    said = next((c.message for c in before.conditions if (c.type, c.reason) == ("Promoted", phase.value)), reason)
+    return ("Promoted", answers.get(phase, "Unknown"), phase.value, said if phase.terminal else "")
 
 
 def _condition(
