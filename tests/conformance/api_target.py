@@ -5,8 +5,10 @@ them. Credentials and certificates come from the kubeconfig by way of the offici
 """
 
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -148,7 +150,7 @@ class ApiTarget:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._session.close()
-        self.client.close()
+        self.client.close()  # type: ignore[no-untyped-call]  # vendor's
 
     def call(self, method: str, path: str, body: object = None, media: str = "", **query: Any) -> requests.Response:
         """Send one request."""
@@ -195,6 +197,16 @@ class ApiTarget:
         answer.raise_for_status()
         return [json.loads(line) for line in answer.text.splitlines()]
 
+    @contextmanager
+    def open_watch(self, path: str, **query: Any) -> Iterator[Iterator[Document]]:
+        """Open a watch and hand out its events as they come."""
+        answer = self._session.get(
+            self._host + path, params={"watch": "true"} | query, stream=True, timeout=DEADLINE_SECONDS
+        )
+        with answer:
+            answer.raise_for_status()
+            yield (json.loads(line) for line in answer.iter_lines(chunk_size=1))
+
     def install(self, definition: Document) -> None:
         """Create a definition, or take the one that is there, and wait until its resource is served."""
         name, group = definition["metadata"]["name"], definition["spec"]["group"]
@@ -210,4 +222,4 @@ class ApiTarget:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not holds():
             assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:.0f} s: {what}"
-            time.sleep(0.02)
+            threading.Event().wait(0.02)

@@ -1,6 +1,5 @@
 """Lists, pages and watches: what is seen, in which order, and when the server has forgotten."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -115,16 +114,11 @@ def test_watch_from_a_revision_tells_only_what_came_later(api: ApiTarget, team: 
 
 def test_watch_delivers_while_it_is_open(api: ApiTarget, team: str) -> None:
     start = api.get(team).json()["metadata"]["resourceVersion"]
-    answer = api.get(team, watch="true", timeoutSeconds=3, resourceVersion=start)
-    assert answer.text == ""
-    found: list[list[Document]] = []
-    watching = threading.Thread(
-        target=lambda: found.append(api.watch(team, timeoutSeconds=2, resourceVersion=start)), daemon=True
-    )
-    watching.start()
-    api.patch(f"{team}/c", {"spec": {"size": 7}})
-    watching.join(10)
-    assert seen(found[0]) == [("MODIFIED", "c")]
+    with api.open_watch(team, timeoutSeconds=30, resourceVersion=start) as events:
+        api.patch(f"{team}/c", {"spec": {"size": 7}})
+        assert seen([next(events)]) == [("MODIFIED", "c")]
+        api.delete(f"{team}/c")
+        assert seen([next(events)]) == [("DELETED", "c")]
 
 
 def test_watch_with_a_selector_sees_objects_come_and_go(api: ApiTarget, team: str) -> None:

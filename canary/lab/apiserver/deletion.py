@@ -49,7 +49,8 @@ def delete(cluster: Cluster, resource: Resource, stored: Stored, options: Delete
         stored = _mark(cluster, resource, stored, grace)
     if resource.storage == NAMESPACES:
         _empty_namespace(cluster, metadata["name"])
-        return stored, finish_namespace(cluster, metadata["name"])
+        finish_namespace(cluster, metadata["name"])
+        return stored, cluster.store.get(NAMESPACES, "", metadata["name"]) is None
     if resource.storage == DEFINITIONS:
         _empty_table(cluster, stored.document)
     if options.propagation == "Orphan":
@@ -150,14 +151,13 @@ def _empty_table(cluster: Cluster, definition: Document) -> None:
             finish(cluster, key, stored)
 
 
-def finish_namespace(cluster: Cluster, name: str) -> bool:
-    """Remove a terminating namespace once it is empty, and say whether it is gone."""
+def finish_namespace(cluster: Cluster, name: str) -> None:
+    """Remove a terminating namespace once it is empty."""
     namespace = cluster.store.get(NAMESPACES, "", name) if name else None
     if namespace is None or not namespace.document["metadata"].get("deletionTimestamp"):
-        return False
+        return
     for key in cluster.store.tables():
         resources = cluster.catalogue.sharing(key)
         if resources and resources[0].namespaced and next(cluster.store.iterate(key, name), None) is not None:
-            return False
+            return
     finish(cluster, NAMESPACES, namespace)
-    return True

@@ -20,6 +20,7 @@ Document = dict[str, Any]
 Path = tuple[str, ...]
 Schema = Document | None
 
+METADATA = ("f:metadata",)
 UNOWNED = {
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
     "deletionGracePeriodSeconds", "managedFields", "selfLink",
@@ -144,18 +145,27 @@ def _children(value: Any, schema: Schema) -> dict[str, tuple[Any, Schema]] | Non
     return None
 
 
-def leaves(value: Any, schema: Schema, path: Path = ()) -> Iterator[Path]:
-    """Yield the paths that whoever sets this value comes to own."""
+def leaves(value: Any, schema: Schema, path: Path = (), *, containers: bool = False) -> Iterator[Path]:
+    """Yield the paths that whoever sets this value comes to own.
+
+    Args:
+        value: The value at ``path``.
+        schema: Its schema.
+        path: Where it lies.
+        containers: Whether the maps on the way are owned too: whoever adds them by an update owns them, whoever
+            applies owns only what is in them.
+    """
     children = _children(value, schema)
     if children is None:
         yield path
         return
     for element, (part, inner) in children.items():
-        if (path == ("f:metadata",) and element[2:] in UNOWNED) or (not path and element in {"f:apiVersion", "f:kind"}):
+        if (path == METADATA and element[2:] in UNOWNED) or (not path and element in {"f:apiVersion", "f:kind"}):
             continue
-        if element.startswith("k:"):
-            yield (*path, element)
-        yield from leaves(part, inner, (*path, element))
+        where = (*path, element)
+        if element.startswith("k:") or (containers and where != METADATA and _children(part, inner) is not None):
+            yield where
+        yield from leaves(part, inner, where, containers=containers)
 
 
 def compare(old: Any, new: Any, schema: Schema, path: Path = ()) -> tuple[set[Path], set[Path]]:
@@ -164,21 +174,22 @@ def compare(old: Any, new: Any, schema: Schema, path: Path = ()) -> tuple[set[Pa
         return set(), set()
     before, after = _children(old, schema), _children(new, schema)
     if before is None or after is None:
-        was = set(leaves(old, schema, path)) if old is not None else set()
-        now = set(leaves(new, schema, path)) if new is not None else set()
+        was = set(leaves(old, schema, path, containers=True)) if old is not None else set()
+        now = set(leaves(new, schema, path, containers=True)) if new is not None else set()
         return now, was - now
     changed: set[Path] = set()
     gone: set[Path] = set()
     for element in before.keys() | after.keys():
-        if (path == ("f:metadata",) and element[2:] in UNOWNED) or (not path and element in {"f:apiVersion", "f:kind"}):
+        if (path == METADATA and element[2:] in UNOWNED) or (not path and element in {"f:apiVersion", "f:kind"}):
             continue
         where = (*path, element)
         if element not in after:
             part, inner = before[element]
-            gone |= {where, *leaves(part, inner, where)}
+            gone |= {where, *leaves(part, inner, where, containers=True)}
         elif element not in before:
             part, inner = after[element]
-            changed |= set(leaves(part, inner, where)) | ({where} if element.startswith("k:") else set())
+            is_container = where != METADATA and _children(part, inner) is not None
+            changed |= {*leaves(part, inner, where, containers=True), *([where] if is_container else ())}
         else:
             now, was = compare(before[element][0], after[element][0], after[element][1], where)
             changed |= now
@@ -224,7 +235,8 @@ def apply(live: Document, applied: Document, owner: Owner, schema: Schema, now: 
     owners = {each: paths - contested.get(each, frozenset()) for each, paths in owners.items()}
     others = frozenset().union(*(paths for each, paths in owners.items() if each != owner))
     merged: Document = _merge(live, applied, schema)
-    for path in sorted(owners.get(owner, frozenset()) - wanted - others, key=len, reverse=True):
+    # From the outside in: an item of a list must go while the key that names it is still there.
+    for path in sorted(owners.get(owner, frozenset()) - wanted - others, key=len):
         _remove(merged, path, schema, wanted | others)
     if changed or wanted != owners.get(owner):
         times[owner] = now

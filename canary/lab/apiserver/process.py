@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -67,12 +68,13 @@ def running_apiserver(*, history: int = 4096, port: int = 0) -> Iterator[Apiserv
 
 def _await_ready(process: subprocess.Popen[bytes], port_file: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
+    pause = threading.Event()
     while time.monotonic() < deadline and process.poll() is None:
         if port_file.exists():
             url = f"http://127.0.0.1:{port_file.read_text().strip()}"
             if _is_ready(url):
                 return url
-        time.sleep(0.02)
+        pause.wait(0.02)
     said = f"it ended with code {process.returncode}" if process.returncode is not None else "it did not answer"
     raise RuntimeError(f"the lab's API server is not ready after {START_SECONDS:.0f} s: {said}; see its output above")
 

@@ -21,7 +21,19 @@ _STEP = re.compile(
     |\[\?\(\s*@\.(?P<key>[\w.]+)\s*==\s*["'](?P<value>[^"']*)["']\s*\)\])""",
     re.VERBOSE,
 )
-_AGES = ((365 * 86_400, "y"), (86_400, "d"), (3_600, "h"), (60, "m"))
+_MINUTE, _HOUR, _DAY, _YEAR = 60, 3_600, 86_400, 365 * 86_400
+# (size of the unit, for ages below, unit, size of the finer unit shown with it or 0, finer unit)
+_AGES = (
+    (1, 2 * _MINUTE, "s", 0, ""),
+    (_MINUTE, 10 * _MINUTE, "m", 1, "s"),
+    (_MINUTE, 3 * _HOUR, "m", 0, ""),
+    (_HOUR, 8 * _HOUR, "h", _MINUTE, "m"),
+    (_HOUR, 2 * _DAY, "h", 0, ""),
+    (_DAY, 8 * _DAY, "d", _HOUR, "h"),
+    (_DAY, 2 * _YEAR, "d", 0, ""),
+    (_YEAR, 8 * _YEAR, "y", _DAY, "d"),
+    (_YEAR, float("inf"), "y", 0, ""),
+)
 
 
 def find(document: Any, path: str) -> list[Any]:
@@ -56,12 +68,10 @@ def age(timestamp: str | None, now: datetime) -> str:
     if not timestamp:
         return "<unknown>"
     seconds = max(0, int((now - datetime.fromisoformat(timestamp)).total_seconds()))
-    if seconds < 120:
-        return f"{seconds}s"
-    if seconds < 600:
-        return f"{seconds // 60}m{seconds % 60}s" if seconds % 60 else f"{seconds // 60}m"
-    size, unit = next((size, unit) for size, unit in _AGES if seconds >= (3 if unit == "m" else 1) * size)
-    return f"{seconds // size}{unit}"
+    size, _, unit, finer, finer_unit = next(row for row in _AGES if seconds < row[1])
+    whole, rest = divmod(seconds, size)
+    parts = rest // finer if finer else 0
+    return f"{whole}{unit}{parts}{finer_unit}" if parts else f"{whole}{unit}"
 
 
 def _cell(document: Document, column: Column, now: datetime) -> object:

@@ -85,8 +85,6 @@ def _create(
     cluster: Cluster, target: Target, document: Document, owner: fields.Owner | None, options: WriteOptions
 ) -> Stored:
     resource, metadata = target.resource, document["metadata"]
-    if cluster.store.get(resource.storage, target.namespace, metadata["name"]) is not None:
-        raise already_exists(resource.plural, resource.group, metadata["name"])
     for name in (*SYSTEM_FIELDS, "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
@@ -100,6 +98,8 @@ def _create(
     if owner is not None:
         metadata.pop("managedFields", None)
         metadata["managedFields"] = fields.attribute_update({}, document, owner, resource.schema, timestamp())
+    if cluster.store.get(resource.storage, target.namespace, metadata["name"]) is not None:
+        raise already_exists(resource.plural, resource.group, metadata["name"])
     if options.dry_run:
         return Stored(document, cluster.store.revision)
     stored = cluster.store.put(resource.storage, document)
