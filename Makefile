@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts tests lock clean
+.PHONY: help demo test lint types contracts tests benchmark-reaction lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ contracts: $(READY)
 
 tests: $(READY)
 	$(BIN)/pytest
+
+benchmark-reaction: $(READY) ## how long a bad version keeps its traffic once the evidence suffices
+	$(BIN)/python tests/benchmarks/rollback_reaction.py
 
 lock: $(READY) ## resolve the dependencies anew (hashes, no index address)
 	$(BIN)/pip install --quiet --disable-pip-version-check uv

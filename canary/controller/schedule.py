@@ -70,6 +70,7 @@ class Schedule:
         self._due: dict[ObjectKey, datetime] = {}
         self._rhythms: dict[ObjectKey, timedelta] = {}
         self._busy: set[ObjectKey] = set()
+        self._asked_again: set[ObjectKey] = set()
         self._stopped = False
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(max_workers=workers)},
@@ -132,24 +133,31 @@ class Schedule:
         taken = self._take(keys)
         try:
             made = self._tick(taken) if taken else Appointments()
+            # While they are still busy: the next tick of one of them must not be overtaken by what this one arranged.
+            self._keep_rhythms(made)
         finally:
-            with self._lock:
-                self._busy.difference_update(taken)
-                self._lock.notify_all()
-        self._keep_rhythms(made)
-        for key, after in made.soon.items():
+            asked_again = self._release(taken)
+        for key, after in (*made.soon.items(), *((key, timedelta()) for key in asked_again)):
             self.wake(key, after)
 
     def _take(self, keys: Sequence[ObjectKey]) -> list[ObjectKey]:
-        """Those that no other tick is busy with; the others are woken again."""
+        """Those that no other tick is busy with; the others are woken when it is done."""
         with self._lock:
             if self._stopped:
                 return []
             taken = [key for key in keys if key not in self._busy]
+            self._asked_again.update(self._busy.intersection(keys))
             self._busy.update(taken)
-        for key in set(keys).difference(taken):
-            self.wake(key)
-        return taken
+            return taken
+
+    def _release(self, taken: Sequence[ObjectKey]) -> frozenset[ObjectKey]:
+        """Let other ticks have them; answers who was asked for meanwhile."""
+        with self._lock:
+            asked_again = self._asked_again.intersection(taken)
+            self._asked_again -= asked_again
+            self._busy.difference_update(taken)
+            self._lock.notify_all()
+            return frozenset(asked_again)
 
     def _keep_rhythms(self, made: Appointments) -> None:
         with self._lock:
