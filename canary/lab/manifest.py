@@ -5,7 +5,6 @@ server, so a manifest may hold kinds that nobody here has heard of, the controll
 Rejected: `kubernetes.utils.create_from_yaml`, which cannot update and knows no custom kinds.
 """
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import yaml
 
 from canary.lab.kube_api import CONFLICT, NOT_FOUND, ApiError, ApiServer, Document, Kind
 from canary.lab.processes import LabError
+from canary.lab.waiting import comes_true
 
 ESTABLISH_SECONDS = 10.0
-POLL_SECONDS = 0.02
 DEFINITION = "CustomResourceDefinition"
 
 
@@ -74,11 +73,8 @@ def _wait_until_served(api: ApiServer, definition: Document) -> None:
         for version in spec["versions"]
         if version["served"]
     ]
-    deadline = time.monotonic() + ESTABLISH_SECONDS
-    while not all(_is_served(api, path) for path in paths):
-        if time.monotonic() > deadline:
-            raise LabError(f"{definition['metadata']['name']} was not served within {ESTABLISH_SECONDS:g} s")
-        time.sleep(POLL_SECONDS)
+    if not comes_true(lambda: all(_is_served(api, path) for path in paths), within_seconds=ESTABLISH_SECONDS):
+        raise LabError(f"{definition['metadata']['name']} was not served within {ESTABLISH_SECONDS:g} s")
 
 
 def _is_served(api: ApiServer, path: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 from canary.lab.atomic_file import write_json
 from canary.lab.destinations import Destination, gateway_clusters, gather_destinations, qualify, sidecar_resources
-from canary.lab.envoy import Admin
+from canary.lab.envoy import Admin, EnvoyAwayError
 from canary.lab.envoy_config import discovery_response, route_configuration
 from canary.lab.kube_api import (
     DEPLOYMENTS,
@@ -33,6 +33,7 @@ from canary.lab.kube_api import (
 from canary.lab.processes import LabError
 from canary.lab.reflector import Bell, Key, Reflector
 from canary.lab.virtual_services import Destinations, TranslationError, domains_of, plain_route, routes_of
+from canary.lab.waiting import comes_true, pause
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ REPORT = "pilot.json"
 SYNC_SECONDS = 10.0
 COALESCE_SECONDS = 0.005
 ACKNOWLEDGE_SECONDS = 0.5
-ACKNOWLEDGE_POLL_SECONDS = 0.005
+POLL_SECONDS = 0.005
 LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -102,7 +103,7 @@ class Pilot:
             self._push()
             self._bell.wait(LOOK_AGAIN_SECONDS)
             if not self._stopping:
-                time.sleep(COALESCE_SECONDS)  # a rollout changes several objects at once
+                pause(COALESCE_SECONDS)  # a rollout changes several objects at once
 
     def _push(self) -> None:
         """Publish what changed, wait until Envoy serves it, and report."""
@@ -115,7 +116,7 @@ class Pilot:
             self._published_at = time.time()
         elif self._served and problems == self._problems:
             return
-        self._served = self._wait_until_served()
+        self._served = comes_true(self._is_served, within_seconds=ACKNOWLEDGE_SECONDS, poll_seconds=POLL_SECONDS)
         if not self._served:
             problems.append(f"Envoy does not serve version {self._pushes}: {self._rejection()}")
         for problem in problems:
@@ -137,14 +138,6 @@ class Pilot:
         ]
         return any(replaced)
 
-    def _wait_until_served(self) -> bool:
-        deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
-        while not self._is_served():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(ACKNOWLEDGE_POLL_SECONDS)
-        return True
-
     def _is_served(self) -> bool:
         """Say whether both Envoys have what stands in the files; an Envoy that is away has nothing."""
         try:
@@ -154,13 +147,13 @@ class Pilot:
                 and self._sidecar.version("listener_manager.lds") == self._listeners.version
                 and self._sidecar.version("cluster_manager.cds") == self._inbound.version
             )
-        except OSError:
+        except EnvoyAwayError:
             return False
 
     def _rejection(self) -> str:
         try:
             return self._gateway.route_error() or "see the logs of gateway and sidecar"
-        except OSError as error:
+        except EnvoyAwayError as error:
             return str(error)
 
     def _virtual_hosts(self, destinations: Destinations, problems: list[str]) -> list[dict[str, Any]]:
@@ -196,13 +189,16 @@ class Pilot:
             "published_at": self._published_at,
             "served_at": time.time() if self._served else None,
             "endpoints": sorted(serving),
-            "weights": self._weights() if self._served else {},
+            "weights": self._weights(),
             "problems": self._problems,
         }
         write_json(self._report, document)
 
     def _weights(self) -> dict[str, dict[str, int]]:
-        routes = self._gateway.served_routes()
+        try:
+            routes = self._gateway.served_routes()
+        except EnvoyAwayError:
+            return {}
         return {f"{route.virtual_host}/{route.name}": dict(route.weights) for route in routes}
 
 

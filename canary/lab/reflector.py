@@ -14,11 +14,11 @@ import os
 import queue
 import random
 import threading
-import time
 import traceback
 from collections.abc import Callable
 
 from canary.lab.kube_api import GONE, ApiError, ApiServer, Document, Kind
+from canary.lab.waiting import pause
 
 log = logging.getLogger(__name__)
 
@@ -96,17 +96,17 @@ class Reflector:
             os._exit(1)
 
     def _follow_for_ever(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        back_off = FIRST_PAUSE_SECONDS
         while True:  # a daemon thread: it ends with the process
             try:
                 self._follow()
-                pause = FIRST_PAUSE_SECONDS
+                back_off = FIRST_PAUSE_SECONDS
             except ApiError as error:
                 if error.status == GONE:
                     continue
-                log.warning("%s: %s; again in %.1f s", self._kind.plural, error, pause)
-                time.sleep(pause * self._random.uniform(0.5, 1.0))
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                log.warning("%s: %s; again in %.1f s", self._kind.plural, error, back_off)
+                pause(back_off * self._random.uniform(0.5, 1.0))
+                back_off = min(back_off * 2, LONGEST_PAUSE_SECONDS)
 
     def _follow(self) -> None:
         """List, then watch until the stream ends."""

@@ -1,5 +1,6 @@
 """The mesh does with Istio's resources what Istio does, within milliseconds."""
 
+import contextlib
 import time
 from collections import Counter
 
@@ -11,6 +12,7 @@ from canary.lab.kube_api import DESTINATION_RULES, SERVICES, VIRTUAL_SERVICES, D
 from canary.lab.lab import CANARY, NAMESPACE, STABLE
 
 pytestmark = pytest.mark.lab
+pytest_plugins = ("shared_lab",)
 
 
 def test_all_traffic_is_on_stable_at_first(mesh: Mesh) -> None:
@@ -171,11 +173,12 @@ def test_an_envoy_that_was_killed_comes_back_with_its_configuration(mesh: Mesh, 
     mesh.lab.scale(CANARY, 2)
     mesh.lab.restart(program)
     mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "a second canary pod")
-    assert mesh.lab.served_weights() == {"stable": 50, "canary": 50}
+    mesh.wait(lambda: mesh.lab.served_weights() == {"stable": 50, "canary": 50}, "the weights of before")
     seen: set[str | None] = set()
 
     def all_seen() -> bool:
-        seen.add(mesh.get().pod)
+        with contextlib.suppress(OSError):  # the part may be starting still
+            seen.add(mesh.get().pod)
         return len(seen - {None}) == 4
 
     mesh.wait(all_seen, "answers of all four pods")

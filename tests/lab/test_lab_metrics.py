@@ -8,6 +8,7 @@ from mesh_visitor import Mesh, primary
 from canary.lab.lab import CANARY, STABLE
 
 pytestmark = pytest.mark.lab
+pytest_plugins = ("shared_lab",)
 
 ISTIO_LABELS = {
     "reporter",

@@ -9,6 +9,7 @@ from canary.lab.kube_api import DEPLOYMENTS, PODS, Document
 from canary.lab.lab import CANARY, NAMESPACE, STABLE
 
 pytestmark = pytest.mark.lab
+pytest_plugins = ("shared_lab",)
 
 
 def test_a_rolling_update_under_load_loses_no_request(mesh: Mesh) -> None:

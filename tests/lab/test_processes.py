@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from canary.lab.processes import LabError, Process, Program, Supervisor
+from canary.lab.waiting import comes_true
 
 READY = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
 CHILD = """
@@ -102,10 +103,10 @@ def test_a_program_that_does_not_exist_says_so_in_its_log(supervisor: Supervisor
 def test_no_part_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with subprocess.Popen([sys.executable, "-c", PARENT, CHILD, str(pid_file)]) as parent:
-        wait_until(pid_file.exists)
+        assert comes_true(pid_file.exists, within_seconds=10)
         child = int(pid_file.read_text())
         parent.kill()
-    wait_until(lambda: not is_running(child))
+    assert comes_true(lambda: not is_running(child), within_seconds=10)
 
 
 def is_running(pid: int) -> bool:
@@ -114,10 +115,3 @@ def is_running(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"  # dead, and only not yet collected by its new parent
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the deadline passed"
-        time.sleep(0.01)

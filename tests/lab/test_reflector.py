@@ -1,6 +1,5 @@
 """A reflector's copy becomes right again, whatever happened to the watch."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from canary.lab.manifest import apply, read_manifest
 from canary.lab.ports import find_free_port
 from canary.lab.processes import LabError, Program, Supervisor, python_module
 from canary.lab.reflector import Reflector
+from canary.lab.waiting import comes_true
 
 
 class World:
@@ -52,10 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the deadline passed"
-        time.sleep(0.01)
+    assert comes_true(condition, within_seconds=20)
 
 
 def test_it_starts_with_what_is_there(world: World) -> None:

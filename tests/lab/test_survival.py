@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from canary.lab.waiting import comes_true
 
 pytestmark = pytest.mark.lab
 
@@ -34,23 +35,15 @@ class Owner:
     def __init__(self, tmp_path: Path) -> None:
         report = tmp_path / "report.json"
         self.process = subprocess.Popen([sys.executable, "-c", OWNER, str(report)], stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 30
-        while not report.exists():
-            assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < deadline, "the lab did not start"
-            time.sleep(0.02)
+        comes_true(lambda: report.exists() or self.process.poll() is not None, within_seconds=30)
+        assert self.process.poll() is None, self.process.communicate()[1]
         document = json.loads(report.read_text())
         self.parts: dict[str, int] = document["parts"]
         self.directory = Path(document["directory"])
         self.everything = [*self.parts.values(), *document["pods"]]
 
     def all_gone(self) -> bool:
-        deadline = time.monotonic() + 15
-        while any(is_running(pid) for pid in self.everything):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
+        return comes_true(lambda: not any(is_running(pid) for pid in self.everything), within_seconds=15)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""One laboratory for all tests of the folder: every test gets it back in its first state."""
+"""One laboratory for all tests of the folder: every test gets it back in its first state.
+
+A plugin that the test modules name, not a conftest.py: mypy takes the files of all test folders for top-level
+modules, and there can be only one of a name.
+"""
 
 from collections.abc import Iterator
 
