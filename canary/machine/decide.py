@@ -25,7 +25,7 @@ from canary.machine.moves import World, asked_weight, current_step, derive_actio
 from canary.machine.phases import enter
 from canary.model.action import Decision
 from canary.model.evidence import Evidence
-from canary.model.observation import NO_WORKLOAD, Observation, Problem, Workload
+from canary.model.observation import NO_WORKLOAD, Observation, Problem, Split, Workload
 from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT, CanarySpec, InconclusivePolicy
 from canary.model.state import Phase, RolloutState
@@ -89,6 +89,17 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     )
 
 
+def find_problem(spec: CanarySpec, state: RolloutState, seen: Observation) -> Problem | None:
+    """What a person must mend: something that could not be read, or weights that are no split.
+
+    In the middle of a release such weights are put right by the next write; before it they may mean anything.
+    """
+    is_at_rest = state.phase is Phase.PENDING or state.phase.terminal
+    if seen.problem is None and is_at_rest and isinstance(seen.split, Split) and not seen.split.adds_up:
+        return Problem(reason="WeightsDoNotAddUp", message=_describe_wrong_sum(spec, seen.split))
+    return seen.problem
+
+
 def _resolve(seen: Observation) -> World | Problem:
     """Everything readable, or the first problem; a canary Deployment that does not exist is known, not unknown."""
     canary = seen.canary
@@ -131,6 +142,9 @@ def _watch_for_release(turn: _Turn, state: RolloutState) -> tuple[RolloutState, 
         return _start(turn, state, revision)
     if state.entered_at is None:
         state = replace(state, entered_at=turn.now)
+    if state.judged_revision is None and turn.world.canary.revision == turn.world.stable.revision:
+        # What both run when the Canary is first seen is no news, also when stable is changed by hand later.
+        state = replace(state, judged_revision=turn.world.canary.revision)
     return state, "nothing to release: the canary Deployment carries no version that was not judged before"
 
 
@@ -164,7 +178,7 @@ def _prepare(turn: _Turn, state: RolloutState, revision: str) -> tuple[RolloutSt
         limit = format_duration(spec.progress_deadline)
         return _roll_back(turn, state, f"the pods of revision {revision} are not ready after {limit}")
     if not world.split.adds_up:
-        return state, _describe_wrong_sum(turn)
+        return state, _describe_wrong_sum(spec, world.split)
     if not world.split.stands_at(0):
         return state, _describe_return(world.stable)
     if spec.paused:
@@ -324,9 +338,9 @@ def _describe_return(stable: Workload) -> str:
     return "stable is not ready to take the traffic back: holding it where it is"
 
 
-def _describe_wrong_sum(turn: _Turn) -> str:
-    weights = ", ".join(f"{route.stable}/{route.canary}" for route in turn.world.split.routes)
-    name = turn.spec.virtual_service_key
+def _describe_wrong_sum(spec: CanarySpec, split: Split) -> str:
+    weights = ", ".join(f"{route.stable}/{route.canary}" for route in split.routes)
+    name = spec.virtual_service_key
     return f"the weights of VirtualService {name} do not sum to 100 (stable/canary {weights}): set them to 100/0"
 
 

@@ -44,7 +44,7 @@ class RolloutState:
         phase: see `Phase`.
         entered_at: when the phase was entered; None before the first tick.
         revision: the revision being released, or last released; None before the first release.
-        judged_revision: the newest revision whose release reached an end (Succeeded or Failed); None before that.
+        judged_revision: the newest revision whose release reached an end, or that both ran at first; else None.
         step: index into the spec's steps.
         started_at: when the release left the wait for its pods and traffic began to move; None before.
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.

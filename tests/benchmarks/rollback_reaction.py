@@ -16,7 +16,7 @@ from typing import Final
 import requests
 
 from canary.cli.flight.cockpit import Cockpit, taken_off
-from canary.cli.flight.demo import BAD, USUAL
+from canary.cli.flight.demo import BAD
 from canary.lab.lab import LabOptions
 from canary.model.state import Phase
 from canary.model.status import parse_status
@@ -58,7 +58,6 @@ def last_scrape(cockpit: Cockpit, instant: datetime) -> float:
 def main() -> None:
     """Roll back ten bad versions and print how long each kept its traffic."""
     with taken_off(LabOptions(rate=300)) as cockpit:
-        cockpit.lab.deploy(USUAL, version="v1", deployment="order-service-stable")
         cockpit.wait_until_measured()
         pairs = []
         for number in range(1, ROLLOUTS + 1):

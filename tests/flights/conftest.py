@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from canary.cli.flight.cockpit import CANARY_FILE, Cockpit, taken_off
-from canary.cli.flight.demo import USUAL
 from canary.lab.lab import LabOptions
 
 
@@ -19,6 +18,5 @@ def cockpit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cockpit]:
     file: Path = tmp_path_factory.mktemp("flight") / "canary.yaml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     with taken_off(LabOptions(rate=300), canary_file=file) as flying:
-        flying.lab.deploy(USUAL, version="v1", deployment="order-service-stable")
         flying.wait_until_measured()
         yield flying

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
-from canary.cli.flight.cockpit import Cockpit
-from canary.cli.flight.demo import USUAL
+from canary.cli.flight.cockpit import USUAL, Cockpit
 from canary.controller.commands import APPROVE
 from canary.lab.lab import CANARY, STABLE, ClientCounts
 from canary.model.evidence import ArmCounts

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from canary.cli.flight.cockpit import CONTROLLER, Cockpit, taken_off
-from canary.cli.flight.demo import BAD, GOOD, USUAL
+from canary.cli.flight.demo import BAD, GOOD
 from canary.cli.flight.release import Version
 from canary.lab.kube_api import VIRTUAL_SERVICES, ApiError
 from canary.lab.lab import CANARY, NAMESPACE, LabOptions
@@ -27,7 +27,6 @@ PLAN = {0, 5, 10, 50, 100}
 @pytest.fixture
 def flying() -> Iterator[Cockpit]:
     with taken_off(LabOptions(rate=300)) as cockpit:
-        cockpit.lab.deploy(USUAL, version="v1", deployment="order-service-stable")
         cockpit.wait_until_measured()
         yield cockpit
 

@@ -13,13 +13,15 @@ import requests
 import yaml
 
 from canary.cli.screen.view import Rollout, view_of
-from canary.lab.lab import NAMESPACE, STABLE, Lab, LabOptions
+from canary.lab.lab import CANARY, NAMESPACE, STABLE, Lab, LabOptions
 from canary.model.crd import custom_resource_definition
 from canary.model.resource import parse_canary
 
 CANARY_FILE: Final = Path(__file__).with_name("canary.yaml")
 CONTROLLER: Final = "controller"
 START_SECONDS: Final = 30.0
+USUAL: Final = {"LAB_LATENCY_MS": "8", "LAB_LATENCY_SIGMA": "0.4", "LAB_ERROR_RATE": "0.001"}
+"""How a version behaves that is as it should be: about 8 ms, and one failure in a thousand."""
 
 _PATH: Final = f"/apis/canary.delivery/v1alpha1/namespaces/{NAMESPACE}/canaries"
 
@@ -70,6 +72,8 @@ def taken_off(
     document = yaml.safe_load(canary_file.read_text(encoding="utf-8"))
     name = parse_canary(document).key.name
     with Lab(options) as lab:
+        for deployment in (STABLE, CANARY):
+            lab.deploy(USUAL, version="v1", deployment=deployment)
         lab.apply([custom_resource_definition()])
         lab.apply([document])
         cockpit = Cockpit(lab, name)

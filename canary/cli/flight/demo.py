@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from canary.cli.flight.cockpit import Cockpit, taken_off
+from canary.cli.flight.cockpit import USUAL, Cockpit, taken_off
 from canary.cli.flight.release import Report, Version, fly
 from canary.cli.screen.following import describe_line
 from canary.cli.screen.page import draw_page
@@ -24,7 +24,6 @@ from canary.model.state import Phase
 
 HIGHEST_WEIGHT_OF_A_BAD_VERSION: Final = 10
 
-USUAL: Final = {"LAB_LATENCY_MS": "8", "LAB_LATENCY_SIGMA": "0.4", "LAB_ERROR_RATE": "0.001"}
 _BROKEN: Final = {**USUAL, "LAB_ERROR_RATE": "0.05"}
 GOOD: Final = Version(name="v2", description="a good version (0.1 % errors, as stable)", behaviour=USUAL)
 BAD: Final = Version(name="v3", description="a bad version (5 % errors)", behaviour=_BROKEN)
@@ -47,7 +46,6 @@ def demonstrate(options: LabOptions, console: Console) -> bool:
     console.print("Starting API server, Envoy, Prometheus, pods, clients and controller ...")
     began = datetime.now(UTC)
     with taken_off(options) as cockpit:
-        cockpit.lab.deploy(USUAL, version="v1", deployment="order-service-stable")
         cockpit.wait_until_measured()
         ready = (datetime.now(UTC) - began).total_seconds()
         console.print(f"Ready after {ready:.1f} s: {options.rate:g} requests/s go to order-service v1.\n")
