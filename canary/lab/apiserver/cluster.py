@@ -83,14 +83,27 @@ class Cluster:
             self._refuse(resource, document, resource.check(document, old))
         return pruned
 
-    def _validate(self, resource: Resource, document: Document, old: Document | None) -> None:
+    def check_types(self, resource: Resource, applied: Document) -> None:
+        """Refuse an applied configuration whose parts have other types than the schema says: it cannot be merged.
+
+        Raises:
+            ApiError: 400.
+        """
+        wrong = [each for each in self._faults(resource, applied) if each["reason"] == "FieldValueTypeInvalid"]
+        if wrong:
+            raise bad_request(f"failed to create typed patch object: {wrong[0]['field']}: {wrong[0]['message']}")
+
+    def _faults(self, resource: Resource, document: Document) -> list[dict[str, str]]:
         if resource.schema is None:
-            return
+            return []
         key = (resource.group, resource.version, resource.plural)
         validator = self._validators.get(key)
         if validator is None:
             validator = self._validators[key] = Validator(resource.schema)
-        found = validator.causes(_changes(document, old or {}))
+        return validator.causes(document)
+
+    def _validate(self, resource: Resource, document: Document, old: Document | None) -> None:
+        found = self._faults(resource, _changes(document, old or {}))
         causes = [each for each in found if each["field"] not in document or each["reason"] != "FieldValueRequired"]
         undecodable = [each for each in causes if each["reason"] == "FieldValueTypeInvalid" and not resource.custom]
         if undecodable:
@@ -99,9 +112,9 @@ class Cluster:
                 f"json: {undecodable[0]['message']}"
             )
         if not resource.custom:
-            fill_zeros(document.get("status"), resource.schema["properties"].get("status"))
-            # A Go server decodes a missing field to its zero value; only the specification is checked for presence.
-            causes = [each for each in causes if each["field"].startswith(("spec", "roleRef"))]
+            fill_zeros(document.get("status"), (resource.schema or {}).get("properties", {}).get("status"))
+            # A Go server decodes a missing field to its zero value; only what a person writes is checked for presence.
+            causes = [each for each in causes if each["field"].startswith(("spec", "roleRef", "metadata"))]
         self._refuse(resource, document, causes)
 
     @staticmethod

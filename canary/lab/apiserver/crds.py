@@ -9,14 +9,14 @@ from typing import Any
 
 from canary.lab.apiserver.models import schema_of
 from canary.lab.apiserver.resources import Column, Resource, Scale, timestamp
-from canary.lab.apiserver.schema import PRESERVE, cause
+from canary.lab.apiserver.schema import PRESERVE, cause, schema_faults
 
 Document = dict[str, Any]
 
 
 def default_definition(document: Document) -> None:
     """Fill in names, conversion and the status of an established definition, in place; leave a faulty one alone."""
-    if check_definition(document, None):
+    if _faults_of_names(document):
         return
     spec, now = document["spec"], timestamp()
     names = spec["names"]
@@ -42,6 +42,16 @@ def default_definition(document: Document) -> None:
 
 def check_definition(document: Document, _old: Document | None) -> list[dict[str, str]]:
     """Return why a definition is refused."""
+    return _faults_of_names(document) or [
+        fault
+        for index, version in enumerate(document["spec"]["versions"])
+        for fault in schema_faults(
+            version["schema"]["openAPIV3Schema"], f"spec.versions[{index}].schema.openAPIV3Schema"
+        )
+    ]
+
+
+def _faults_of_names(document: Document) -> list[dict[str, str]]:
     spec = document.get("spec") or {}
     names, versions = spec.get("names") or {}, spec.get("versions") or []
     found = [

@@ -1,5 +1,6 @@
 """What the server says it serves: versions, groups and resources."""
 
+import re
 from typing import Any
 
 from canary.lab.apiserver.errors import no_such_path
@@ -18,6 +19,7 @@ VERSION = {
     "compiler": "gc",
     "platform": "linux/amd64",
 }
+VERSION_NAME = re.compile(r"v(?P<major>\d+)(?:(?P<stage>alpha|beta)(?P<minor>\d+))?")
 REVIEWS = {
     "authorization.k8s.io/v1": ("SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview"),
     "authentication.k8s.io/v1": ("SelfSubjectReview",),
@@ -45,8 +47,18 @@ def group(catalogue: Catalogue, name: str) -> Document:
 
 
 def _group(name: str, versions: list[str]) -> Document:
-    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    ordered = sorted(versions, key=_priority, reverse=True)
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in ordered]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _priority(version: str) -> tuple[int, int, int]:
+    """Return what a version sorts by: v2 over v1 over v1beta2 over v1alpha1, and anything else last."""
+    match = VERSION_NAME.fullmatch(version)
+    if match is None:
+        return (0, 0, 0)
+    stage = {None: 3, "beta": 2, "alpha": 1}[match["stage"]]
+    return (stage, int(match["major"]), int(match["minor"] or 0))
 
 
 def resources(catalogue: Catalogue, group_name: str, version: str) -> Document:

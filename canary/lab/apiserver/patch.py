@@ -109,9 +109,9 @@ def _merge_by_key(present: list[Any], patches: list[Any], key: str, schema: Docu
     """Merge two lists of objects that are identified by one field."""
     if {"$patch": "replace"} in patches:
         return [item for item in patches if item != {"$patch": "replace"}]
-    merged = {item[key]: item for item in present}
+    merged = {item.get(key): item for item in present}
     for item in patches:
-        if not isinstance(item, dict) or key not in item:
+        if not isinstance(item, dict) or not isinstance(item.get(key), str | int):
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
         if item.get("$patch") == "delete":
             merged.pop(item[key], None)

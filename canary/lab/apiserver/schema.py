@@ -170,6 +170,20 @@ class Validator:
         return [found[key] for key in sorted(found)]
 
 
+_META_VALIDATOR = Draft4Validator(Draft4Validator.META_SCHEMA)
+
+
+def schema_faults(schema: Document, path: str) -> list[dict[str, str]]:
+    """Return what is wrong with a schema itself, as causes below ``path``."""
+    found = [
+        cause("FieldValueInvalid", f"{path}.{dotted(fault.absolute_path)}", f"Invalid value: {fault.message}")
+        for fault in _META_VALIDATOR.iter_errors(schema)
+    ]
+    if schema.get("type") != "object":
+        found.append(cause("FieldValueInvalid", f"{path}.type", "Invalid value: must be object at the root"))
+    return found
+
+
 def _draft4(schema: Any) -> Any:
     """Translate the two extensions that change what is valid; everything else is draft 4 already."""
     if isinstance(schema, list):

@@ -182,6 +182,8 @@ class Store:
         table.history.append(event)
         for watcher in tuple(table.watchers):
             watcher.push(event)
+            if watcher.closed:
+                table.watchers.discard(watcher)
 
     def _index(self, place: tuple[TableKey, str, str], previous: Stored | None, document: Document | None) -> None:
         before = _owners(previous.document) if previous else set()

@@ -246,6 +246,7 @@ def _apply(cluster: Cluster, target: Target, body: Any, options: WriteOptions) -
     applied = _decoded(target, body)
     if applied["metadata"].get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
+    cluster.check_types(resource, applied)
     owner = author(target, "Apply", options)
     old = cluster.store.get(resource.storage, target.namespace, target.name)
     live = {"metadata": {}} if old is None else json.loads(b"{" + old.body)
