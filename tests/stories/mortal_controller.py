@@ -1,0 +1,122 @@
+"""A controller as `bootstrap` wires it, on a clock that stories set, and one that dies at a chosen write.
+
+Death is a `BaseException` thrown inside the vendor's client, below everything that could catch and mend it, either
+before the request leaves or after it has been carried out and its answer is lost. What is left is what a process leaves
+behind that was killed: the objects on the API server.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.config import load_kube_config
+
+from canary.controller.apply import Applier
+from canary.controller.fleet import Fleet
+from canary.controller.memory import Memory
+from canary.controller.observe import Observer
+from canary.controller.report import Reporter
+from canary.controller.service import Wakers
+from canary.controller.tick import Ticker
+from canary.kube.canaries import KubeCanaries
+from canary.kube.client import KubeClient
+from canary.kube.events import KubeEvents
+from canary.metrics.prometheus import PrometheusProvider
+from canary.model.spec import ObjectKey
+from canary.routing.istio import IstioRouter
+from canary.telemetry.metrics import Telemetry
+from canary.workloads.deployments import Deployments
+
+METRICS_DELAY = timedelta(seconds=2)
+
+
+class SettableClock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def set(self, now: datetime) -> None:
+        assert now >= self._now, "time does not run backwards"
+        self._now = now
+
+
+class Killed(BaseException):
+    """The process is dead; nothing in it may catch this."""
+
+
+class MortalApi(ApiClient):
+    """The vendor's client, with a hook around every request.
+
+    Args:
+        kubeconfig: which cluster.
+        around: given "METHOD path" and the request, which it sends by calling it.
+    """
+
+    def __init__(self, kubeconfig: Path, around: Callable[[str, Callable[[], Any]], Any]) -> None:
+        configuration = Configuration()
+        configuration.retries = False
+        load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]  # vendor's
+        super().__init__(configuration)
+        self._around = around
+
+    def call_api(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+        send = super().call_api
+        return self._around(f"{method} {url}", lambda: send(method, url, *arguments, **options))
+
+
+def live(_what: str, send: Callable[[], Any]) -> Any:
+    """Nothing happens to this request."""
+    return send()
+
+
+class Controller:
+    """One controller process without its threads: a story decides when it ticks.
+
+    Args:
+        kubeconfig: which cluster.
+        prometheus_url: which Prometheus.
+        clock: the time.
+        around: what happens to requests to the API server.
+        patience: the longest wait for an answer of Prometheus.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        prometheus_url: str,
+        clock: SettableClock,
+        around: Callable[[str, Callable[[], Any]], Any] = live,
+        patience: timedelta = timedelta(seconds=5),
+    ) -> None:
+        self.client = KubeClient(MortalApi(kubeconfig, around), timedelta(seconds=10))
+        self.canaries = KubeCanaries(self.client)
+        self.fleet, self.telemetry = Fleet(), Telemetry()
+        self.woken: set[ObjectKey] = set()
+        router, workloads = IstioRouter(self.client), Deployments(self.client)
+        self._threads = ThreadPoolExecutor(max_workers=1)
+        self.ticker = Ticker(
+            canaries=self.canaries,
+            fleet=self.fleet,
+            memory=Memory(),
+            observer=Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY),
+            metrics=PrometheusProvider(
+                prometheus_url, timeout=patience, scrape_interval=timedelta(seconds=5), watcher=self.telemetry.queried
+            ),
+            applier=Applier(router=router, workloads=workloads),
+            reporter=Reporter(journal=KubeEvents(self.client), telemetry=self.telemetry),
+            clock=clock,
+            threads=self._threads,
+            status_interval=timedelta(minutes=1),
+        )
+        self.wakers = Wakers(self.fleet, self.woken.add, self.ticker.forget)
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self.client.close()

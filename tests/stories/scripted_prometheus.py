@@ -1,0 +1,183 @@
+"""Prometheus' query API over scripted traffic, and every way in which such a server lets its clients down.
+
+It understands exactly the one query that the controller sends, and refuses any other as Prometheus refuses a bad one,
+so that a story cannot pass on a question that was never understood. That the query means what is answered here is for
+the tests of `canary.metrics`, which ask a real Prometheus.
+"""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from scripted_traffic import Served, Traffic
+
+_LAST: Final = r"last_over_time\(istio_requests_total\{(?:[^{}]*)\}\[\d+ms\]"
+_QUERY: Final = re.compile(
+    rf"sum by \([^)]*\) \(\({_LAST}\) - {_LAST} offset (?P<span>\d+)ms\) >= 0\) or .*"
+    rf'"part", "known".*"part", "present", "", ""\)',
+    re.DOTALL,
+)
+_KNOWN: Final = re.compile(rf'count by \([^)]*\) \({_LAST} offset (?P<back>\d+)ms\)\), "part", "known"')
+_SELECTOR: Final = re.compile(
+    r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
+)
+_LONGEST_SLOWNESS: Final = 30.0
+
+
+class ScriptedPrometheus:
+    """Answers for the traffic of any number of namespaces.
+
+    Attributes:
+        traffic: by namespace.
+        url: where it listens.
+        trouble: the way in which it fails now; None while it is well.
+        before_answer: called before each answer, for stories in real time.
+        questions: how many queries it has been asked.
+    """
+
+    def __init__(self) -> None:
+        self.traffic: dict[str, Traffic] = {}
+        self.trouble: Callable[[_Handler], None] | None = None
+        self.before_answer: Callable[[], None] = lambda: None
+        self.questions = 0
+        self.url = ""
+        self.released = threading.Event()
+
+    def breaks(self, trouble: "Callable[[_Handler], None]") -> None:
+        """From now on every query meets this trouble."""
+        self.trouble = trouble
+
+    def recovers(self) -> None:
+        """All is well again."""
+        self.trouble = None
+
+    def answer(self, query: str, end: datetime) -> list[dict[str, Any]] | None:
+        """The rows of the answer; None when the query is not understood."""
+        shape, known, selector = _QUERY.search(query), _KNOWN.search(query), _SELECTOR.search(query)
+        if not (shape and known and selector):
+            return None
+        start = end - timedelta(milliseconds=int(shape["span"]))
+        vouched = end - timedelta(milliseconds=int(known["back"]))
+        namespaces, names = selector["namespaces"].split("|"), selector["names"].split("|")
+        return [
+            row
+            for namespace, traffic in self.traffic.items()
+            for workload in (traffic.stable, traffic.canary)
+            if namespace in namespaces and workload in names
+            for row in _rows(traffic, (namespace, workload), start=start, end=end, vouched=vouched)
+        ]
+
+
+def _rows(
+    traffic: Traffic, arm: tuple[str, str], *, start: datetime, end: datetime, vouched: datetime
+) -> Iterator[dict[str, Any]]:
+    namespace, workload = arm
+    labels = {
+        "reporter": "source",
+        "destination_workload_namespace": namespace,
+        "destination_workload": workload,
+    }
+    now = traffic.counter(workload, end)
+    if now is not None:
+        counted = now - (traffic.counter(workload, start) or Served())
+        for code, count in (("200", counted.requests - counted.errors), ("503", counted.errors)):
+            yield _row({**labels, "response_code": code, "response_flags": "-"}, count, end)
+        yield _row({**labels, "part": "present"}, 2, end)
+    if traffic.counter(workload, vouched) is not None:
+        yield _row({**labels, "part": "known"}, 2, end)
+
+
+def _row(labels: dict[str, str], count: int, at: datetime) -> dict[str, Any]:
+    return {"metric": labels, "value": [at.timestamp(), str(count)]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    scripted: ScriptedPrometheus
+
+    def do_POST(self) -> None:  # noqa: N802 (the name that http.server calls)
+        scripted = self.scripted
+        scripted.questions += 1
+        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        if scripted.trouble is not None:
+            scripted.trouble(self)
+            return
+        scripted.before_answer()
+        rows = scripted.answer(asked["query"][0], datetime.fromtimestamp(float(asked["time"][0]), UTC))
+        if rows is None:
+            self.send(400, {"status": "error", "errorType": "bad_data", "error": "the script knows no such query"})
+        else:
+            self.send(200, {"status": "success", "data": {"resultType": "vector", "result": rows}})
+
+    def send(self, status: int, answer: object) -> None:
+        """Answer; text goes out as it is."""
+        body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the stories tell enough."""
+
+
+def drop_connections(handler: _Handler) -> None:
+    """As a server that dies while it is asked."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def never_answer(handler: _Handler) -> None:
+    """As an overloaded server; it gives up only when the story ends."""
+    handler.close_connection = True
+    handler.scripted.released.wait(_LONGEST_SLOWNESS)
+
+
+def fail_inside(handler: _Handler) -> None:
+    """As a server whose storage is broken."""
+    handler.send(500, {"status": "error", "errorType": "internal", "error": "opening the storage failed"})
+
+
+def answer_a_page(handler: _Handler) -> None:
+    """As a login page in front of the server."""
+    handler.send(200, "<html>please log in</html>")
+
+
+def answer_a_scalar(handler: _Handler) -> None:
+    """As a server of another kind."""
+    handler.send(200, {"status": "success", "data": {"resultType": "scalar", "result": [0, "17"]}})
+
+
+def answer_no_number(handler: _Handler) -> None:
+    """As a store whose sums overflow."""
+    row = {"metric": {"reporter": "source"}, "value": [0, "NaN"]}
+    handler.send(200, {"status": "success", "data": {"resultType": "vector", "result": [row]}})
+
+
+@contextmanager
+def running_prometheus() -> Iterator[ScriptedPrometheus]:
+    """Listen on a free port of the loopback."""
+    scripted = ScriptedPrometheus()
+    handler = type("Handler", (_Handler,), {"scripted": scripted})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    scripted.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield scripted
+    finally:
+        scripted.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

@@ -1,0 +1,85 @@
+"""Requests of one service as a script would send them: so many a second, split as the weights stand, failing as told.
+
+Nothing is random. Fractions are carried over from second to second, so that what was served between two instants is
+known to the request, and a story can ask whether the controller has counted exactly that.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+SECOND: Final = timedelta(seconds=1)
+PER_MILLE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Requests of one version, and how many of them failed."""
+
+    requests: int = 0
+    errors: int = 0
+
+    def __sub__(self, other: "Served") -> "Served":
+        return Served(self.requests - other.requests, self.errors - other.errors)
+
+
+@dataclass(slots=True)
+class Counter:
+    """One version's counters, second by second; `per_mille` of the requests fail, evenly spread."""
+
+    served: list[Served] = field(default_factory=lambda: [Served()])
+    arrived_percent: int = 0
+    failed_per_mille: int = 0
+
+    def flow(self, rate: int, weight: int, per_mille: int) -> None:
+        """One more second: `weight` percent of `rate` requests."""
+        before = self.served[-1]
+        self.arrived_percent += rate * weight
+        requests = self.arrived_percent // 100 - before.requests
+        self.failed_per_mille += requests * per_mille
+        errors = self.failed_per_mille // PER_MILLE - before.errors
+        self.served.append(Served(before.requests + requests, before.errors + errors))
+
+
+class Traffic:
+    """What Istio would have counted of one service.
+
+    Args:
+        stable: name of the stable workload.
+        canary: name of the canary workload.
+        begins: the whole second at which the first request arrives.
+    """
+
+    def __init__(self, stable: str, canary: str, begins: datetime) -> None:
+        self.stable, self.canary = stable, canary
+        self._begins = begins
+        self._counters = {stable: Counter(), canary: Counter()}
+
+    @property
+    def recorded_until(self) -> datetime:
+        """The instant up to which requests have flowed."""
+        return self._begins + (len(self._counters[self.stable].served) - 1) * SECOND
+
+    def flow(self, until: datetime, *, rate: int, weight: int, failing: dict[str, int]) -> None:
+        """Let `rate` requests a second arrive, `weight` percent of them at the canary, up to a whole second.
+
+        Args:
+            until: nothing happens if this second has flowed already.
+            rate: requests a second, both versions together.
+            weight: the canary's, in percent.
+            failing: failures per mille, by workload.
+        """
+        for _ in range((until - self.recorded_until) // SECOND):
+            self._counters[self.stable].flow(rate, 100 - weight, failing[self.stable])
+            self._counters[self.canary].flow(rate, weight, failing[self.canary])
+
+    def counter(self, workload: str, at: datetime) -> Served | None:
+        """What the counters of a workload stood at; None when there were none yet."""
+        served = self._counters[workload].served
+        second = (at - self._begins) // SECOND
+        found = served[min(second, len(served) - 1)] if second >= 0 else Served()
+        return found if found.requests else None
+
+    def served(self, workload: str, start: datetime, end: datetime) -> Served:
+        """What a workload served after `start` and up to `end`."""
+        return (self.counter(workload, end) or Served()) - (self.counter(workload, start) or Served())

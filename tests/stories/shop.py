@@ -1,0 +1,301 @@
+"""A shop under release, in words: `shop.ships("v2")`, `shop.runs_until("Succeeded")`, `assert shop.weight == 10`.
+
+The controller, its adapters, the API server, the definitions and the HTTP exchange with Prometheus are real. Played are
+the time (it jumps from one appointment of the controller to the next), the pods (`Shop._kubelet` says they are ready)
+and the requests (`scripted_traffic`, split as the VirtualService stands at each second). What is asserted is what a
+person could look up with kubectl.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from mortal_controller import METRICS_DELAY, Controller, SettableClock
+from scripted_prometheus import ScriptedPrometheus
+from scripted_traffic import Served, Traffic
+from shop_objects import (
+    CANARY,
+    EVENTS,
+    IMAGE,
+    KINDS,
+    NAMESPACES,
+    SERVICE,
+    STABLE,
+    Document,
+    canary,
+    deployment,
+    destination_rule,
+    virtual_service,
+)
+
+from canary.kube.canaries import canary_object
+from canary.lab.kube_api import ApiError, ApiServer, covers
+from canary.model.spec import ObjectKey
+
+OPENS_AT: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HISTORY: Final = timedelta(minutes=10)
+INTERVAL: Final = timedelta(seconds=10)
+RATE: Final = 200
+
+
+class Shop:
+    """One namespace with one service, and the controller that releases it.
+
+    Args:
+        kubeconfig: the API server; the definitions are installed.
+        prometheus: counts this shop's requests.
+
+    Attributes:
+        rate: requests a second.
+        failing: failures per mille, by version.
+        crashing: versions whose pods never become ready.
+        stands: which controllers run.
+    """
+
+    def __init__(self, kubeconfig: Path, prometheus: ScriptedPrometheus) -> None:
+        self.namespace = f"shop-{uuid.uuid4().hex[:8]}"
+        self.api = ApiServer(kubeconfig)
+        self.prometheus = prometheus
+        self.clock = SettableClock(OPENS_AT + METRICS_DELAY)
+        self.traffic = Traffic(STABLE, CANARY, OPENS_AT - HISTORY)
+        self.rate, self.failing, self.crashing = RATE, {"v1": 1}, set[str]()
+        self._kubeconfig = kubeconfig
+        self.controller = self.new_controller()
+        prometheus.traffic[self.namespace] = self.traffic
+        self.api.create(NAMESPACES.path(), {"metadata": {"name": self.namespace}})
+        self.traffic.flow(OPENS_AT, rate=RATE, weight=0, failing={STABLE: 1, CANARY: 0})
+
+    def new_controller(self, **options: Any) -> Controller:
+        """A controller process that remembers nothing; the story must close it if it does not become the shop's."""
+        return Controller(self._kubeconfig, self.prometheus.url, self.clock, **options)
+
+    def opens(self, **spec: Any) -> "Shop":
+        """Stable and canary both run v1, all traffic is on stable, and there is a Canary (with parts replaced)."""
+        self.makes(deployment(self.namespace, STABLE, "v1", 2))
+        self.makes(deployment(self.namespace, CANARY, "v1", 0))
+        self.makes(destination_rule(self.namespace))
+        self.makes(virtual_service(self.namespace))
+        self.makes(canary(self.namespace, **spec))
+        return self
+
+    def closes(self) -> None:
+        """Leave nothing open."""
+        self.controller.close()
+        self.api.close()
+
+    # What people and machines do to the cluster
+
+    def makes(self, document: Document) -> None:
+        self.api.create(KINDS[document["kind"]].path(self.namespace), document)
+
+    def edits(self, kind: str, name: str, change: Document, subresource: str = "") -> None:
+        """Merge a change into an object."""
+        self.api.merge(KINDS[kind].path(self.namespace, name, subresource), change)
+
+    def removes(self, kind: str, name: str) -> Document:
+        """Delete an object; returns it without what a server adds, to be made again."""
+        gone = self.sees(kind, name)
+        self.api.delete(KINDS[kind].path(self.namespace, name))
+        return {**gone, "metadata": {key: gone["metadata"][key] for key in ("name", "namespace")}}
+
+    def sees(self, kind: str, name: str = SERVICE) -> Document:
+        return self.api.get(KINDS[kind].path(self.namespace, name))
+
+    def ships(self, version: str, failing: int = 1) -> None:
+        """The team deploys a version, `failing` per mille of whose requests fail, onto the canary Deployment."""
+        self.failing[version] = failing
+        template = deployment(self.namespace, CANARY, version, 0)["spec"]["template"]
+        self.edits("Deployment", CANARY, {"spec": {"template": template}})
+
+    def specifies(self, name: str = SERVICE, **spec: Any) -> None:
+        """Somebody edits the Canary's spec."""
+        self.edits("Canary", name, {"spec": spec})
+
+    def annotates(self, **annotations: str) -> None:
+        """Somebody leaves a command; `abort="..."` is the annotation canary.delivery/abort."""
+        named = {f"canary.delivery/{word}": value for word, value in annotations.items()}
+        self.edits("Canary", SERVICE, {"metadata": {"annotations": named}})
+
+    def routes(self, change: Callable[[list[Document]], None]) -> None:
+        """Somebody edits the list of routes of the VirtualService."""
+        http = self.sees("VirtualService")["spec"]["http"]
+        change(http)
+        self.edits("VirtualService", SERVICE, {"spec": {"http": http}})
+
+    def weighs(self, stable: int, canary: int) -> None:
+        """Somebody edits the weights by hand."""
+
+        def change(http: list[Document]) -> None:
+            http[1]["route"][0]["weight"], http[1]["route"][1]["weight"] = stable, canary
+
+        self.routes(change)
+
+    # What happens
+
+    def ticks(self, times: int = 1) -> None:
+        """So many appointments of the controller pass."""
+        for _ in range(times):
+            self._tick()
+
+    def runs_until(self, there: str | Callable[[], bool], within: timedelta = timedelta(minutes=20)) -> None:
+        """Time passes until a phase is reached, or a condition holds."""
+        is_there = there if callable(there) else lambda: self.phase == there
+        deadline = self.clock.now() + within
+        while not is_there():
+            assert self.clock.now() < deadline, f"not within {within}: {there}; {self.status}"
+            self._tick()
+
+    def runs_for(self, time: timedelta) -> None:
+        """So much time passes."""
+        until = self.clock.now() + time
+        self.runs_until(lambda: self.clock.now() >= until, within=time + INTERVAL)
+
+    def restarts(self, **options: Any) -> None:
+        """The controller's process is replaced by a new one."""
+        self.controller.close()
+        self.controller = self.new_controller(**options)
+
+    def _tick(self) -> None:
+        """The controller looks once, at all Canaries; then time passes until it wants to look again."""
+        self.lets_pods_settle()
+        made = self.controller.ticker.tick(self.hears_of_canaries())
+        now = self.clock.now()
+        grid = OPENS_AT + METRICS_DELAY
+        upcoming = grid + ((now - grid) // INTERVAL + 1) * INTERVAL
+        self.passes(min([upcoming, *(now + after for after in made.soon.values())]))
+
+    def passes(self, until: datetime) -> None:
+        """Time passes, and requests flow."""
+        versions = {name: self._version(name) for name in (STABLE, CANARY)}
+        failing = {name: self.failing.get(version, 0) for name, version in versions.items()}
+        self.traffic.flow(until, rate=self.rate, weight=self.weight, failing=failing)
+        self.clock.set(until)
+
+    def hears_of_canaries(self) -> tuple[ObjectKey, ...]:
+        """As the watch would, the controller is told of every Canary there is, and of those that are gone."""
+        fleet, wakers = self.controller.fleet, self.controller.wakers
+        standing = self.api.get(KINDS["Canary"].path(self.namespace))["items"]
+        found = [canary_object({**document, "apiVersion": "canary.delivery/v1alpha1", "kind": "Canary"}) for document in standing]
+        for key in set(fleet.keys()).difference(each.key for each in found):
+            wakers.on_canary(key, None)
+        for each in found:
+            wakers.on_canary(each.key, dict(each.document))
+        return fleet.keys()
+
+    def lets_pods_settle(self) -> None:
+        """The kubelet's part: every pod asked for is ready, unless its version crashes."""
+        for name in (STABLE, CANARY):
+            try:
+                standing = self.sees("Deployment", name)
+            except ApiError:
+                continue
+            asked = standing["spec"]["replicas"]
+            ready = 0 if self._version(name) in self.crashing else asked
+            status = {
+                "observedGeneration": standing["metadata"]["generation"],
+                "replicas": asked,
+                "updatedReplicas": asked,
+                "readyReplicas": ready,
+                "availableReplicas": ready,
+            }
+            if not covers(standing.get("status", {}), status):
+                self.edits("Deployment", name, {"status": status}, "status")
+
+    # What can be looked up
+
+    @property
+    def status(self) -> Document:
+        """Of the Canary."""
+        status: Document = self.sees("Canary").get("status", {})
+        return status
+
+    @property
+    def phase(self) -> str:
+        return str(self.status.get("phase"))
+
+    @property
+    def verdict(self) -> str:
+        return str(self.status.get("verdict"))
+
+    @property
+    def message(self) -> str:
+        return str(self.status.get("message"))
+
+    @property
+    def revision(self) -> str:
+        return str(self.status["revision"])
+
+    @property
+    def weight(self) -> int:
+        """The canary's weight in the route that is the controller's."""
+        try:
+            http = self.sees("VirtualService")["spec"]["http"]
+        except ApiError:
+            return 0
+        found = next(route for route in http if route.get("name") in ("primary", "main"))
+        return next((each["weight"] for each in found["route"] if each["destination"].get("subset") == "canary"), 0)
+
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Stable's and the canary's."""
+        stable, canary = self.sees("VirtualService")["spec"]["http"][1]["route"]
+        return stable["weight"], canary["weight"]
+
+    def replicas(self, name: str) -> int:
+        return int(self.sees("Deployment", name)["spec"]["replicas"])
+
+    def _version(self, name: str) -> str:
+        try:
+            containers = self.sees("Deployment", name)["spec"]["template"]["spec"]["containers"]
+        except ApiError:
+            return ""
+        return str(containers[0]["image"]).removeprefix(f"{IMAGE}:")
+
+    def runs(self, name: str) -> str:
+        """The version that a Deployment is asked to run."""
+        return self._version(name)
+
+    def condition(self, kind: str, name: str = SERVICE) -> tuple[str, str, str]:
+        """Status, reason and message of a condition."""
+        conditions = self.sees("Canary", name)["status"]["conditions"]
+        found = next(each for each in conditions if each["type"] == kind)
+        return found["status"], found["reason"], found["message"]
+
+    def events(self, name: str = SERVICE) -> list[tuple[str, str, str]]:
+        """Type, reason and message of the Events about a Canary, in the order in which they were told."""
+        told = self.api.get(EVENTS.path(self.namespace))["items"]
+        told.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [(each["type"], each["reason"], each["message"]) for each in told if each["involvedObject"]["name"] == name]
+
+    def told(self, name: str = SERVICE) -> list[str]:
+        """Only the reasons of the Events."""
+        return [reason for _, reason, _ in self.events(name)]
+
+    @property
+    def totals(self) -> dict[str, Served]:
+        """What the controller says it has counted in this release."""
+        totals = self.status["analysis"]["totals"]
+        return {arm: Served(part["requests"], part["errors"]) for arm, part in totals.items()}
+
+    def served_since(self, start: str) -> dict[str, Served]:
+        """What was really served after `start` and up to the instant that the controller says it has counted to."""
+        span = datetime.fromisoformat(start), datetime.fromisoformat(self.status["analysis"]["watermark"])
+        return {"stable": self.traffic.served(STABLE, *span), "canary": self.traffic.served(CANARY, *span)}
+
+    @property
+    def watermark(self) -> str:
+        return str(self.status["analysis"]["watermark"])
+
+    def versions(self) -> dict[str, str]:
+        """resourceVersions of everything that the controller could move."""
+        names = [("VirtualService", SERVICE), ("Deployment", STABLE), ("Deployment", CANARY)]
+        return {name: self._resource_version(kind, name) for kind, name in names}
+
+    def _resource_version(self, kind: str, name: str) -> str:
+        try:
+            return str(self.sees(kind, name)["metadata"]["resourceVersion"])
+        except ApiError:
+            return "absent"
+
