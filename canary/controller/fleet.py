@@ -118,6 +118,12 @@ class Fleet:
         with self._lock:
             return tuple(self._claimants.get((kind, key), ()))
 
+    def rivals(self, key: ObjectKey) -> tuple[ObjectKey, ...]:
+        """The other Canaries that claim an object which this one claims; they may go on when this one changes."""
+        with self._lock:
+            member = self._members.get(key)
+            return tuple(rival.canary.key for rival in self._rivals(member)) if member else ()
+
     def find_collision(self, member: Member) -> Problem | None:
         """Why this Canary must stand back, if an older one has claimed what it claims."""
         with self._lock:

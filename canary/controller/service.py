@@ -6,7 +6,7 @@ than one that tears down and builds up half of itself.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -43,28 +43,33 @@ class Wakers:
         self._forget = forget
 
     def on_canary(self, key: ObjectKey, document: Document | None) -> None:
-        """Wake for a new spec, a command or a removal, and not for our own status writes."""
+        """Wake for a new spec, a command or a removal, and not for our own status writes.
+
+        Who had to stand back for this Canary is woken with it: it may be its turn now.
+        """
+        rivals = self._fleet.rivals(key)
         if document is None:
             self._fleet.dismiss(key)
             self._forget(key)
+            self._wake_each(rivals)
             return
         canary = canary_object(document)
         before = self._fleet.find(key)
         self._fleet.admit(canary)
         if before is None or _request(before.canary) != _request(canary):
-            self._wake(key)
+            self._wake_each((key, *rivals))
 
     def on_deployment(self, key: ObjectKey, _document: Document | None) -> None:
         """Wake the Canaries of this Deployment."""
-        self._wake_all("Deployment", key)
+        self._wake_each(self._fleet.referring_to("Deployment", key))
 
     def on_virtual_service(self, key: ObjectKey, _document: Document | None) -> None:
         """Wake the Canaries whose weights are here."""
-        self._wake_all("VirtualService", key)
+        self._wake_each(self._fleet.referring_to("VirtualService", key))
 
-    def _wake_all(self, kind: str, key: ObjectKey) -> None:
-        for canary in self._fleet.referring_to(kind, key):
-            self._wake(canary)
+    def _wake_each(self, keys: Iterable[ObjectKey]) -> None:
+        for key in keys:
+            self._wake(key)
 
 
 def _request(canary: CanaryObject) -> tuple[object, ...]:

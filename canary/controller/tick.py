@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -28,7 +29,7 @@ from canary.controller.observe import Observer, Sight
 from canary.controller.report import Reporter
 from canary.judge.judge import Question, judge
 from canary.machine.admission import is_admissible
-from canary.machine.decide import decide
+from canary.machine.decide import decide, find_problem
 from canary.machine.moves import current_step
 from canary.model.action import Decision
 from canary.model.errors import CanaryError, Conflict, InvalidDocument
@@ -110,7 +111,7 @@ class Ticker:
     def tick(self, keys: Sequence[ObjectKey]) -> Appointments:
         """Tick these Canaries, and say when each wants to be looked at again."""
         made = Appointments()
-        passes = self._each(self._enter, [(key, key) for key in keys], made)
+        passes = self._each(partial(self._enter, made), [(key, key) for key in keys], made)
         self._measure(passes)
         self._judge(passes)
         for each, decision in self._each(self._conclude, [(each.canary.key, each) for each in passes], made):
@@ -147,10 +148,12 @@ class Ticker:
 
         return [result for result in self.threads.map(guarded, items) if result is not None]
 
-    def _enter(self, key: ObjectKey) -> _Pass | None:
+    def _enter(self, made: Appointments, key: ObjectKey) -> _Pass | None:
         """Read everything about one Canary; None when it is gone or cannot be acted upon."""
         canary = self.canaries.read(key)
         if canary is None:
+            made.rhythm[key] = None
+            made.soon.update(dict.fromkeys(self.fleet.rivals(key), timedelta()))
             self.fleet.dismiss(key)
             self.forget(key)
             return None
@@ -201,7 +204,7 @@ class Ticker:
     def _persist(self, each: _Pass, decision: Decision) -> CanaryObject:
         """Write the state if anything depends on it or a minute has passed; else only remember it."""
         canary, now = each.canary, each.sight.observation.now
-        problem = each.sight.observation.problem
+        problem = find_problem(each.spec, decision.state, each.sight.observation)
         status = write_status(
             canary.status,
             state=decision.state,
