@@ -100,8 +100,8 @@ def test_a_leader_that_died_is_followed_when_its_lease_has_expired_and_not_befor
             "spec": {
                 "holderIdentity": "dead",
                 "leaseDurationSeconds": 1,
-                "renewTime": "2027-11-22T12:00:00.000000Z",
-                "acquireTime": "2027-11-22T12:00:00.000000Z",
+                "renewTime": "2027-11-22T12:00:00.000001Z",
+                "acquireTime": "2027-11-22T12:00:00.000001Z",
             },
         },
     )
