@@ -29,6 +29,7 @@ BAD = ((1350, 2), (150, 8))
 BROKEN = ((1350, 2), (150, 150))
 
 Pair = tuple[int, int]
+Span = tuple[Pair, Pair]
 
 
 def counts(stable: Pair, canary: Pair) -> ArmCounts:

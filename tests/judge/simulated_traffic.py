@@ -89,30 +89,20 @@ def simulate(
         restarted = span > 0 and weights[span] != weights[span - 1]
         following = levels[min(levels.index(weight) + 1, len(levels) - 1)] if weight != levels[-1] else 1.0
         load, rate = climate.at(span)
-        harm = traffic.harm if span >= turns_bad_at else 0.0
         requests = rng.poisson(traffic.rps * SPAN_SECONDS * load)
         canary = rng.binomial(requests, weight)
-        stable = requests - canary
-        constants = {
-            "interval_seconds": SPAN_SECONDS,
-            "agreeing_spans": 3,
-            "planned_spans": len(weights),
-            "steps": len(levels),
-            "false_rollback": promise.false_rollback,
-            "false_promotion": promise.false_promotion,
-            "margin": promise.margin,
-            "step_margin": min(promise.margin / following, max(promise.margin, 0.10)),
-        }
+        harmed = np.minimum(rate + (traffic.harm if span >= turns_bad_at else 0.0), 1)
         outcome = method.update(
             Batch(
                 state=state,
-                stable_requests=stable.astype(float),
-                stable_errors=rng.binomial(stable, rate).astype(float),
+                stable_requests=(requests - canary).astype(float),
+                stable_errors=rng.binomial(requests - canary, rate).astype(float),
                 canary_requests=canary.astype(float),
-                canary_errors=rng.binomial(canary, np.minimum(rate + harm, 1)).astype(float),
+                canary_errors=rng.binomial(canary, harmed).astype(float),
                 admissible=np.full(rollouts, span >= 0),
                 restarted=np.full(rollouts, restarted),
-                **{name: np.full(rollouts, float(value)) for name, value in constants.items()},
+                step_margin=np.full(rollouts, min(promise.margin / following, max(promise.margin, 0.10))),
+                **_constants(promise, rollouts=rollouts, spans=len(weights), steps=len(levels)),
             )
         )
         state = outcome.state
@@ -123,6 +113,19 @@ def simulate(
         rollback = np.where(is_condemned, np.minimum(rollback, served), rollback)
         promotion = np.where(is_passed, np.minimum(promotion, served), promotion)
     return Ending(rollback=rollback, promotion=promotion)
+
+
+def _constants(promise: Promise, *, rollouts: int, spans: int, steps: int) -> dict[str, FloatArray]:
+    constants = {
+        "interval_seconds": SPAN_SECONDS,
+        "agreeing_spans": 3,
+        "planned_spans": spans,
+        "steps": steps,
+        "false_rollback": promise.false_rollback,
+        "false_promotion": promise.false_promotion,
+        "margin": promise.margin,
+    }
+    return {name: np.full(rollouts, float(value)) for name, value in constants.items()}
 
 
 class Climate:

@@ -1,20 +1,21 @@
 """What the judge concludes from what it remembers and newly sees."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, answer, ask, counts, watch
+from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, Span, answer, ask, counts, watch
 
 from canary.judge import judge as judge_module
 from canary.judge.judge import ROLLBACK_KEY, agreeing_spans, judge, step_margin
 from canary.judge.methods import discover
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed
+from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed, Sample
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import MetricSpec
-from canary.model.verdict import Verdict
+from canary.model.verdict import AnalysisResult, Verdict
 
 LONG = timedelta(minutes=5)
 PASSED = watch(NEW, [GOOD] * 12)[-1].evidence
@@ -289,32 +290,6 @@ def test_any_counts_get_an_answer(
         assert interval is None or -1 <= interval[0] <= (result.metrics[0].estimate or 0) <= interval[1] <= 1
 
 
-def test_metrics_are_averaged_and_never_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two names for one method: the evidence is the mean of the two, and only both together reach the bound."""
-    errors = discover()["errors"]
-    twin = _Twin()
-    monkeypatch.setattr(judge_module, "discover", lambda: {"errors": errors, "twin": twin})
-    judge_module._weights.cache_clear()  # noqa: SLF001 (it remembers the methods of the real house)
-    both = replace(ANALYSIS, metrics=(*ANALYSIS.metrics, MetricSpec(name="twin", margin=PercentagePoints(0.005))))
-    evidence, results = NEW, []
-    for _ in range(12):
-        start = evidence.watermark or START
-        samples = {"errors": counts(*BAD), "twin": counts(*GOOD)}
-        measurement = Measurement(start=start, end=start + SPAN, samples=samples)
-        results.append(judge([ask(evidence, None, analysis=both, measurement=measurement, now=start + SPAN)])[0])
-        evidence = results[-1].evidence
-    judge_module._weights.cache_clear()  # noqa: SLF001 (see above)
-
-    first = next(result for result in results if result.verdict is Verdict.FAIL)
-    evil, good = first.metrics
-    assert (evil.verdict, evil.rollback_bound, good.rollback_bound) == (Verdict.FAIL, 200, 200)
-    assert good.verdict is not Verdict.FAIL
-    assert first.evidence.tests[ROLLBACK_KEY][0] <= (evil.rollback_evidence + good.rollback_evidence) / 2
-    assert first.sentence.startswith("errors: ")
-    alone = [result.verdict for result in watch(NEW, [BAD] * 12)].index(Verdict.FAIL)
-    assert results.index(first) >= alone
-
-
 class _Twin:
     """The method for errors under another name."""
 
@@ -322,3 +297,68 @@ class _Twin:
     share = discover()["errors"].share
     initial = discover()["errors"].initial
     update = staticmethod(discover()["errors"].update)
+
+
+BOTH = replace(ANALYSIS, metrics=(*ANALYSIS.metrics, MetricSpec(name="twin", margin=PercentagePoints(0.005))))
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A house with two methods."""
+    monkeypatch.setattr(judge_module, "discover", lambda: {**discover(), "twin": _Twin()})
+    judge_module._weights.cache_clear()  # noqa: SLF001 (it remembers the methods of the house as it was)
+    yield
+    judge_module._weights.cache_clear()  # noqa: SLF001 (see above)
+
+
+def watch_both(evidence: Evidence, errors: Span, other: Span, spans: int) -> list[AnalysisResult]:
+    results = []
+    for _ in range(spans):
+        start = evidence.watermark or START
+        samples = {"errors": counts(*errors), "twin": counts(*other)}
+        measurement = Measurement(start=start, end=start + SPAN, samples=samples)
+        results.append(judge([ask(evidence, None, analysis=BOTH, measurement=measurement, now=start + SPAN)])[0])
+        evidence = results[-1].evidence
+    return results
+
+
+@pytest.mark.usefixtures("twin")
+def test_evidence_of_metrics_is_averaged_and_never_multiplied() -> None:
+    results = watch_both(NEW, BAD, GOOD, 12)
+
+    first = next(result for result in results if result.verdict is Verdict.FAIL)
+    bad, good = first.metrics
+    assert (bad.verdict, bad.rollback_bound, good.rollback_bound) == (Verdict.FAIL, 200, 200)
+    assert good.verdict is not Verdict.FAIL
+    assert first.evidence.tests[ROLLBACK_KEY][0] <= (bad.rollback_evidence + good.rollback_evidence) / 2
+    assert first.sentence.startswith("errors: ")
+
+
+@pytest.mark.usefixtures("twin")
+def test_metrics_condemn_together_what_neither_condemns_alone_and_it_stands() -> None:
+    worse = ((1350, 2), (150, 1))
+    results = watch_both(NEW, worse, worse, 60)
+
+    first = next(result for result in results if result.verdict is Verdict.FAIL)
+    assert max(metric.rollback_evidence for metric in first.metrics) < 200
+    assert first.evidence.tests[ROLLBACK_KEY][0] >= 100
+    assert "condemned by the evidence of all metrics together" in first.sentence
+    after = watch_both(first.evidence, GOOD, GOOD, 60)
+    assert {result.verdict for result in after} == {Verdict.FAIL}
+
+
+@pytest.mark.usefixtures("twin")
+def test_step_passes_when_all_metrics_pass_and_one_failed_query_consumes_nothing_of_the_others() -> None:
+    passed = watch_both(NEW, GOOD, GOOD, 12)[-1]
+    waiting = watch_both(NEW, GOOD, ((1350, 40), (150, 5)), 3)[-1]
+    start = passed.evidence.watermark or START
+    samples: dict[str, Sample] = {"errors": counts(*GOOD), "twin": OUTAGE}
+    measurement = Measurement(start=start, end=start + SPAN, samples=samples)
+    failed = judge([ask(passed.evidence, None, analysis=BOTH, measurement=measurement, now=start + SPAN)])[0]
+
+    assert passed.verdict is Verdict.PASS
+    assert [metric.verdict for metric in waiting.metrics] == [Verdict.PASS, Verdict.INCONCLUSIVE]
+    assert waiting.verdict is Verdict.INCONCLUSIVE
+    assert failed.verdict is Verdict.ERROR
+    assert [metric.verdict for metric in failed.metrics] == [Verdict.PASS, Verdict.ERROR]
+    assert failed.evidence == passed.evidence
