@@ -8,8 +8,9 @@ import pytest
 from mesh_visitor import Mesh, primary
 
 from canary.lab.atomic_file import read_json
-from canary.lab.kube_api import DESTINATION_RULES, SERVICES, VIRTUAL_SERVICES, Document
+from canary.lab.kube_api import DESTINATION_RULES, PODS, SERVICES, VIRTUAL_SERVICES, Document
 from canary.lab.lab import CANARY, NAMESPACE, STABLE
+from canary.lab.pods import version_of
 
 pytestmark = pytest.mark.lab
 pytest_plugins = ("shared_lab",)
@@ -77,13 +78,16 @@ def test_a_negative_weight_is_refused_and_the_last_good_split_stays(mesh: Mesh) 
 
 
 def test_a_mirror_reaches_the_canary_but_no_client(mesh: Mesh) -> None:
-    canary_counts = f'istio_requests_total{{reporter="destination",destination_workload="{CANARY}"}}'
-    before = mesh.total(canary_counts)
+    mesh.lab.deploy({"LAB_LATENCY_MS": "3"}, version="mirrored")  # a new pod, whose counters start at zero
+    mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "the new pod")
     mirror = {"host": "order-service", "subset": "canary"}
     mesh.route(primary(100, 0, mirror=mirror, mirrorPercentage={"value": 100}))
     mesh.wait(lambda: mesh.lab.served_mirrors() == {"canary": 100.0}, "the mirror")
+    pods = mesh.lab.api.get(PODS.path(NAMESPACE))["items"]
+    [pod] = [p["metadata"]["name"] for p in pods if version_of(p) == "mirrored"]
     assert {mesh.get().workload for _ in range(20)} == {STABLE}
-    mesh.wait(lambda: mesh.total(canary_counts) - before == 20, "20 mirrored requests in the metrics")
+    counted = f'istio_requests_total{{reporter="destination",pod="{pod}"}}'
+    mesh.wait(lambda: mesh.total(counted) == 20, "20 mirrored requests in the metrics")
 
 
 def test_matches_are_tried_in_order(mesh: Mesh) -> None:
