@@ -8,8 +8,8 @@ fault. Spans without canary requests neither agree nor disagree.
 It is a test like the others and must keep `false_rollback` too. Where one request per span arrives and stable fails
 10 %, three failing spans in a row turn up in every third release by chance alone; therefore the streak must also be
 improbable at stable's share over the whole release, by Chernoff's bound, for each span in which a streak could begin.
-With 100 % errors and stable below 1 % this never asks for a fourth span beyond one canary request in each, once stable
-has had about thirty. Rejected: a fixed least number of requests, which is too few at 10 % errors and too many at 0.1 %.
+At 100 % errors three canary requests suffice once stable has had twenty without an error. Rejected: a fixed least
+number of requests, which is too few at 10 % errors and too many at 0.1 %.
 
 When stable has no requests in a span (the last step may give it none), its share over the release stands in for it.
 """

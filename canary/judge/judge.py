@@ -98,20 +98,10 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     """
     methods = discover()
     entries = [_enter(question, methods) for question in questions]
-    asked = [
-        (question, metric, entry)
-        for question, entry in zip(questions, entries, strict=True)
-        for metric in question.analysis.metrics
-    ]
-    rows = [_row(question, metric, entry) for question, metric, entry in asked]
-    findings: list[Finding | None] = [None] * len(asked)
+    found: list[dict[str, tuple[Row, Finding]]] = [{} for _ in questions]
     for method in methods.values():
-        _apply(method, asked, rows, findings)
-    answers = zip(rows, (finding for finding in findings if finding is not None), strict=True)
-    return tuple(
-        _conclude(question, entry, [next(answers) for _ in question.analysis.metrics])
-        for question, entry in zip(questions, entries, strict=True)
-    )
+        _apply(method, questions, entries, found)
+    return tuple(map(_conclude, questions, entries, found))
 
 
 def agreeing_spans(interval: timedelta) -> int:
@@ -157,20 +147,24 @@ def _row(question: Question, metric: MetricSpec, entry: Entry) -> Row:
 
 def _apply(
     method: Method,
-    asked: Sequence[tuple[Question, MetricSpec, Entry]],
-    rows: Sequence[Row],
-    findings: list[Finding | None],
+    questions: Sequence[Question],
+    entries: Sequence[Entry],
+    found: list[dict[str, tuple[Row, Finding]]],
 ) -> None:
-    """Let one method judge every row of its metric, and put its findings in their places."""
-    places = [place for place, (_, metric, _) in enumerate(asked) if metric.name == method.metric]
+    """Let one method judge every question that asks for its metric; what it finds is added under the metric's name."""
+    places, rows, states = [], [], []
+    for place, question in enumerate(questions):
+        for metric in question.analysis.metrics:
+            if metric.name == method.metric:
+                places.append(place)
+                rows.append(_row(question, metric, entries[place]))
+                states.append(_remembered(question.evidence, method))
     if not places:
         return
-    batch = Batch.of(
-        [_remembered(asked[place][0].evidence, method) for place in places], [rows[place] for place in places]
-    )
-    found = _findings(batch, method.update(batch), [asked[place][2].judged for place in places])
-    for place, finding in zip(places, found, strict=True):
-        findings[place] = finding
+    batch = Batch.of(states, rows)
+    findings = _findings(batch, method.update(batch), [entries[place].judged for place in places])
+    for place, row, finding in zip(places, rows, findings, strict=True):
+        found[place][method.metric] = row, finding
 
 
 def _remembered(evidence: Evidence, method: Method) -> tuple[float, ...]:
@@ -200,10 +194,10 @@ def _findings(batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts]) -> li
     return [Finding(*numbers) for numbers in zip(states, *(column.tolist() for column in columns), strict=True)]
 
 
-def _conclude(question: Question, entry: Entry, answers: Sequence[tuple[Row, Finding]]) -> AnalysisResult:
-    """Combine the metrics, ask the guard, and say it; `answers` are in the order of the spec's metrics."""
-    names = tuple(metric.name for metric in question.analysis.metrics)
-    weights = _weights(names)
+def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, Finding]]) -> AnalysisResult:
+    """Combine the metrics, ask the guard, and say it."""
+    names = tuple([metric.name for metric in question.analysis.metrics])
+    weights, answers = _weights(names), [found[name] for name in names]
     peak = _combine(question.evidence, weights, answers)
     streak, is_guarded = _guard(question.evidence, entry, answers[0][0])
     tests = {name: finding.state for name, (_, finding) in zip(names, answers, strict=True)}
@@ -214,8 +208,10 @@ def _conclude(question: Question, entry: Entry, answers: Sequence[tuple[Row, Fin
     blamed = _blame(weights, answers) if peak >= bound else None
     absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE))
     verdicts = tuple(
-        _metric_verdict(name, entry, row, finding, bound=bound / weight, is_blamed=place == blamed, absence=absence)
-        for place, (name, weight, (row, finding)) in enumerate(zip(names, weights, answers, strict=True))
+        [
+            _metric_verdict(name, entry, row, finding, bound=bound / weight, is_blamed=place == blamed, absence=absence)
+            for place, (name, weight, (row, finding)) in enumerate(zip(names, weights, answers, strict=True))
+        ]
     )
     decisive = verdicts[0] if len(verdicts) == 1 else min(verdicts, key=lambda each: _SERIOUS.index(each.verdict))
     verdict, sentence = decisive.verdict, f"{decisive.metric}: {decisive.sentence}"
@@ -241,7 +237,9 @@ def _weights(names: tuple[str, ...]) -> tuple[float, ...]:
 
 def _combine(evidence: Evidence, weights: Sequence[float], answers: Sequence[tuple[Row, Finding]]) -> float:
     """The largest weighted mean of the metrics' rollback evidence in this release, up to and including now."""
-    now = sum(weight * finding.rollback_evidence for weight, (_, finding) in zip(weights, answers, strict=True))
+    now = 0.0
+    for weight, (_, finding) in zip(weights, answers, strict=True):
+        now += weight * finding.rollback_evidence
     return max(evidence.tests.get(ROLLBACK_KEY, (1.0,))[0], now)
 
 

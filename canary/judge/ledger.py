@@ -57,14 +57,15 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
         return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS)
     _check(evidence, measurement, metrics)
     span: ArmCounts | None = None
-    failures: dict[str, str] = {}
+    failed = False
     for name in metrics:
         sample = measurement.samples[name]
-        if isinstance(sample, QueryFailed):
-            failures[name] = sample.reason
-        elif span is None and isinstance(sample, ArmCounts):
+        failed = failed or isinstance(sample, QueryFailed)
+        if span is None and isinstance(sample, ArmCounts):
             span = sample
-    if failures:
+    if failed:
+        samples = measurement.samples
+        failures = {name: sample.reason for name in metrics if isinstance(sample := samples[name], QueryFailed)}
         return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS)
     if span is None:
         return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS)
