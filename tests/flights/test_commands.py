@@ -1,5 +1,6 @@
 """`canary lab demo` and `canary lab up` as a person runs them."""
 
+import os
 import re
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def test_the_death_of_the_controller_ends_the_lab_with_a_reason(tmp_path: Path) 
             assert comes_true(lambda: "Ctrl-C" in told.read_text() or lab.poll() is not None, within_seconds=60)
             started = descendants(lab.pid)
             controller = next(pid for pid in started if b"\0run\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
-            subprocess.run(("kill", "-KILL", str(controller)), check=True)
+            os.kill(controller, signal.SIGKILL)
             _, errors = lab.communicate(timeout=30)
 
             assert lab.returncode == 1
