@@ -1,6 +1,7 @@
 """The official client at work: typed models, its watch, its leader election."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -49,6 +50,24 @@ def test_events_are_recorded_under_generated_names(api: ApiTarget, space: str) -
     made = core.create_namespaced_event(space, event)
     assert made.metadata.name.startswith("a-")
     assert len(core.list_namespaced_event(space, field_selector="reason=Promoted").items) == 1
+
+
+def test_events_of_the_new_group_are_read_as_models(api: ApiTarget, space: str) -> None:
+    events: Any = client.EventsV1Api(api.client)
+    event = client.EventsV1Event(
+        metadata=client.V1ObjectMeta(generate_name="a-"),
+        regarding=client.V1ObjectReference(kind="Widget", name="a", namespace=space, api_version=f"{GROUP}/v1"),
+        event_time=datetime(2026, 1, 2, 3, 4, 5, 6, UTC),
+        reporting_controller="canary.delivery/controller",
+        reporting_instance="controller-0",
+        action="Promote",
+        reason="Promoted",
+        note="it went well",
+        type="Normal",
+    )
+    events.create_namespaced_event(space, event)
+    found = events.list_namespaced_event(space).items[0]
+    assert (found.note, found.regarding.name, found.event_time) == ("it went well", "a", event.event_time)
 
 
 def test_lease_is_taken_by_one(api: ApiTarget, space: str) -> None:

@@ -229,6 +229,27 @@ def test_event_is_the_same_in_both_of_its_groups(api: ApiTarget, space: str) -> 
     assert len(selected["items"]) == 1
 
 
+def test_event_of_the_new_group_is_kept_whole(api: ApiTarget, space: str) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Widget", "name": "a", "namespace": space},
+        "reason": "Promoted",
+        "note": "it went well",
+        "type": "Normal",
+        "action": "Promote",
+        "eventTime": "2026-01-02T03:04:05.000006Z",
+        "reportingController": "canary.delivery/controller",
+        "reportingInstance": "controller-0",
+    }
+    path = f"/apis/events.k8s.io/v1/namespaces/{space}/events"
+    made = api.post(path, event, fieldValidation="Strict")
+    assert made.status_code == 201, made.text
+    assert (made.json()["regarding"]["name"], made.json()["note"]) == ("a", "it went well")
+    seen = api.get(f"/api/v1/namespaces/{space}/events/e").json()
+    assert (seen["involvedObject"]["name"], seen["message"]) == ("a", "it went well")
+    assert (seen["reportingComponent"], seen["eventTime"]) == (event["reportingController"], event["eventTime"])
+
+
 def test_wrong_type_in_a_built_in_kind_is_a_bad_request(api: ApiTarget, space: str) -> None:
     wrong = deployment("web")
     wrong["spec"]["replicas"] = "three"

@@ -22,7 +22,9 @@ EVENT_FIELDS = (
 SPEC = frozenset({"spec"})
 
 
-def _row(api_version: str, kind: str, plural: str, *short_names: str, model: str = "", **more: Any) -> Resource:
+def _row(
+    api_version: str, kind: str, plural: str, *short_names: str, model: str = "", stored_model: str = "", **more: Any
+) -> Resource:
     group, _, version = api_version.rpartition("/")
     model = model or f"{version.capitalize()}{kind}"
     return Resource(
@@ -33,7 +35,7 @@ def _row(api_version: str, kind: str, plural: str, *short_names: str, model: str
         singular=kind.lower(),
         short_names=short_names,
         storage=more.pop("storage", (group, plural)),
-        schema=schema_of(model),
+        schema=schema_of(stored_model or model),
         model=model,
         columns=COLUMNS.get(plural, ()),
         **more,
@@ -85,8 +87,8 @@ def _others() -> list[Resource]:
     return [
         _row("coordination.k8s.io/v1", "Lease", "leases", unconditional_update=False),
         _row("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", generations=frozenset({"*"})),
-        _row("events.k8s.io/v1", "Event", "events", "ev", model="EventsV1Event", storage=("", "events"),
-             fields=EVENT_FIELDS, default=defaults.default_event, read=defaults.event_as_shown,
+        _row("events.k8s.io/v1", "Event", "events", "ev", model="EventsV1Event", stored_model="CoreV1Event",
+             storage=("", "events"), fields=EVENT_FIELDS, default=defaults.default_event, read=defaults.event_as_shown,
              write=defaults.event_as_stored),
         _row(rbac, "Role", "roles"),
         _row(rbac, "RoleBinding", "rolebindings"),

@@ -57,7 +57,7 @@ class Resource:
 
     Attributes:
         storage: Key of the table that holds its objects; two resources may share one (events do).
-        schema: Structural OpenAPI schema of the whole object, or None to take everything as it comes.
+        schema: Structural OpenAPI schema of the whole object as it is stored, or None to take everything as it comes.
         model: Name of the client's model that describes a built-in kind; empty for a custom one.
         custom: True for a kind that a CustomResourceDefinition brought.
         status: Whether ``/status`` is an endpoint of its own, which the main endpoint then may not write.
