@@ -1,6 +1,7 @@
 """The metrics are Istio's, and they agree with what clients counted to the last request."""
 
 import math
+import time
 
 import pytest
 from mesh_visitor import Mesh, primary
@@ -9,6 +10,9 @@ from canary.lab.lab import CANARY, STABLE
 
 pytestmark = pytest.mark.lab
 pytest_plugins = ("shared_lab",)
+
+Counts = dict[tuple[str, int], int]
+"""Requests by workload and status."""
 
 ISTIO_LABELS = {
     "reporter",
@@ -99,20 +103,14 @@ def test_prometheus_counts_exactly_what_clients_counted(mesh: Mesh) -> None:
     mesh.lab.deploy({"LAB_ERROR_RATE": "0.2", "LAB_LATENCY_MS": "3"}, version="flaky")
     mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "the flaky version")
     mesh.split(50, 50)
+    mesh.get()  # so that there is a series to be scraped
     clients_before, prometheus_before = _at_rest(mesh)
     mesh.lab.set_load(300)
     mesh.wait(lambda: mesh.lab.client_counts().finished > sum(clients_before.values()) + 600, "600 requests")
     clients_after, prometheus_after = _at_rest(mesh)
-    seen = {key: clients_after[key] - clients_before.get(key, 0) for key in clients_after}
-    seen = {key: count for key, count in seen.items() if count}
+    seen = _difference(clients_after, clients_before)
     assert (CANARY, 500) in seen
-
-    def agrees() -> bool:
-        prometheus_after.update(_prometheus_counts(mesh))
-        counted = {key: prometheus_after[key] - prometheus_before.get(key, 0) for key in prometheus_after}
-        return seen == {key: count for key, count in counted.items() if count}
-
-    mesh.wait(agrees, f"{seen} in Prometheus")
+    assert _difference(prometheus_after, prometheus_before) == seen
 
 
 def test_metrics_come_back_after_prometheus_was_killed(mesh: Mesh) -> None:
@@ -123,23 +121,25 @@ def test_metrics_come_back_after_prometheus_was_killed(mesh: Mesh) -> None:
     mesh.wait(lambda: _answers(mesh), "an answer from Prometheus")
 
 
-def _at_rest(mesh: Mesh) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
-    """Return the counts of clients and Prometheus when nothing moves any more."""
+def _at_rest(mesh: Mesh) -> tuple[Counts, Counts]:
+    """Return the counts of clients, and those of Prometheus from a scrape after the last answer."""
     clients = mesh.lab.quiesce().responses
-    last: list[dict[tuple[str, int], int]] = [{}]
-    scraped = "max(timestamp(istio_requests_total))"
-    first_scrape = float(mesh.query(scraped)[0]["value"][1]) if mesh.query(scraped) else 0.0
+    quiet_since = time.time()
 
-    def is_settled() -> bool:
-        last.append(_prometheus_counts(mesh))
-        newest = mesh.query(scraped)
-        return bool(newest) and float(newest[0]["value"][1]) >= first_scrape + 1.5
+    def is_scraped() -> bool:
+        newest = mesh.query('max(timestamp(istio_requests_total{reporter="source"}))')
+        return bool(newest) and float(newest[0]["value"][1]) > quiet_since
 
-    mesh.wait(is_settled, "two more scrapes")
-    return {(w, s): n for w, statuses in clients.items() for s, n in statuses.items()}, last[-1]
+    mesh.wait(is_scraped, "a scrape after the last answer")
+    counts = {(workload, status): n for workload, statuses in clients.items() for status, n in statuses.items()}
+    return counts, _prometheus_counts(mesh)
 
 
-def _prometheus_counts(mesh: Mesh) -> dict[tuple[str, int], int]:
+def _difference(after: Counts, before: Counts) -> Counts:
+    return {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+
+
+def _prometheus_counts(mesh: Mesh) -> Counts:
     result = mesh.query('sum by (destination_workload, response_code) (istio_requests_total{reporter="source"})')
     return {
         (series["metric"]["destination_workload"], int(series["metric"]["response_code"])): int(series["value"][1])
