@@ -41,8 +41,11 @@ def connected(kubeconfig: str | None) -> Iterator["KubeClient"]:
     Raises:
         Refused: there is no usable configuration.
     """
-    from canary.kube.client import KubeClient  # noqa: PLC0415 (lazy: see the head of the package)
+    import stamina.instrumentation  # noqa: PLC0415 (lazy: see the head of the package)
 
+    from canary.kube.client import KubeClient  # noqa: PLC0415 (as above)
+
+    stamina.instrumentation.set_on_retry_hooks(())  # a person is told of the failure, not of each attempt
     client = KubeClient.connect(_file(kubeconfig), REQUEST_TIMEOUT)
     try:
         yield client

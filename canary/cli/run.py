@@ -33,14 +33,17 @@ def command(ctx: click.Context, settings: Path | None) -> None:
 
     loaded = load_settings(settings)
     configure_logging(loaded.log_level, loaded.log_format)
-    stop = threading.Event()
+    stop, built = threading.Event(), threading.Event()
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        if not built.is_set():  # nothing is under way yet, and the first call may hang for longer than we may take
+            raise SystemExit(ExitCode.OK)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
     controller = build_controller(loaded)
+    built.set()
     with controller.web:
         finished = controller.service.run(stop)
     status = ExitCode.OK if stop.is_set() else ExitCode.UNREACHABLE
