@@ -1,13 +1,16 @@
 """Every request is counted once: what the controller counted over a rollout is what the clients counted."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
-from canary.cli.flight.cockpit import USUAL, Cockpit
+from canary.cli.flight.cockpit import CANARY_FILE, USUAL, Cockpit, taken_off
 from canary.controller.commands import APPROVE
-from canary.lab.lab import CANARY, STABLE, ClientCounts
+from canary.lab.lab import CANARY, STABLE, ClientCounts, LabOptions
 from canary.model.evidence import ArmCounts
 from canary.model.state import Phase
 from canary.model.status import parse_status, read_state
@@ -15,6 +18,18 @@ from canary.model.status import parse_status, read_state
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 TOLERANCE = 0.001
+
+
+@pytest.fixture(scope="module")
+def cockpit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cockpit]:
+    """A lab at 300 requests/s that Prometheus knows already; its last step waits for approval."""
+    document = yaml.safe_load(CANARY_FILE.read_text(encoding="utf-8"))
+    document["spec"]["steps"][-1]["approval"] = True
+    file: Path = tmp_path_factory.mktemp("flight") / "canary.yaml"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with taken_off(LabOptions(rate=300), canary_file=file) as flying:
+        flying.wait_until_measured()
+        yield flying
 
 
 def requests_of(counts: ClientCounts, workload: str) -> int:
