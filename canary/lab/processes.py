@@ -213,13 +213,15 @@ class Supervisor:
 
 
 def _spawn(program: Program, command: list[str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
+    # the behaviour of a version comes from its container alone, not from the shell of whoever runs the lab
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")}
     try:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **program.env},
+            env={**inherited, "PYTHONUNBUFFERED": "1", **program.env},
             start_new_session=True,
         )
     except OSError as error:

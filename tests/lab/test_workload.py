@@ -51,6 +51,12 @@ def test_answers_say_who_gave_them(start: Start) -> None:
     assert (reply.status, reply.getheader("x-pod"), reply.getheader("x-version")) == (200, "pod-1", "v7")
 
 
+def test_the_shell_that_runs_the_lab_does_not_change_a_version(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_ERROR_RATE", "1")
+    _, port = start({})
+    assert get(port).status == 200
+
+
 def test_the_error_rate_is_kept_but_the_probe_does_not_suffer(start: Start) -> None:
     _, port = start({"LAB_ERROR_RATE": "1", "LAB_LATENCY_MS": "0"})
     assert {get(port).status for _ in range(5)} == {500}
