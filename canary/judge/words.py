@@ -14,10 +14,10 @@ _LARGEST_SHOWN = 1_000_000
 
 
 def percent(share: float) -> str:
-    """`5.2 %`: two digits, three from 10 % on, never a power of ten."""
+    """`5.2%`: two digits, three from 10% on, never a power of ten."""
     if share >= 0.1:
-        return f"{share * 100:.3g} %"
-    return f"{share * 100:.2g} %" if share >= 0.00001 or not share else "less than 0.001 %"
+        return f"{share * 100:.3g}%"
+    return f"{share * 100:.2g}%" if share >= 0.00001 or not share else "less than 0.001%"
 
 
 def points(share: float) -> str:

@@ -140,12 +140,12 @@ def test_an_event_is_told_once_and_counted_after_that(
 ) -> None:
     canary, events = seen(canaries, key), KubeEvents(kube)
     for _ in range(3):
-        events.record(canary, warning=False, reason="Stepped", message="10 % of the traffic")
-    events.record(canary, warning=True, reason="RolledBack", message="errors: 4.1 % against 0.2 %")
+        events.record(canary, warning=False, reason="Stepped", message="10% of the traffic")
+    events.record(canary, warning=True, reason="RolledBack", message="errors: 4.1% against 0.2%")
 
     assert told(witness, key.namespace) == [
-        ("Normal", "Stepped", "10 % of the traffic", 3),
-        ("Warning", "RolledBack", "errors: 4.1 % against 0.2 %", 1),
+        ("Normal", "Stepped", "10% of the traffic", 3),
+        ("Warning", "RolledBack", "errors: 4.1% against 0.2%", 1),
     ]
     event = witness.core.list_namespaced_event(key.namespace).items[0]
     assert (event.involved_object.kind, event.involved_object.uid) == ("Canary", canary.uid)

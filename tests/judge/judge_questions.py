@@ -24,7 +24,7 @@ ANALYSIS = AnalysisSpec(
 )
 NEW = Evidence(watermark=START)
 GOOD = ((1350, 2), (150, 0))
-"""(requests, errors) of stable and of the canary in one span: 100 requests per second, 10 % of them to the canary."""
+"""(requests, errors) of stable and of the canary in one span: 100 requests per second, 10% of them to the canary."""
 BAD = ((1350, 2), (150, 8))
 BROKEN = ((1350, 2), (150, 150))
 

@@ -33,7 +33,7 @@ def test_two_scrapes_a_minute_apart_suffice() -> None:
 
 def test_sentence_says_what_happened() -> None:
     assert watch(NEW, [BROKEN] * 3, admissible=False)[-1].sentence == (
-        "canary fails 100 % of 450 requests in 3 measurements in a row, stable 0.16 %: "
+        "canary fails 100% of 450 requests in 3 measurements in a row, stable 0.16%: "
         "condemned by the absolute guard, without waiting for more"
     )
 

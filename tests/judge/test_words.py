@@ -12,13 +12,13 @@ from canary.model.evidence import NoData, QueryFailed
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0, "0 %"),
-        (1, "100 %"),
-        (0.052, "5.2 %"),
-        (0.00123, "0.12 %"),
-        (0.1234, "12.3 %"),
-        (1e-5, "0.001 %"),
-        (1e-8, "less than 0.001 %"),
+        (0, "0%"),
+        (1, "100%"),
+        (0.052, "5.2%"),
+        (0.00123, "0.12%"),
+        (0.1234, "12.3%"),
+        (1e-5, "0.001%"),
+        (1e-8, "less than 0.001%"),
     ],
 )
 def test_percent(share: float, text: str) -> None:
@@ -39,13 +39,13 @@ def test_evidence(e_value: float, text: str) -> None:
 
 def test_fail() -> None:
     assert watch(NEW, [BAD] * 4)[-1].sentence == (
-        "errors: canary fails 5.3 % of 600 requests, stable 0.15 % of 5,400: worse, with evidence 6,376 (needed: 100)"
+        "errors: canary fails 5.3% of 600 requests, stable 0.15% of 5,400: worse, with evidence 6,376 (needed: 100)"
     )
 
 
 def test_pass() -> None:
     assert watch(NEW, [GOOD] * 4)[-1].sentence == (
-        "errors: canary fails 0 % of 600 requests, stable 0.15 % of 5,400: a regression of 2pp or more is excluded, "
+        "errors: canary fails 0% of 600 requests, stable 0.15% of 5,400: a regression of 2pp or more is excluded, "
         "with evidence 28,699 (needed: 20)"
     )
 
@@ -54,7 +54,7 @@ def test_inconclusive_says_what_is_excluded_what_must_be_and_what_it_takes() -> 
     result = watch(NEW, [((1350, 2), (150, 1))] * 4, next_weight=100)[-1]
 
     assert result.sentence == (
-        "errors: not enough yet: canary fails 0.67 % of 600 requests, stable 0.15 % of 5,400; a regression of more "
+        "errors: not enough yet: canary fails 0.67% of 600 requests, stable 0.15% of 5,400; a regression of more "
         "than 2.66pp is excluded, 0.5pp must be; at most about 1,900 more canary requests if it is as good as stable"
     )
     assert result.metrics[0].requests_needed == 1894

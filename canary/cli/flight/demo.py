@@ -25,8 +25,8 @@ from canary.model.state import Phase
 HIGHEST_WEIGHT_OF_A_BAD_VERSION: Final = 10
 
 _BROKEN: Final = {**USUAL, "LAB_ERROR_RATE": "0.05"}
-GOOD: Final = Version(name="v2", description="a good version (0.1 % errors, as stable)", behaviour=USUAL)
-BAD: Final = Version(name="v3", description="a bad version (5 % errors)", behaviour=_BROKEN)
+GOOD: Final = Version(name="v2", description="a good version (0.1% errors, as stable)", behaviour=USUAL)
+BAD: Final = Version(name="v3", description="a bad version (5% errors)", behaviour=_BROKEN)
 
 
 class Stage(Protocol):
