@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     scripted: ScriptedPrometheus
 
-    def do_POST(self) -> None:  # noqa: N802 (the name that http.server calls)
+    def do_POST(self) -> None:
         scripted = self.scripted
         scripted.questions += 1
         asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())

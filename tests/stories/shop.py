@@ -17,6 +17,7 @@ from scripted_prometheus import ScriptedPrometheus
 from scripted_traffic import Served, Traffic
 from shop_objects import (
     CANARY,
+    CANARY_KIND,
     EVENTS,
     IMAGE,
     KINDS,
@@ -46,26 +47,27 @@ class Shop:
     Args:
         kubeconfig: the API server; the definitions are installed.
         prometheus: counts this shop's requests.
+        opens_at: when the story begins, a whole second; requests have flowed for ten minutes by then.
 
     Attributes:
         rate: requests a second.
         failing: failures per mille, by version.
         crashing: versions whose pods never become ready.
-        stands: which controllers run.
     """
 
-    def __init__(self, kubeconfig: Path, prometheus: ScriptedPrometheus) -> None:
+    def __init__(self, kubeconfig: Path, prometheus: ScriptedPrometheus, opens_at: datetime = OPENS_AT) -> None:
         self.namespace = f"shop-{uuid.uuid4().hex[:8]}"
         self.api = ApiServer(kubeconfig)
         self.prometheus = prometheus
-        self.clock = SettableClock(OPENS_AT + METRICS_DELAY)
-        self.traffic = Traffic(STABLE, CANARY, OPENS_AT - HISTORY)
+        self.clock = SettableClock(opens_at + METRICS_DELAY)
+        self.traffic = Traffic(STABLE, CANARY, opens_at - HISTORY)
+        self._versions: dict[str, str] = {}
         self.rate, self.failing, self.crashing = RATE, {"v1": 1}, set[str]()
         self._kubeconfig = kubeconfig
         self.controller = self.new_controller()
         prometheus.traffic[self.namespace] = self.traffic
         self.api.create(NAMESPACES.path(), {"metadata": {"name": self.namespace}})
-        self.traffic.flow(OPENS_AT, rate=RATE, weight=0, failing={STABLE: 1, CANARY: 0})
+        self.traffic.flow(opens_at, rate=RATE, weight=0, failing={STABLE: 1, CANARY: 0})
 
     def new_controller(self, **options: Any) -> Controller:
         """A controller process that remembers nothing; the story must close it if it does not become the shop's."""
@@ -168,16 +170,15 @@ class Shop:
 
     def passes(self, until: datetime) -> None:
         """Time passes, and requests flow."""
-        versions = {name: self._version(name) for name in (STABLE, CANARY)}
-        failing = {name: self.failing.get(version, 0) for name, version in versions.items()}
+        failing = {name: self.failing.get(self._versions.get(name, ""), 0) for name in (STABLE, CANARY)}
         self.traffic.flow(until, rate=self.rate, weight=self.weight, failing=failing)
         self.clock.set(until)
 
     def hears_of_canaries(self) -> tuple[ObjectKey, ...]:
         """As the watch would, the controller is told of every Canary there is, and of those that are gone."""
         fleet, wakers = self.controller.fleet, self.controller.wakers
-        standing = self.api.get(KINDS["Canary"].path(self.namespace))["items"]
-        found = [canary_object({**document, "apiVersion": "canary.delivery/v1alpha1", "kind": "Canary"}) for document in standing]
+        listed = self.api.get(KINDS["Canary"].path(self.namespace))["items"]
+        found = [canary_object({**document, **CANARY_KIND}) for document in listed]
         for key in set(fleet.keys()).difference(each.key for each in found):
             wakers.on_canary(key, None)
         for each in found:
@@ -191,8 +192,9 @@ class Shop:
                 standing = self.sees("Deployment", name)
             except ApiError:
                 continue
+            self._versions[name] = version = _version(standing)
             asked = standing["spec"]["replicas"]
-            ready = 0 if self._version(name) in self.crashing else asked
+            ready = 0 if version in self.crashing else asked
             status = {
                 "observedGeneration": standing["metadata"]["generation"],
                 "replicas": asked,
@@ -246,16 +248,9 @@ class Shop:
     def replicas(self, name: str) -> int:
         return int(self.sees("Deployment", name)["spec"]["replicas"])
 
-    def _version(self, name: str) -> str:
-        try:
-            containers = self.sees("Deployment", name)["spec"]["template"]["spec"]["containers"]
-        except ApiError:
-            return ""
-        return str(containers[0]["image"]).removeprefix(f"{IMAGE}:")
-
     def runs(self, name: str) -> str:
         """The version that a Deployment is asked to run."""
-        return self._version(name)
+        return _version(self.sees("Deployment", name))
 
     def condition(self, kind: str, name: str = SERVICE) -> tuple[str, str, str]:
         """Status, reason and message of a condition."""
@@ -267,7 +262,8 @@ class Shop:
         """Type, reason and message of the Events about a Canary, in the order in which they were told."""
         told = self.api.get(EVENTS.path(self.namespace))["items"]
         told.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
-        return [(each["type"], each["reason"], each["message"]) for each in told if each["involvedObject"]["name"] == name]
+        about = [each for each in told if each["involvedObject"]["name"] == name]
+        return [(each["type"], each["reason"], each["message"]) for each in about]
 
     def told(self, name: str = SERVICE) -> list[str]:
         """Only the reasons of the Events."""
@@ -289,7 +285,7 @@ class Shop:
         return str(self.status["analysis"]["watermark"])
 
     def versions(self) -> dict[str, str]:
-        """resourceVersions of everything that the controller could move."""
+        """ResourceVersions of everything that the controller could move."""
         names = [("VirtualService", SERVICE), ("Deployment", STABLE), ("Deployment", CANARY)]
         return {name: self._resource_version(kind, name) for kind, name in names}
 
@@ -299,3 +295,6 @@ class Shop:
         except ApiError:
             return "absent"
 
+
+def _version(deployment: Document) -> str:
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"]).removeprefix(f"{IMAGE}:")

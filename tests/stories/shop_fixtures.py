@@ -6,37 +6,24 @@ from pathlib import Path
 import pytest
 from scripted_prometheus import ScriptedPrometheus, running_prometheus
 from shop import Shop
+from shop_cluster import install_definitions
 
-import canary.lab
 from canary.lab.apiserver import running_apiserver
-from canary.lab.kube_api import ApiServer
-from canary.lab.manifest import apply, read_manifest
-from canary.model.crd import custom_resource_definition
-
-ISTIO = Path(canary.lab.__file__).parent / "manifests" / "istio-crds.yaml"
 
 
 @pytest.fixture(scope="session")
 def kubeconfig() -> Iterator[Path]:
     """An API server with Istio's definitions and ours."""
     with running_apiserver() as server:
-        api = ApiServer(server.kubeconfig)
-        apply(api, [*read_manifest(ISTIO), custom_resource_definition()])
-        api.close()
+        install_definitions(server.kubeconfig)
         yield server.kubeconfig
 
 
 @pytest.fixture(scope="session")
 def permissive_kubeconfig() -> Iterator[Path]:
-    """An API server whose definition of the Canary lets everything through, as an older one may."""
-    definition = custom_resource_definition()
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    for version in definition["spec"]["versions"]:
-        version["schema"]["openAPIV3Schema"]["properties"] |= {"spec": anything, "status": anything}
+    """An API server that refuses no Canary."""
     with running_apiserver() as server:
-        api = ApiServer(server.kubeconfig)
-        apply(api, [*read_manifest(ISTIO), definition])
-        api.close()
+        install_definitions(server.kubeconfig, permissive=True)
         yield server.kubeconfig
 
 

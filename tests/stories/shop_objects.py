@@ -15,6 +15,7 @@ KINDS: Final = {
     "VirtualService": VIRTUAL_SERVICES,
     "DestinationRule": DESTINATION_RULES,
 }
+CANARY_KIND: Final = {"apiVersion": "canary.delivery/v1alpha1", "kind": "Canary"}
 SERVICE: Final = "order-service"
 STABLE: Final = "order-service-stable"
 CANARY: Final = "order-service-canary"
@@ -31,8 +32,7 @@ def canary(namespace: str, name: str = SERVICE, **spec: Any) -> Document:
         "analysis": analysis(),
     }
     return {
-        "apiVersion": "canary.delivery/v1alpha1",
-        "kind": "Canary",
+        **CANARY_KIND,
         "metadata": {"name": name, "namespace": namespace},
         "spec": {name: part for name, part in (whole | spec).items() if part is not None},
     }

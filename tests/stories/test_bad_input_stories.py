@@ -30,15 +30,21 @@ class Fault:
 
 
 def spec_fault(broken: Document, *words: str) -> Fault:
-    whole = canary("any")["spec"]
-    mended = {name: {**dict.fromkeys(part), **whole[name]} if isinstance(part, dict) and isinstance(whole.get(name), dict)
-              else whole.get(name) for name, part in broken.items()}  # fmt: skip
+    """Parts of a spec that are wrong, and what the refusal must say."""
     return Fault(
         make=lambda shop: shop.specifies(**broken),
-        mend=lambda shop: shop.specifies(**mended),
+        mend=lambda shop: shop.specifies(**mended(broken, canary("any")["spec"])),
         reason="InvalidSpec",
         words=words,
     )
+
+
+def mended(broken: Document, whole: Document) -> Document:
+    """The merge patch that puts parts right again: what should not be there becomes null."""
+    return {
+        name: mended(part, whole[name]) if isinstance(part, dict) and name in whole else whole.get(name)
+        for name, part in broken.items()
+    }
 
 
 SPEC_FAULTS = {

@@ -1,11 +1,10 @@
-"""Somebody else writes: a person edits the weights, a second leader ticks too, the API server has better things to do."""
+"""Somebody else writes: a person edits the weights, a second leader ticks too."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from mortal_controller import Controller
 from scripted_traffic import Served
 from shop import Shop

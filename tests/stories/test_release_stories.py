@@ -1,4 +1,4 @@
-"""Releases as a release manager sees them: up the steps or back down, replaced, withdrawn, paused, approved, aborted."""
+"""Releases as a release manager sees them: up the steps or back down, replaced, paused, approved, aborted."""
 
 from datetime import timedelta
 from typing import Final
@@ -210,7 +210,9 @@ def test_a_release_that_is_paused_before_it_begins_moves_nothing(shop: Shop) -> 
     assert shop.replicas(CANARY) == 0
 
 
-@pytest.mark.parametrize("wrong", ["{revision}", "{revision}/1", "{revision}/3", "0123456789/2", "{revision}/two", "/2"])
+@pytest.mark.parametrize(
+    "wrong", ["{revision}", "{revision}/1", "{revision}/3", "0123456789/2", "{revision}/two", "/2"]
+)
 def test_an_approval_of_something_else_is_not_taken_for_this_one(shop: Shop, wrong: str) -> None:
     shop.opens(steps=[{"weight": 10, "hold": "0s"}, {"weight": 50, "hold": "0s", "approval": True}])
     shop.ships("v2")

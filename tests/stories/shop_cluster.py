@@ -1,0 +1,23 @@
+"""What has to be installed on an API server before a shop can open."""
+
+from pathlib import Path
+from typing import Final
+
+import canary.lab
+from canary.lab.kube_api import ApiServer
+from canary.lab.manifest import apply, read_manifest
+from canary.model.crd import custom_resource_definition
+
+ISTIO: Final = Path(canary.lab.__file__).parent / "manifests" / "istio-crds.yaml"
+
+
+def install_definitions(kubeconfig: Path, *, permissive: bool = False) -> None:
+    """Install Istio's definitions and ours; a permissive one takes any Canary, as one of an older release may."""
+    definition = custom_resource_definition()
+    if permissive:
+        anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        for version in definition["spec"]["versions"]:
+            version["schema"]["openAPIV3Schema"]["properties"] |= {"spec": anything, "status": anything}
+    api = ApiServer(kubeconfig)
+    apply(api, [*read_manifest(ISTIO), definition])
+    api.close()

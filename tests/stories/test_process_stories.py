@@ -1,0 +1,239 @@
+"""`canary run` as Kubernetes runs it: a process with watches, a Lease and probes, in real time, ended by signals."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from scripted_prometheus import ScriptedPrometheus
+from shop import Shop
+from shop_cluster import install_definitions
+from shop_objects import CANARY, STABLE, analysis
+
+from canary.lab.apiserver import Apiserver, running_apiserver
+from canary.lab.kube_api import Kind
+
+pytest_plugins = ("shop_fixtures",)
+
+LEASES: Final = Kind(group="coordination.k8s.io", version="v1", plural="leases")
+STOPS_WITHIN: Final = 5.0
+PATIENCE: Final = 60.0
+
+
+class Process:
+    """One `canary run`.
+
+    Args:
+        shop: whose namespace it handles, and where its Lease is.
+        kubeconfig: which cluster.
+        log: the file that it logs into.
+    """
+
+    def __init__(self, shop: Shop, kubeconfig: Path, log: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        settings = {
+            "kubeconfig": kubeconfig,
+            "namespace": shop.namespace,
+            "controller_namespace": shop.namespace,
+            "prometheus_url": shop.prometheus.url,
+            "prometheus_scrape_interval": "1s",
+            "metrics_delay": "200ms",
+            "lease_duration": "10s",
+            "lease_renew": "8s",
+            "lease_retry": "300ms",
+            "listen_port": self.port,
+        }
+        variables = {f"CANARY_{name.upper()}": str(value) for name, value in settings.items()}
+        self._log = log
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "canary", "run"], env=os.environ | variables, stderr=stream, stdout=stream
+            )
+
+    def asks(self, path: str) -> tuple[int, str]:
+        """Status and text of a page; 0 when nothing listens yet."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """The log lines of one kind."""
+        lines = [json.loads(line) for line in self._log.read_text().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    def is_connected(self) -> bool:
+        """Whether it has a connection to the API server, or tries to have one (Linux)."""
+        return "socket:" in "".join(map(_target, Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def ends_within(self, seconds: float) -> int:
+        """Its exit status."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"still there after {seconds} s:\n{self._log.read_text()[-3000:]}")
+
+    def waits_for(self, condition: Callable[[], bool], what: str) -> None:
+        deadline, pause = time.monotonic() + PATIENCE, threading.Event()
+        while not condition():
+            assert self.process.poll() is None, f"ended before {what}:\n{self._log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}\n{self._log.read_text()[-3000:]}"
+            pause.wait(0.05)
+
+
+def _target(open_file: Path) -> str:
+    try:
+        return str(open_file.readlink())
+    except FileNotFoundError:  # closed since it was listed
+        return ""
+
+
+@pytest.fixture(scope="module")
+def own_apiserver() -> Iterator[Apiserver]:
+    """An API server that these stories may freeze."""
+    with running_apiserver() as server:
+        install_definitions(server.kubeconfig)
+        yield server
+
+
+@pytest.fixture
+def live_shop(own_apiserver: Apiserver, prometheus: ScriptedPrometheus) -> Iterator[Shop]:
+    """A shop in which time passes by itself."""
+    a_moment_ago = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10)
+    found = Shop(own_apiserver.kubeconfig, prometheus, a_moment_ago)
+    found.opens(
+        canary={"deployment": CANARY, "scaleDownDelay": "0s"},
+        steps=[{"weight": 50, "hold": "0s"}],
+        analysis=analysis(interval="1s", warmup="0s"),
+    )
+    lock = threading.Lock()
+
+    def let_time_pass() -> None:
+        with lock:
+            found.passes(datetime.now(UTC))
+
+    prometheus.before_answer = let_time_pass
+    found.rate = 1000
+    found.lets_pods_settle()
+    yield found
+    found.closes()
+
+
+@pytest.fixture
+def running(live_shop: Shop, own_apiserver: Apiserver, tmp_path: Path) -> Iterator[Process]:
+    process = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "log")
+    yield process
+    process.process.kill()
+    process.process.wait()
+
+
+def settled_into(shop: Shop, phase: str) -> Callable[[], bool]:
+    def there() -> bool:
+        shop.lets_pods_settle()
+        return shop.phase == phase
+
+    return there
+
+
+@contextmanager
+def frozen(server: Apiserver) -> Iterator[None]:
+    """The API server takes connections but answers nothing."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def test_the_process_releases_a_version_answers_its_probes_and_obeys_sigterm(running: Process, live_shop: Shop) -> None:
+    running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
+    running.waits_for(lambda: "leading" in running.asks("/readyz")[1], "readiness")
+    assert running.asks("/healthz")[0] == 200
+    live_shop.ships("v2")
+    running.waits_for(settled_into(live_shop, "Succeeded"), "the promotion")
+    assert live_shop.runs(STABLE) == "v2"
+    running.waits_for(lambda: live_shop.told()[-1] == "Succeeded", "the last Event, told after the status is written")
+    assert live_shop.told() == ["Pending", "Progressing", "Promoting", "Succeeded"]
+
+    shown = running.asks("/metrics")[1]
+    assert 'canary_rollouts_total{outcome="succeeded"} 1.0' in shown
+    assert f'canary_phase{{name="order-service",namespace="{live_shop.namespace}",phase="Succeeded"}} 1.0' in shown
+    assert "canary_leading 1.0" in shown
+
+    running.process.send_signal(signal.SIGTERM)
+    assert running.ends_within(STOPS_WITHIN) == 0
+    ticks = running.lines("tick")
+    assert len({line["tick"] for line in ticks}) == len(ticks), "one line for each tick"
+    assert {line["canary"] for line in ticks} == {f"{live_shop.namespace}/order-service"}
+    assert running.lines("tick broken") == []
+
+
+def test_sigterm_is_obeyed_while_the_api_server_hangs(
+    running: Process, live_shop: Shop, own_apiserver: Apiserver
+) -> None:
+    live_shop.ships("v2", failing=15)
+    running.waits_for(settled_into(live_shop, "Progressing"), "a release under way")
+    with frozen(own_apiserver):
+        hangs_by = time.monotonic() + 1.5
+        running.waits_for(
+            lambda: time.monotonic() > hangs_by, "a tick, which there is each second, waits for an answer"
+        )
+        running.process.send_signal(signal.SIGTERM)
+        assert running.ends_within(STOPS_WITHIN) == 0
+
+
+def test_sigterm_is_obeyed_while_the_process_still_waits_for_its_first_answer(
+    live_shop: Shop, own_apiserver: Apiserver, tmp_path: Path
+) -> None:
+    with frozen(own_apiserver):
+        process = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "log")
+        try:
+            process.waits_for(process.is_connected, "the first question")
+            process.process.send_signal(signal.SIGTERM)
+            assert process.ends_within(STOPS_WITHIN) == 0
+        finally:
+            process.process.kill()
+            process.process.wait()
+
+
+def test_a_process_that_loses_its_lease_ends_so_that_its_supervisor_starts_it_again(
+    running: Process, live_shop: Shop
+) -> None:
+    lease = LEASES.path(live_shop.namespace, "canary-controller")
+    running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
+    live_shop.api.merge(lease, {"spec": {"holderIdentity": "somebody-else"}})
+    assert running.ends_within(15) == 3
+    assert live_shop.api.get(lease)["spec"]["holderIdentity"] == "somebody-else"
+
+
+def test_the_lease_is_handed_back_so_that_the_next_process_need_not_wait(
+    running: Process, live_shop: Shop, own_apiserver: Apiserver, tmp_path: Path
+) -> None:
+    running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
+    running.process.send_signal(signal.SIGINT)
+    assert running.ends_within(STOPS_WITHIN) == 0
+    following = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "following")
+    try:
+        began = time.monotonic()
+        following.waits_for(lambda: "leading" in following.asks("/readyz")[1], "the next leader")
+        assert time.monotonic() - began < 9, "sooner than the lease expires"
+    finally:
+        following.process.kill()
+        following.process.wait()
