@@ -92,6 +92,9 @@ class Schedule:
         with self._lock:
             self._stopped = True
         if self._scheduler.running:
+            # Paused and emptied first, which waits for a round under way: it would stumble over jobs that are gone
+            self._scheduler.pause()
+            self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=False)
         with self._lock:
             return self._lock.wait_for(lambda: not self._busy, patience.total_seconds())
