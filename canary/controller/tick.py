@@ -188,7 +188,11 @@ class Ticker:
         seen = each.sight.observation
         decision = decide(each.spec, each.state, seen, each.result)
         canary = self._persist(each, decision)
-        self.applier.apply(each.spec, decision.actions, each.sight.routing)
+        failure: CanaryError | None = None
+        try:
+            self.applier.apply(each.spec, decision.actions, each.sight.routing)
+        except CanaryError as error:
+            failure = error  # the decision stands and is told all the same; the next tick derives its actions again
         self.reporter.report_tick(
             canary,
             each.spec,
@@ -199,6 +203,8 @@ class Ticker:
             seconds=(self.clock.now() - each.began).total_seconds(),
         )
         self.reporter.report_blindness(canary, each.canary.status.get("verdict"), each.result)
+        if failure is not None:
+            raise failure
         return each, decision
 
     def _persist(self, each: _Pass, decision: Decision) -> CanaryObject:
