@@ -212,7 +212,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
     kept = before if same_release else StatusDocument()
     verdict = result.verdict if result else kept.verdict
     promoted = _promoted(before, state.phase, reason)
-    outcome = promoted[-1] if problem is None else ""
+    outcome = promoted[-1] if problem is None and state.phase.terminal else ""
     status: dict[str, object | None] = {
         "observedGeneration": generation,
         "phase": state.phase.value,
@@ -261,11 +261,16 @@ def _valid(problem: Problem | None) -> tuple[str, str, str, str]:
 def _promoted(before: StatusDocument, phase: Phase, reason: str) -> tuple[str, str, str, str]:
     """Type, status, reason and message of the condition that says how the release ended.
 
-    The sentence of its last tick stands until another release begins: later ticks have nothing to say of it.
+    What was said when the phase was entered stands for as long as it lasts, because later ticks have nothing to say of
+    it; a rollback carries its cause to its end, which is what a person asks for the next morning.
     """
     answers = {Phase.SUCCEEDED: "True", Phase.FAILED: "False"}
-    said = next((c.message for c in before.conditions if (c.type, c.reason) == ("Promoted", phase.value)), reason)
-    return ("Promoted", answers.get(phase, "Unknown"), phase.value, said if phase.terminal else "")
+    said = {c.reason: c.message for c in before.conditions if c.type == "Promoted"}
+    if not phase.terminal and phase is not Phase.ROLLING_BACK:
+        return ("Promoted", "Unknown", phase.value, "")
+    cause = said.get(Phase.ROLLING_BACK, "").removeprefix("rolling back: ")
+    message = said.get(phase) or (f"{reason}; the cause: {cause}" if cause else reason)
+    return ("Promoted", answers.get(phase, "Unknown"), phase.value, message)
 
 
 def _condition(

@@ -322,6 +322,20 @@ def test_a_status_that_somebody_else_wrote_is_left_alone_and_nothing_moves(lax_s
     lax_shop.runs_until("Succeeded")
 
 
+def test_how_a_release_ended_is_not_forgotten_over_a_fault_that_comes_later(shop: Shop) -> None:
+    shop.opens()
+    shop.ships("v2", failing=300)
+    shop.runs_until("Failed")
+    ended = shop.message
+    rule = shop.removes("DestinationRule", SERVICE)
+    shop.ticks(2)
+    assert shop.message.startswith("DestinationRule")
+    assert shop.condition("Promoted") == ("False", "Failed", ended)
+    shop.makes(rule)
+    shop.ticks(2)
+    assert shop.message == ended
+
+
 def test_a_fault_is_told_again_only_when_it_changes(shop: Shop) -> None:
     shop.opens(analysis=analysis(interval="10s"))
     shop.removes("VirtualService", SERVICE)
