@@ -40,7 +40,7 @@ class Assassin:
         if len(self.writes) != self._k:
             return send()
         if self._moment == "after":
-            send()
+            send().response.close()
         raise Killed(what)
 
     @property

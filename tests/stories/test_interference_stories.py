@@ -1,14 +1,17 @@
 """Somebody else writes: a person edits the weights, a second leader ticks too."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
+import urllib3
 from mortal_controller import Controller
 from scripted_traffic import Served
 from shop import Shop
-from shop_objects import CANARY, STABLE, Document, analysis
+from shop_objects import CANARY, STABLE, Document, analysis, canary
 
 from canary.controller.tick import Appointments
 
@@ -185,6 +188,55 @@ def test_a_canary_at_rest_is_not_written_at_all(shop: Shop) -> None:
     before = version(shop)
     shop.runs_for(timedelta(minutes=5))
     assert version(shop) == before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_api_server_that_breaks_off_every_tenth_answer_delays_a_release_but_changes_nothing(
+    shop: Shop, seed: int
+) -> None:
+    randomly = random.Random(seed)
+
+    def breaks_off(_what: str, send: Callable[[], Any]) -> Any:
+        before, after = randomly.random() < 0.05, randomly.random() < 0.05
+        if before:
+            raise urllib3.exceptions.ProtocolError("connection reset before the request was read")
+        answer = send()
+        if after:
+            answer.response.close()
+            raise urllib3.exceptions.ProtocolError("connection reset before the answer was sent")
+        return answer
+
+    shop.opens()
+    shop.restarts(around=breaks_off)
+    shop.ships("v2", failing=3)
+    shop.runs_until("Progressing")
+    began = shop.status["analysis"]["watermark"]
+    shop.runs_until("Succeeded")
+    assert shop.totals == shop.served_since(began)
+    assert (shop.runs(STABLE), shop.weights, shop.replicas(CANARY)) == ("v2", (100, 0), 0)
+
+
+def test_what_goes_wrong_with_one_canary_is_its_own_affair(shop: Shop) -> None:
+    shop.opens()
+    shop.ships("v2")
+    lonely = canary(
+        shop.namespace,
+        "lonely",
+        stable={"deployment": "lonely-stable"},
+        canary={"deployment": "lonely-canary"},
+        traffic={"istio": {"virtualService": "lonely"}},
+    )
+    shop.makes(lonely)
+
+    def breaks_for_one(what: str, send: Callable[[], Any]) -> Any:
+        if "lonely-stable" in what:
+            raise ZeroDivisionError("a bug that only this one meets")
+        return send()
+
+    shop.restarts(around=breaks_for_one)
+    shop.runs_until("Progressing")
+    assert b"canary_tick_failures_total 0.0" not in shop.controller.telemetry.exposition()[0]
+    assert "status" not in shop.sees("Canary", "lonely")
 
 
 def test_a_restart_in_the_middle_loses_no_request_and_counts_none_twice(shop: Shop) -> None:
