@@ -1,9 +1,10 @@
 """The only place that makes adapters and wires them together; everything else is given what it needs."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from canary.controller.apply import Applier
@@ -30,6 +31,8 @@ from canary.web.health import health_app
 from canary.web.server import WebServer
 from canary.workloads.deployments import Deployments
 
+_LOOK_EVERY: Final = timedelta(milliseconds=200)
+
 
 class SystemClock:
     """The machine's clock."""
@@ -46,6 +49,24 @@ class Controller:
     service: Service
     web: WebServer
     client: KubeClient
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Begins to tick once every Canary has been heard of.
+
+    Which of two Canaries must stand back is not known before: the younger, ticked first, would undo the older's work.
+    """
+
+    watches: tuple[Watch, ...]
+    schedule: Schedule
+    lost: threading.Event
+
+    def __call__(self) -> None:
+        while not all(watch.wait_synced(_LOOK_EVERY) for watch in self.watches):
+            if self.lost.is_set():
+                return
+        self.schedule.start()
 
 
 def build_controller(settings: Settings) -> Controller:
@@ -68,9 +89,10 @@ def build_controller(settings: Settings) -> Controller:
         workers=settings.workers,
     )
     lost = threading.Event()
-    leadership = _build_leadership(settings, client, schedule, telemetry, lost)
+    watches = _build_watches(settings, client, Wakers(fleet, schedule.wake, ticker.forget))
+    leadership = _build_leadership(settings, client, _Start(watches, schedule, lost), telemetry, lost)
     service = Service(
-        watches=_build_watches(settings, client, Wakers(fleet, schedule.wake, ticker.forget)),
+        watches=watches,
         leadership=leadership,
         schedule=schedule,
         telemetry=telemetry,
@@ -111,11 +133,11 @@ def _build_ticker(
 
 
 def _build_leadership(
-    settings: Settings, client: KubeClient, schedule: Schedule, telemetry: Telemetry, lost: threading.Event
+    settings: Settings, client: KubeClient, start: Callable[[], None], telemetry: Telemetry, lost: threading.Event
 ) -> Leadership:
     def gain() -> None:
         telemetry.led(leading=True)
-        threading.Thread(target=schedule.start, name="schedule-start", daemon=True).start()
+        threading.Thread(target=start, name="schedule-start", daemon=True).start()
 
     return Leadership(
         client,
