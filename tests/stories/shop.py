@@ -265,6 +265,11 @@ class Shop:
         about = [each for each in told if each["involvedObject"]["name"] == name]
         return [(each["type"], each["reason"], each["message"]) for each in about]
 
+    def times_told(self, reason: str) -> int:
+        """How often Events of a reason were told, those included that only raised the count of another."""
+        told = self.api.get(EVENTS.path(self.namespace))["items"]
+        return sum(each["count"] for each in told if each["reason"] == reason)
+
     def told(self, name: str = SERVICE) -> list[str]:
         """Only the reasons of the Events."""
         return [reason for _, reason, _ in self.events(name)]

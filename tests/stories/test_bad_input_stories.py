@@ -145,6 +145,7 @@ def check_told_and_held(shop: Shop, fault: Fault) -> None:
     assert shop.message == message
     told = [(kind, said) for kind, why, said in shop.events() if why == fault.reason]
     assert told == [("Warning", message)]
+    assert shop.times_told(fault.reason) == 1
 
 
 @pytest.mark.parametrize("what", SPEC_FAULTS)

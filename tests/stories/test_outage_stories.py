@@ -48,6 +48,7 @@ def test_the_split_is_held_while_prometheus_fails_and_every_request_is_counted_o
     assert words in shop.message
     outages = [(kind, message) for kind, reason, message in shop.events() if reason == "MetricsUnavailable"]
     assert [kind for kind, _ in outages] == ["Warning"]
+    assert shop.times_told("MetricsUnavailable") == 1
     assert words in outages[0][1]
 
     shop.prometheus.recovers()
@@ -115,7 +116,7 @@ def test_traffic_that_ceases_in_the_middle_is_told_once_and_holds(shop: Shop) ->
     shop.runs_for(timedelta(minutes=10))
     assert (shop.phase, shop.verdict, shop.weights) == ("Progressing", "NODATA", (90, 10))
     assert "no requests to both versions since" in shop.message
-    assert shop.told().count("NoData") == 1
+    assert shop.times_told("NoData") == 1
 
 
 def test_a_judgment_that_stays_open_follows_the_policy_only_after_the_deadline(shop: Shop) -> None:
