@@ -117,6 +117,28 @@ def test_a_leader_that_decides_on_what_is_no_longer_true_moves_nothing(shop: Sho
     assert shop.runs(STABLE) == "v3"
 
 
+def test_a_leader_frozen_before_it_retires_a_canary_does_not_retire_the_next_one(shop: Shop) -> None:
+    shop.opens()
+    shop.ships("v2", failing=200)
+    shop.runs_until(lambda: shop.phase == "RollingBack" and shop.weight == 0 and "settledAt" in shop.status)
+    shop.passes(shop.clock.now() + timedelta(seconds=10))
+    frozen: list[str] = []
+
+    def frozen_before_its_first_write(what: str, send: Callable[[], Any]) -> Any:
+        if not what.startswith("GET") and not frozen:
+            frozen.append(what)
+            shop.runs_until("Failed")
+            shop.ships("v3")
+            shop.runs_until(lambda: shop.weight == 10)
+        return send()
+
+    with second_leader(shop, around=frozen_before_its_first_write) as stale:
+        tick(shop, stale)
+        assert frozen
+    assert (shop.phase, shop.weights, shop.replicas(CANARY)) == ("Progressing", (90, 10), 2)
+    shop.runs_until("Succeeded")
+
+
 def test_a_leader_frozen_between_persisting_and_moving_is_stopped_by_the_virtual_services_version(shop: Shop) -> None:
     shop.opens()
     shop.ships("v2", failing=200)
