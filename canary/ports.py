@@ -83,8 +83,12 @@ class Workloads(Protocol):
         """Look at one Deployment."""
         ...
 
-    def scale(self, key: ObjectKey, replicas: int) -> None:
-        """Ask for a number of pods; asking again is harmless."""
+    def scale(self, key: ObjectKey, replicas: int, version: str) -> None:
+        """Ask for a number of pods; `version` is that of the `Workload` from which it was decided.
+
+        Raises:
+            Conflict: the Deployment was changed since; nothing was written.
+        """
         ...
 
     def promote(self, source: ObjectKey, target: ObjectKey, revision: str) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
+from canary.controller.observe import Sight
 from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
-from canary.model.observation import Problem
+from canary.model.observation import Workload
 from canary.model.spec import CanarySpec
 from canary.ports import Routing, TrafficRouter, Workloads
 
@@ -17,7 +18,7 @@ class Applier:
     router: TrafficRouter
     workloads: Workloads
 
-    def apply(self, spec: CanarySpec, actions: Iterable[Action], routing: Routing | Problem) -> None:
+    def apply(self, spec: CanarySpec, actions: Iterable[Action], sight: Sight) -> None:
         """Take the actions in order; the first that fails ends it, and the next tick derives them anew.
 
         Raises:
@@ -28,10 +29,11 @@ class Applier:
         for action in actions:
             match action:
                 case SetWeight(canary):
-                    if isinstance(routing, Routing):
-                        self.router.write(routing, canary)
+                    if isinstance(sight.routing, Routing):
+                        self.router.write(sight.routing, canary)
                 case ScaleCanary(replicas):
-                    self.workloads.scale(spec.canary_key, replicas)
+                    if isinstance(sight.observation.canary, Workload):
+                        self.workloads.scale(spec.canary_key, replicas, sight.observation.canary.version)
                 case PromoteTemplate(revision):
                     self.workloads.promote(spec.canary_key, spec.stable_key, revision)
                 case _:

@@ -190,7 +190,7 @@ class Ticker:
         canary = self._persist(each, decision)
         failure: CanaryError | None = None
         try:
-            self.applier.apply(each.spec, decision.actions, each.sight.routing)
+            self.applier.apply(each.spec, decision.actions, each.sight)
         except CanaryError as error:
             failure = error  # the decision stands and is told all the same; the next tick derives its actions again
         self.reporter.report_tick(

@@ -15,12 +15,14 @@ class Workload:
         replicas: how many pods are asked for.
         available: how many pods are ready and have been for as long as the Deployment asks.
         rolled_out: every pod asked for runs this revision and is available, and there is at least one.
+        version: fences a write that was decided from this sight.
     """
 
     revision: str
     replicas: int
     available: int
     rolled_out: bool
+    version: str
 
     @property
     def serving(self) -> bool:
@@ -32,7 +34,7 @@ class Workload:
         return self.available >= 1 and 2 * self.available >= self.replicas
 
 
-NO_WORKLOAD = Workload(revision="", replicas=0, available=0, rolled_out=False)
+NO_WORKLOAD = Workload(revision="", replicas=0, available=0, rolled_out=False, version="")
 """What a Deployment that does not exist amounts to."""
 
 

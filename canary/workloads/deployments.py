@@ -4,8 +4,9 @@ Serving and rolled out are two questions. Traffic may go where enough pods answe
 promotion is done only when every pod asked for is of this version and ready, and none of the old ones is left.
 
 Pods are asked for through the scale subresource: the role then needs `patch` on `deployments/scale`, which can change a
-number and nothing else. The promotion needs `patch` on Deployments; it is fenced by the target's resourceVersion, so
-that a change by its team between look and write is a Conflict and not lost.
+number and nothing else. The promotion needs `patch` on Deployments. Both are fenced by the resourceVersion that was
+read: a change by its team between look and write is a Conflict and not lost, and a leader that was frozen since then
+cannot scale away the next version's pods.
 """
 
 from collections.abc import Mapping
@@ -40,14 +41,16 @@ class Deployments:
             )
         return assess(document, key)
 
-    def scale(self, key: ObjectKey, replicas: int) -> None:
-        """Ask for a number of pods; asking again is harmless.
+    def scale(self, key: ObjectKey, replicas: int, version: str) -> None:
+        """Ask for a number of pods.
 
         Raises:
+            Conflict: the Deployment was changed since `version` was read; nothing was written.
             Transient: no answer within the deadline; it may have been written.
             Refused: not allowed, or the Deployment is gone.
         """
-        self._client.patch_merge(DEPLOYMENTS, key, {"spec": {"replicas": replicas}}, subresource="scale")
+        change = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        self._client.patch_merge(DEPLOYMENTS, key, change, subresource="scale")
 
     def promote(self, source: ObjectKey, target: ObjectKey, revision: str) -> None:
         """Move what makes the version from `source` onto `target`; nothing happens when it is there already.
@@ -97,6 +100,7 @@ def assess(document: Mapping[str, object], key: ObjectKey) -> Workload | Problem
         replicas=asked,
         available=available,
         rolled_out=settled and asked >= 1 and all(number == asked for number in (available, *others)),
+        version=str(_part(document, "metadata").get("resourceVersion", "")),
     )
 
 

@@ -100,18 +100,27 @@ def test_scaling_changes_the_number_of_pods_and_nothing_else(
 ) -> None:
     before = standing(witness, stable)["spec"]
 
-    workloads.scale(stable, 5)
-    workloads.scale(stable, 5)
+    workloads.scale(stable, 5, seen(workloads, stable).version)
+    workloads.scale(stable, 5, seen(workloads, stable).version)
 
     assert seen(workloads, stable).replicas == 5
     assert standing(witness, stable)["spec"] == before | {"replicas": 5}
-    workloads.scale(stable, 0)
+    workloads.scale(stable, 0, seen(workloads, stable).version)
     assert seen(workloads, stable).replicas == 0
+
+
+def test_scaling_from_an_old_sight_is_a_conflict(workloads: Deployments, stable: ObjectKey) -> None:
+    old = seen(workloads, stable)
+    workloads.scale(stable, 5, old.version)
+
+    with pytest.raises(Conflict):
+        workloads.scale(stable, 0, old.version)
+    assert seen(workloads, stable).replicas == 5
 
 
 def test_scaling_what_is_gone_is_refused(workloads: Deployments, space: str) -> None:
     with pytest.raises(Refused, match=f"{space}/nowhere"):
-        workloads.scale(ObjectKey(space, "nowhere"), 1)
+        workloads.scale(ObjectKey(space, "nowhere"), 1, "1")
 
 
 def test_a_promotion_carries_the_version_and_leaves_the_rest(

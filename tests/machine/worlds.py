@@ -99,6 +99,7 @@ def _workload(revision: str, replicas: int, pods: str) -> Workload:
         replicas=replicas,
         available={"ready": replicas, "some": (replicas + 1) // 2, "none": 0}[pods],
         rolled_out=replicas > 0 and pods == "ready",
+        version="1",
     )
 
 
