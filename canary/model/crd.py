@@ -41,14 +41,23 @@ COLUMNS: Final = (
     ("Age", "date", ".metadata.creationTimestamp", "Since when the Canary exists."),
 )
 """Printer columns: name, type, path, description."""
+WIDE_COLUMN: Final[dict[str, object]] = {
+    "name": "Why",
+    "type": "string",
+    "jsonPath": ".status.message",
+    "description": "Why it stands there, in one sentence.",
+    "priority": 1,
+}
+"""Shown by `kubectl get -o wide` only: a sentence would push everything else off a narrow terminal."""
 
 
 def custom_resource_definition() -> dict[str, Any]:
     """The definition to be applied to a cluster (apiextensions.k8s.io/v1)."""
-    columns = [
+    columns: list[dict[str, object]] = [
         {"name": name, "type": kind, "jsonPath": path, "description": description}
         for name, kind, path, description in COLUMNS
     ]
+    columns.append(WIDE_COLUMN)
     version = {
         "name": VERSION,
         "served": True,
