@@ -15,7 +15,7 @@ weight that changes in between can only make an interval inadmissible, never adm
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -44,6 +44,9 @@ from canary.telemetry.logging import bind_tick
 
 RETRY_AFTER = timedelta(seconds=1)
 """After a conflict or a call without an answer: soon, because the world may be half changed."""
+
+_NO_STEP = -1
+"""The index of no step: the judge starts the promotion evidence anew, as at every change of step."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -286,12 +289,16 @@ def _measurement_query(each: _Pass) -> MeasurementQuery | None:
 
 def _question(each: _Pass) -> Question:
     step = current_step(each.spec, each.state)
+    evidence = each.state.evidence
+    if each.canary.status.get("observedGeneration") != each.canary.generation:
+        # The spec was edited in the middle: what passed the step under other weights or margins passes it no more.
+        evidence = replace(evidence, step=_NO_STEP)
     return Question(
         analysis=each.spec.analysis,
         step=step,
         steps=len(each.spec.steps),
         next_weight=each.spec.weight_after(step),
-        evidence=each.state.evidence,
+        evidence=evidence,
         measurement=each.measurement,
         admissible=is_admissible(each.spec, each.state, each.sight.observation),
         now=each.sight.observation.now,

@@ -317,7 +317,7 @@ def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
         return state
     promoted = state.phase is Phase.PROMOTING and world.stable.revision == state.revision
     awaited = world.stable if promoted else world.canary
-    is_needed = state.phase in (Phase.PROGRESSING, Phase.PAUSED) or state.phase is Phase.PROMOTING
+    is_needed = state.phase in (Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING)
     unserving = is_needed and not promoted and world.canary.available == 0
     return replace(
         state,

@@ -105,7 +105,7 @@ def _promote(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
     if not world.split.stands_at(FULL_WEIGHT):
         is_small = world.canary.replicas < world.stable.replicas
         return (ScaleCanary(world.stable.replicas),) if is_small else _move_weight(spec, state, world)
-    if state.settled_at is not None and world.canary.serving:
+    if state.settled_at is not None and world.canary.rolled_out:
         return (PromoteTemplate(world.canary.revision),)
     return _move_weight(spec, state, world)
 

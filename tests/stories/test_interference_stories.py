@@ -72,6 +72,15 @@ def test_a_team_may_change_its_other_routes_at_any_time(shop: Shop) -> None:
     ]  # fmt: skip
 
 
+def test_a_margin_that_is_narrowed_in_the_middle_of_a_step_must_be_passed_anew(shop: Shop) -> None:
+    shop.opens(steps=[{"weight": 50, "hold": "1h"}])
+    shop.ships("v2")
+    shop.runs_until(lambda: shop.verdict == "PASS")
+    shop.specifies(analysis=UNDECIDED)
+    shop.ticks(2)
+    assert shop.verdict == "INCONCLUSIVE"
+
+
 @contextmanager
 def second_leader(shop: Shop, **options: Any) -> Iterator[Controller]:
     """Another process that believes that it leads, with a memory of its own."""
