@@ -24,7 +24,7 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 GROUP = "canary-conformance.test"
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 SIZE = {"type": "integer", "minimum": 0, "maximum": 100}
 WIDGETS: Document = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -211,10 +211,18 @@ class ApiTarget:
         """Create a definition, or take the one that is there, and wait until its resource is served."""
         name, group = definition["metadata"]["name"], definition["spec"]["group"]
         root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-        answer = self.post(root, definition)
-        assert answer.status_code in {201, 409}, answer.text
+        self.wait_until(lambda: self._is_defined(root, definition), f"{name} is defined")
         version, plural = definition["spec"]["versions"][0]["name"], definition["spec"]["names"]["plural"]
         self.wait_until(lambda: self.get(f"/apis/{group}/{version}/{plural}").ok, f"{name} is served")
+
+    def _is_defined(self, root: str, definition: Document) -> bool:
+        """Create a definition; one of that name may be there, unless it is on its way out."""
+        answer = self.post(root, definition)
+        assert answer.status_code in {201, 409}, answer.text
+        if answer.status_code == 201:
+            return True
+        standing = self.get(f"{root}/{definition['metadata']['name']}")
+        return standing.ok and "deletionTimestamp" not in standing.json()["metadata"]
 
     @staticmethod
     def wait_until(holds: Callable[[], bool], what: str) -> None:

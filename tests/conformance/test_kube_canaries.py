@@ -27,7 +27,11 @@ def document(namespace: str) -> dict[str, Any]:
         "apiVersion": "canary.delivery/v1alpha1",
         "kind": "Canary",
         "metadata": {"name": "order-service", "namespace": namespace, "annotations": {"canary.delivery/abort": "x"}},
-        "spec": {"stable": {"deployment": "order-stable"}},
+        "spec": {
+            "stable": {"deployment": "order-stable"},
+            "canary": {"deployment": "order-canary"},
+            "traffic": {"istio": {"virtualService": "order"}},
+        },
     }
 
 
