@@ -4,13 +4,12 @@ Documents of other kinds are passed over, because a team keeps its Deployments i
 Canary is refused, because somebody expected one to be checked.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 
+from canary.cli.canary_file import read_bytes
 from canary.cli.codes import ExitCode
 from canary.cli.output import Format, format_option, write_document
 from canary.model.errors import Fault, InvalidDocument
@@ -34,7 +33,7 @@ class Answer:
 @click.pass_context
 def command(ctx: click.Context, files: Sequence[str], output: Format) -> None:
     """Check FILES (- for standard input) without a cluster; exits with 1 if any Canary in them is not valid."""
-    answers = [answer for file in files for answer in examine(file, _read(file))]
+    answers = [answer for file in files for answer in examine(file, read_bytes(file))]
     if output is Format.TEXT:
         _tell(answers)
     else:
@@ -75,10 +74,3 @@ def _tell(answers: Sequence[Answer]) -> None:
             click.echo(f"{answer.file}: {InvalidDocument(answer.subject, answer.faults)}", err=True)
         else:
             click.echo(f"{answer.file}: {answer.subject} is valid")
-
-
-def _read(file: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise click.UsageError(f"{file} cannot be read: {error.strerror}; name a readable file") from None
