@@ -7,7 +7,7 @@ The watch keeps this index fresh; it also answers which Canaries to wake when a 
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from canary.model.errors import InvalidDocument
 from canary.model.observation import Problem
@@ -81,25 +81,38 @@ class Fleet:
         """Take in a Canary, or its newer version; an unchanged spec is not parsed again."""
         with self._lock:
             known = self._members.get(canary.key)
-            if known and known.canary.uid == canary.uid and known.canary.generation == canary.generation:
-                member = Member(canary=canary, spec=known.spec, refusal=known.refusal, claims=known.claims)
+            if known is not None and known.canary.uid != canary.uid:
+                self._withdraw(known)
+                known = None
+            if known is not None and known.canary.generation == canary.generation:
+                member = replace(known, canary=canary)
             else:
-                self._forget_claims(known)
-                member = read_member(canary)
-                for claim in member.claims:
-                    self._claimants.setdefault((claim.kind, claim.key), set()).add(canary.key)
+                member = self._read_anew(canary, known)
             self._members[canary.key] = member
             return member
+
+    def _read_anew(self, canary: CanaryObject, known: Member | None) -> Member:
+        """Parse it, and claim what it names; a spec that broke in the middle keeps what the last good one claimed."""
+        member = read_member(canary)
+        if member.refusal is not None and known is not None:
+            return replace(member, claims=known.claims)
+        if known is not None:
+            self._withdraw(known)
+        for claim in member.claims:
+            self._claimants.setdefault((claim.kind, claim.key), set()).add(canary.key)
+        return member
 
     def dismiss(self, key: ObjectKey) -> None:
         """The Canary is gone; dismissing again is harmless."""
         with self._lock:
-            self._forget_claims(self._members.pop(key, None))
+            member = self._members.pop(key, None)
+            if member is not None:
+                self._withdraw(member)
 
-    def _forget_claims(self, member: Member | None) -> None:
-        for claim in member.claims if member else ():
+    def _withdraw(self, member: Member) -> None:
+        for claim in member.claims:
             claimants = self._claimants.get((claim.kind, claim.key), set())
-            claimants.discard(member.canary.key if member else claim.key)
+            claimants.discard(member.canary.key)
             if not claimants:
                 self._claimants.pop((claim.kind, claim.key), None)
 

@@ -44,6 +44,16 @@ def test_the_younger_of_two_canaries_on_one_route_is_told_whom_it_collides_with(
     assert "VirtualService shop/orders route a belongs to the older Canary shop/older" in problem.message
 
 
+def test_a_canary_whose_spec_breaks_keeps_its_route_until_it_is_mended_or_gone() -> None:
+    broken = canary("older", age=timedelta(hours=2), routes=("a",), stable="s1", canary="c1", generation=2, wrong=1)
+    fleet = fleet_of(OLDER, YOUNGER, broken)
+    assert stands_back(fleet, YOUNGER.key)
+
+    mended = canary("older", age=timedelta(hours=2), routes=("b",), stable="s1", canary="c1", generation=3)
+    fleet.admit(mended)
+    assert not stands_back(fleet, YOUNGER.key)
+
+
 def test_two_routes_of_one_virtual_service_may_belong_to_two_canaries() -> None:
     other = canary("other", routes=("b",), stable="s2", canary="c2")
     fleet = fleet_of(OLDER, other)
