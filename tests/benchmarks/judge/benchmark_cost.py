@@ -1,0 +1,75 @@
+"""What a judgment costs: processor time on one core for fleets of 1, 100 and 10,000 Canaries, and bytes remembered.
+
+Processor time, not wall time, so that other work on the machine matters little; the median of several ticks, the first
+left out. Counting is not measured: questions are made beforehand.
+"""
+
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from benchmark_judging import START, analysis
+
+from canary.judge.judge import Question, judge
+from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement
+
+FLEETS: Final = (1, 100, 10_000)
+_TICKS: Final = {1: 200, 100: 40, 10_000: 5}
+_INTERVAL_SECONDS: Final = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of judging one fleet once.
+
+    Attributes:
+        canaries: size of the fleet.
+        microseconds: processor time per Canary.
+        state_bytes: what is remembered of one Canary's tests, as compact JSON.
+    """
+
+    canaries: int
+    microseconds: float
+    state_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Processor time of the whole tick."""
+        return self.microseconds * self.canaries / 1e6
+
+
+def measure(canaries: int) -> Cost:
+    """Judge a fleet for a few ticks: 100 requests per second each, a tenth to the canary, some failures."""
+    fleet = [Evidence(watermark=START) for _ in range(canaries)]
+    spent = []
+    for tick in range(_TICKS.get(canaries, 5) + 1):
+        questions = [_ask(evidence, (place + tick) % 3) for place, evidence in enumerate(fleet)]
+        before = time.process_time()
+        results = judge(questions)
+        spent.append(time.process_time() - before)
+        fleet = [result.evidence for result in results]
+    remembered = {name: list(numbers) for name, numbers in fleet[0].tests.items()}
+    return Cost(
+        canaries=canaries,
+        microseconds=statistics.median(spent[1:]) / canaries * 1e6,
+        state_bytes=len(json.dumps(remembered, separators=(",", ":"))),
+    )
+
+
+def _ask(evidence: Evidence, errors: int) -> Question:
+    start = evidence.watermark or START
+    end = start + timedelta(seconds=_INTERVAL_SECONDS)
+    counts = ArmCounts(stable=Counts(1350, 2), canary=Counts(150, errors))
+    return Question(
+        analysis=analysis(_INTERVAL_SECONDS),
+        step=0,
+        steps=4,
+        next_weight=25,
+        evidence=evidence,
+        measurement=Measurement(start=start, end=end, samples={"errors": counts}),
+        admissible=True,
+        now=end,
+    )
