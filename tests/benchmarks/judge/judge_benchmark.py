@@ -63,13 +63,22 @@ def write(found: Run, folder: Path) -> list[Path]:
     return [table, document, picture]
 
 
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description="compare this judge with others on simulated traffic")
     parser.add_argument("--quick", action="store_true", help="fewer cells and rollouts")
-    parser.add_argument("--rollouts", type=int, help="per cell (default: 1000, with --quick 200)")
+    parser.add_argument("--rollouts", type=_at_least_one, help="per cell (default: 1000, with --quick 200)")
     parser.add_argument("--seed", type=int, default=SEED, help="of all randomness (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    parser.add_argument(
+        "--workers", type=_at_least_one, default=os.cpu_count() or 1, help="processes (default: one per core)"
+    )
     parser.add_argument(
         "--out", type=Path, default=FOLDER, help="folder for the files (default: .cache/benchmark-judge)"
     )
