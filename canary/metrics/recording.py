@@ -1,0 +1,158 @@
+"""Counts of the past in a file, for judging them again where Prometheus is not, or is no longer.
+
+JSON Lines, because a recording is appended to and cut with the tools that everybody has: first a header with the Canary
+as it was, then one line per span with the exact counts of both versions and the canary's weight. A person may correct
+the weights, which are only likely (see `canary.judge.replay`).
+
+A sample is written under the name of its type, so that a new kind of sample needs no change here. Failed queries are
+never written: a recording with holes that nobody knows of would be judged as if it were whole.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from canary.judge.replay import RecordedSpan
+from canary.model.errors import Fault, InvalidDocument
+from canary.model.evidence import ArmCounts, Measurement, QueryFailed, Sample
+from canary.model.resource import API_VERSION, KIND, parse_canary
+from canary.model.spec import FULL_WEIGHT, CanarySpec
+
+VERSION: Final = 1
+MOST_SPANS: Final = 100_000
+_READERS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    kind.__name__: TypeAdapter(kind) for kind in get_args(Sample) if kind is not QueryFailed
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A recording, read whole.
+
+    Attributes:
+        spec: the Canary as it was recorded.
+        spans: in the order of time, none overlapping.
+    """
+
+    spec: CanarySpec
+    spans: tuple[RecordedSpan, ...]
+
+
+def header_line(document: Mapping[str, Any]) -> str:
+    """The first line; of the Canary it keeps what `parse_canary` reads."""
+    metadata = {key: document["metadata"][key] for key in ("name", "namespace") if key in document["metadata"]}
+    canary = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": document["spec"]}
+    return json.dumps({"recording": VERSION, "canary": canary})
+
+
+def span_line(span: RecordedSpan) -> str:
+    """One span, of which no query failed."""
+    measurement = span.measurement
+    return json.dumps(
+        {
+            "start": measurement.start.isoformat(),
+            "end": measurement.end.isoformat(),
+            "weight": span.weight,
+            "samples": {name: _written(sample) for name, sample in measurement.samples.items()},
+        }
+    )
+
+
+def _written(sample: Sample) -> dict[str, object]:
+    name = type(sample).__name__
+    return {name: _READERS[name].dump_python(sample, mode="json")}
+
+
+def read_recording(lines: Iterable[str], file: str) -> Recording:
+    """Read a recording.
+
+    Args:
+        lines: of the file.
+        file: its name, for what is wrong with it.
+
+    Raises:
+        InvalidDocument: with the first thing that is wrong.
+    """
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    first = next(numbered, (1, ""))
+    header = _object(file, *first)
+    if header.get("recording") != VERSION or not isinstance(header.get("canary"), dict):
+        raise _fault(file, 1, f"is not the header of a recording of version {VERSION}", "write one by `canary record`")
+    return Recording(spec=parse_canary(header["canary"]), spans=tuple(_spans(numbered, file)))
+
+
+def _spans(numbered: Iterable[tuple[int, str]], file: str) -> Iterator[RecordedSpan]:
+    end: datetime | None = None
+    for count, (number, line) in enumerate(numbered, start=1):
+        if count > MOST_SPANS:
+            raise _fault(file, number, f"is past the {MOST_SPANS:,} spans that are read", "cut the recording")
+        document = _object(file, number, line)
+        try:
+            span = _span(document)
+        except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise _fault(file, number, f"is no span: {reason}", "leave it out, or record again") from None
+        if end is not None and span.measurement.start < end:
+            raise _fault(file, number, "begins before the span above it has ended", "put the spans in order")
+        end = span.measurement.end
+        yield span
+
+
+def _span(document: Mapping[str, Any]) -> RecordedSpan:
+    start, end = (datetime.fromisoformat(document[name]) for name in ("start", "end"))
+    if start.tzinfo is None or end.tzinfo is None or not start < end:
+        raise ValueError("start and end must be instants with their offset from UTC, and start the earlier")
+    weight = document["weight"]
+    if type(weight) is not int or not 0 <= weight <= FULL_WEIGHT:
+        raise ValueError(f"the weight {weight!r} is no number from 0 to {FULL_WEIGHT}")
+    samples = {str(name): _read(tagged) for name, tagged in document["samples"].items()}
+    return RecordedSpan(measurement=Measurement(start=start, end=end, samples=samples), weight=weight)
+
+
+def _read(tagged: Mapping[str, Any]) -> Sample:
+    ((name, content),) = tagged.items()
+    if name not in _READERS:
+        raise ValueError(f"there is no kind of sample {name!r}; there are {', '.join(_READERS)}")
+    sample: Sample = _READERS[name].validate_python(content)
+    if isinstance(sample, ArmCounts):
+        for counts in (sample.stable, sample.canary):
+            if not 0 <= counts.errors <= counts.requests:
+                raise ValueError(f"{counts.errors} failed of {counts.requests} requests is no count")
+    return sample
+
+
+def _object(file: str, number: int, line: str) -> dict[str, Any]:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise _fault(file, number, "is not a JSON object", "write one object a line, as `canary record` does")
+    return document
+
+
+def _fault(file: str, number: int, message: str, remedy: str) -> InvalidDocument:
+    return InvalidDocument(
+        f"Recording {file}", [Fault(path=f"line {number}", value="", message=message, remedy=remedy)]
+    )
+
+
+def check_metrics(spec: CanarySpec, recording: Recording, file: str) -> None:
+    """See that every metric that is to be judged was recorded.
+
+    Raises:
+        InvalidDocument: one was not.
+    """
+    for place, metric in enumerate(spec.analysis.metrics):
+        if any(metric.name not in span.measurement.samples for span in recording.spans):
+            fault = Fault(
+                path=f"spec.analysis.metrics[{place}].name",
+                value=metric.name,
+                message=f"was not recorded in {file}",
+                remedy="leave the metric out, or record again with a Canary that has it",
+            )
+            raise InvalidDocument(f"Canary {spec.key}", [fault])
