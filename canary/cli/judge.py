@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from canary.cli.canary_file import read_bytes, read_one_canary
 from canary.cli.codes import ExitCode
 from canary.cli.history import History, history_options, measure
 from canary.cli.output import Format, format_option, write_document
+from canary.cli.picture import picture_options, save
 
 if TYPE_CHECKING:
     from canary.judge.replay import RecordedSpan
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--namespace", help="The namespace of the two versions.  [default: that of the Canary in FILE]")
 @click.option("--step", type=click.IntRange(1), help="Judge all of it at this step.  [default: by the weights]")
 @history_options(required=False)
+@picture_options
 @format_option
 @click.pass_context
 def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
@@ -41,6 +44,8 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     until: datetime,
     scrape_interval: timedelta,
     reporter: str,
+    html: Path | None,
+    png: Path | None,
     output: Format,
 ) -> None:
     """Judge past traffic as the Canary in FILE (- for standard input) asks for, and show the verdict over time.
@@ -49,7 +54,8 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     weights: those of the recording, or the likeliest by how requests were shared. Exits with 1 if a version was
     condemned.
     """
-    from canary.cli.screen.replay import document_of, show_replay  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.cli.screen.figures import draw_replay  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.cli.screen.replay import document_of, show_replay  # noqa: PLC0415 (as above)
     from canary.judge.replay import find_weights, replay  # noqa: PLC0415 (as above)
     from canary.model.spec import ObjectKey  # noqa: PLC0415 (as above)
     from canary.model.verdict import Verdict  # noqa: PLC0415 (as above)
@@ -71,6 +77,7 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
         show_replay(spec, spans, moments)
     else:
         write_document(document_of(spec, spans, moments), output)
+    save(lambda: draw_replay(spec, moments), html, png)
     condemned = any(moment.result.verdict is Verdict.FAIL for moment in moments)
     ctx.exit(ExitCode.NO if condemned else ExitCode.OK)
 

@@ -1,12 +1,14 @@
 """`canary plan`: how long a release will take, and what would be seen where, before anybody ships anything."""
 
 import re
+from pathlib import Path
 from typing import Final
 
 import click
 
 from canary.cli.canary_file import read_one_canary
 from canary.cli.output import Format, format_option, write_document
+from canary.cli.picture import picture_options, save
 
 _MOST_ERRORS: Final = 50.0
 
@@ -46,8 +48,11 @@ class ErrorRate(click.ParamType[float]):
     "--error-rate", type=ErrorRate(), default="0.1%", show_default=True, help="How many of them fail with stable."
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the simulation.")
+@picture_options
 @format_option
-def command(file: str, rps: float, error_rate: float, seed: int, output: Format) -> None:
+def command(
+    file: str, rps: float, error_rate: float, seed: int, html: Path | None, png: Path | None, output: Format
+) -> None:
     """Rehearse releases of the Canary in FILE (- for standard input) at the traffic of its service.
 
     Simulated rollouts, of a version as good as stable and of worse ones, go through the very judge that will decide.
@@ -56,6 +61,7 @@ def command(file: str, rps: float, error_rate: float, seed: int, output: Format)
     """
     import numpy as np  # noqa: PLC0415 (lazy: see the head of the package)
 
+    from canary.cli.screen.figures import draw_plan  # noqa: PLC0415 (as above)
     from canary.cli.screen.plan import document_of, show_plan  # noqa: PLC0415 (as above)
     from canary.judge.plan import make_plan  # noqa: PLC0415 (as above)
     from canary.judge.rehearsal import Traffic  # noqa: PLC0415 (as above)
@@ -66,3 +72,4 @@ def command(file: str, rps: float, error_rate: float, seed: int, output: Format)
         show_plan(spec, plan)
     else:
         write_document(document_of(spec, plan), output)
+    save(lambda: draw_plan(spec, plan), html, png)

@@ -1,0 +1,76 @@
+"""Pictures of plans and replays: what they show is checked without plotly, that plotly can write them with it."""
+
+import importlib.util
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from canary.cli.codes import ExitCode
+from canary.cli.group import run
+from canary.cli.screen.figures import draw_plan, draw_replay
+from canary.judge.plan import make_plan
+from canary.judge.rehearsal import Traffic
+from canary.judge.replay import RecordedSpan, replay
+from canary.model.evidence import ArmCounts, Counts, Measurement
+from canary.model.resource import parse_canary
+
+SHORTEST = Path(__file__).parents[2] / "config" / "canaries" / "shortest.yaml"
+SPEC = parse_canary(yaml.safe_load(SHORTEST.read_text(encoding="utf-8")))
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HAS_PLOTLY = importlib.util.find_spec("plotly") is not None
+COMMAND = ["plan", str(SHORTEST), "--rps", "1000"]
+
+
+def test_the_bars_of_a_plan_add_up_to_all_rollouts() -> None:
+    plan = make_plan(SPEC, Traffic(rps=1000, error_rate=0.002), np.random.default_rng(1))
+    figure = draw_plan(SPEC, plan)
+    bars = figure["data"]
+    assert [bar["name"] for bar in bars[-2:]] == ["undecided", "promoted"]
+    assert bars[0]["y"] == ["nothing (good)", "+0.5pp", "+1pp", "+5pp", "all fail"]
+    for version in range(5):
+        assert sum(bar["x"][version] for bar in bars) == pytest.approx(1)
+    assert "shop/order-service at 1,000 requests/s, 0.2% failing" in figure["layout"]["title"]["text"]
+    json.dumps(figure)
+
+
+def test_the_lines_of_a_replay_cross_1_where_the_judge_decides() -> None:
+    counts = ArmCounts(stable=Counts(1350, 2), canary=Counts(150, 15))
+    spans = [
+        RecordedSpan(
+            measurement=Measurement(
+                start=START + n * interval, end=START + (n + 1) * interval, samples={"errors": counts}
+            ),
+            weight=5,
+        )
+        for interval in [timedelta(seconds=15)]
+        for n in range(20)
+    ]
+    moments = list(replay(SPEC, spans))
+    worse, not_worse, weight = draw_replay(SPEC, moments)["data"]
+    assert (worse["name"], not_worse["name"]) == ("errors: worse", "errors: not worse")
+    assert [value >= 1 for value in worse["y"]] == [moment.result.verdict == "FAIL" for moment in moments]
+    assert set(weight["y"]) == {5}
+    assert worse["x"][0] == "2026-03-01T12:00:15+00:00"
+
+
+@pytest.mark.skipif(HAS_PLOTLY, reason="plotly is installed")
+@pytest.mark.parametrize("option", ["--html", "--png"])
+def test_without_plotly_it_is_said_what_to_install(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*COMMAND, option, str(tmp_path / "plan")]) == ExitCode.NO
+    assert "there is no picture without plotly: pip install plotly" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not HAS_PLOTLY, reason="plotly is not installed")
+def test_with_plotly_a_page_is_written_that_needs_no_network(tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    assert run([*COMMAND, "--html", str(page)]) == ExitCode.OK
+    text = page.read_text(encoding="utf-8")
+    assert "condemned at step 1 (5%)" in text
+    assert "<script src=" not in text
