@@ -26,12 +26,13 @@ _SHORT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Everything that a run found."""
+    """Everything that a run found; `left_out` names the cells for which there was no time."""
 
     seed: int
     results: tuple[Result, ...]
     costs: tuple[Cost, ...]
     claims: tuple[Claim, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def as_json(run: Run) -> str:
@@ -50,6 +51,7 @@ def as_json(run: Run) -> str:
         "seed": run.seed,
         "cells": cells,
         "costs": [asdict(cost) for cost in run.costs],
+        "left_out": run.left_out,
         "claims": [{**asdict(claim), "is_kept": claim.is_kept} for claim in run.claims],
     }
     return json.dumps(document, indent=1)
@@ -65,6 +67,8 @@ def as_text(run: Run) -> str:
             parts.append(f"{group}, {_rollouts(results)} rollouts a cell\n" + _align(rows))
     parts.append("cost\n" + _align(list(_cost_rows(run.costs))))
     parts.append("claims\n" + "\n".join(_claim_lines(run.claims)))
+    if run.left_out:
+        parts.append(f"no time was left for {len(run.left_out)} cells\n" + "\n".join(run.left_out))
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,9 +11,9 @@ is a test: `test_judge_benchmark.py`, which runs a few cells of it.
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -31,22 +31,37 @@ DEADLINE_SECONDS: Final = 2 * 3600.0
 
 
 def benchmark(
-    scenarios: Sequence[Scenario], *, seed: int, workers: int, fleets: Sequence[int] = FLEETS, verbose: bool = False
+    scenarios: Sequence[Scenario],
+    *,
+    seed: int,
+    workers: int,
+    fleets: Sequence[int] = FLEETS,
+    seconds: float = DEADLINE_SECONDS,
+    verbose: bool = False,
 ) -> Run:
-    """Measure the costs, then run every cell on so many processes.
+    """Measure the costs, then run the cells on so many processes.
 
-    Raises:
-        TimeoutError: when the cells take longer than two hours.
+    When so many seconds have passed no further cell is begun; those left out are named in what is returned.
     """
     costs = tuple(measure(canaries) for canaries in fleets)
     results: list[Result] = []
+    left_out: list[str] = []
+    deadline = time.monotonic() + seconds
     with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        for result in pool.map(partial(run, seed=seed), scenarios, timeout=DEADLINE_SECONDS):
-            results.append(result)
+        runs = [pool.submit(run, scenario, seed) for scenario in scenarios]
+        for scenario, future in zip(scenarios, runs, strict=True):
+            wait([future], timeout=max(deadline - time.monotonic(), 0.0))
+            if time.monotonic() >= deadline:
+                for each in runs:
+                    each.cancel()
+            if future.cancelled():
+                left_out.append(scenario.name)
+                continue
+            results.append(future.result())
             if verbose:
-                sys.stdout.write(f"{len(results)}/{len(scenarios)}  {result.scenario.name}\n")
+                sys.stdout.write(f"{len(results)}/{len(scenarios)}  {scenario.name}\n")
                 sys.stdout.flush()
-    return Run(seed=seed, results=tuple(results), costs=costs, claims=check(results, costs))
+    return Run(seed=seed, results=tuple(results), costs=costs, claims=check(results, costs), left_out=tuple(left_out))
 
 
 def write(found: Run, folder: Path) -> list[Path]:
@@ -79,13 +94,14 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=_at_least_one, default=os.cpu_count() or 1, help="processes (default: one per core)"
     )
+    parser.add_argument("--minutes", type=_at_least_one, default=120, help="begin no cell after that (%(default)s)")
     parser.add_argument(
         "--out", type=Path, default=FOLDER, help="folder for the files (default: .cache/benchmark-judge)"
     )
     options = parser.parse_args()
     cells = quick if options.quick else full
     scenarios = list(cells() if options.rollouts is None else cells(options.rollouts))
-    found = benchmark(scenarios, seed=options.seed, workers=options.workers, verbose=True)
+    found = benchmark(scenarios, seed=options.seed, workers=options.workers, seconds=60 * options.minutes, verbose=True)
     files = write(found, options.out)
     sys.stdout.write(f"\n{as_text(found)}\nwritten: {', '.join(map(str, files))}\n")
 

@@ -157,3 +157,14 @@ def test_wald_needs_what_the_formula_says() -> None:
     simulated = run(replace(one, interval_seconds=15), SEED).fates[WALD].requests
     assert simulated == pytest.approx(366.7, rel=0.15)
     assert requests_needed(half, 0.01) > requests_needed(one, 0.01)
+
+
+def test_cells_without_time_are_named(tmp_path: Path) -> None:
+    found = benchmark(
+        [scenario(rollouts=1), scenario(Noise.ALL, rollouts=1)] * 20, seed=SEED, workers=1, fleets=(), seconds=0
+    )
+    table = write(found, tmp_path)[0].read_text(encoding="utf-8")
+
+    assert len(found.results) + len(found.left_out) == 40
+    assert scenario(Noise.ALL).name in found.left_out
+    assert f"no time was left for {len(found.left_out)} cells" in table
