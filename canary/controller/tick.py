@@ -28,6 +28,7 @@ from canary.controller.memory import Memory, Recollection
 from canary.controller.observe import Observer, Sight
 from canary.controller.report import Reporter
 from canary.judge.judge import Question, judge
+from canary.judge.ledger import GUARDED
 from canary.machine.admission import is_admissible
 from canary.machine.decide import decide, find_problem
 from canary.machine.moves import current_step
@@ -281,7 +282,7 @@ def _measurement_query(each: _Pass) -> MeasurementQuery | None:
         key=each.canary.key,
         stable=each.spec.stable_deployment,
         canary=each.spec.canary.deployment,
-        metrics=tuple(metric.name for metric in each.spec.analysis.metrics),
+        metrics=tuple(dict.fromkeys((GUARDED, *(metric.name for metric in each.spec.analysis.metrics)))),
         start=watermark,
         end=instant,
     )

@@ -31,8 +31,8 @@ import numpy as np
 
 from canary.judge import guard, words
 from canary.judge.interval import confidence_sequence
-from canary.judge.ledger import NO_COUNTS, Entry, enter
-from canary.judge.method import Batch, Method, Outcome, Row
+from canary.judge.ledger import Entry, enter
+from canary.judge.method import Batch, Method, Outcome, Reading, Row, grade
 from canary.judge.methods import discover
 from canary.model.evidence import ArmCounts, Evidence, Measurement, NoData
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, MetricSpec
@@ -42,9 +42,6 @@ GUARD_KEY: Final = "guard"
 ROLLBACK_KEY: Final = "rollback"
 """Where `Evidence.tests` keeps what belongs to no single metric: the guard's streak, and the largest combined
 rollback evidence of the release."""
-LARGEST_STEP_MARGIN: Final = 0.10
-"""No step passes without excluding a regression of ten points (or the metric's margin, if that is larger): the first
-step to 1 % would otherwise have to exclude only 50."""
 _CLUMP: Final = timedelta(seconds=60)
 _PATIENCE: Final = timedelta(seconds=60)
 _PATIENCE_INTERVALS: Final = 4
@@ -78,15 +75,20 @@ class Question:
 
 
 class Finding(NamedTuple):
-    """One row of a method's outcome, as plain numbers; see `Outcome`. nan stands for unknown."""
+    """One row of a method's outcome, as plain numbers; see `Outcome`. nan stands for unknown.
+
+    `low` and `high` are the ends of the confidence sequence around the difference of the rates in `reading`.
+    """
 
     state: tuple[float, ...]
     rollback_evidence: float
     rollback_peak: float
     promotion_peak: float
     requests_needed: float
+    step_margin: float
     low: float
     high: float
+    reading: Reading
 
 
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
@@ -110,9 +112,8 @@ def agreeing_spans(interval: timedelta) -> int:
 
 
 def step_margin(metric: MetricSpec, next_weight: int) -> float:
-    """The regression that must be excluded before the canary gets `next_weight` percent, as a fraction."""
-    margin = metric.margin.fraction
-    return min(margin * FULL_WEIGHT / next_weight, max(margin, LARGEST_STEP_MARGIN))
+    """The regression of a rate that must be excluded before the canary gets `next_weight` percent, as a fraction."""
+    return float(grade(np.array(metric.margin.fraction), np.array(next_weight / FULL_WEIGHT)))
 
 
 def _enter(question: Question, methods: Mapping[str, Method]) -> Entry:
@@ -123,15 +124,9 @@ def _enter(question: Question, methods: Mapping[str, Method]) -> Entry:
     return enter(question.evidence, question.measurement, names, admissible=question.admissible)
 
 
-def _row(question: Question, metric: MetricSpec, entry: Entry) -> Row:
+def _row(question: Question, metric: MetricSpec) -> Row:
     analysis = question.analysis
-    sample = entry.consumed.get(metric.name)
-    counts = sample if isinstance(sample, ArmCounts) else NO_COUNTS
     return Row(
-        stable_requests=counts.stable.requests,
-        stable_errors=counts.stable.errors,
-        canary_requests=counts.canary.requests,
-        canary_errors=counts.canary.errors,
         admissible=question.admissible,
         restarted=question.step != question.evidence.step,
         interval_seconds=analysis.interval.total_seconds(),
@@ -141,7 +136,8 @@ def _row(question: Question, metric: MetricSpec, entry: Entry) -> Row:
         false_rollback=analysis.false_rollback,
         false_promotion=analysis.false_promotion,
         margin=metric.margin.fraction,
-        step_margin=step_margin(metric, question.next_weight),
+        next_weight=question.next_weight / FULL_WEIGHT,
+        quantile=metric.quantile or 0.0,
     )
 
 
@@ -152,17 +148,19 @@ def _apply(
     found: list[dict[str, tuple[Row, Finding]]],
 ) -> None:
     """Let one method judge every question that asks for its metric; what it finds is added under the metric's name."""
-    places, rows, states = [], [], []
+    places: list[int] = []
+    rows, states, samples = [], [], []
     for place, question in enumerate(questions):
         for metric in question.analysis.metrics:
             if metric.name == method.metric:
                 places.append(place)
-                rows.append(_row(question, metric, entries[place]))
+                rows.append(_row(question, metric))
                 states.append(_remembered(question.evidence, method))
+                samples.append(_read(method, entries[place], states[-1]))
     if not places:
         return
-    batch = Batch.of(states, rows)
-    findings = _findings(batch, method.update(batch), [entries[place].judged for place in places])
+    batch = Batch.of(states, samples, rows)
+    findings = _findings(method, batch, method.update(batch), [entries[place].judged for place in places])
     for place, row, finding in zip(places, rows, findings, strict=True):
         found[place][method.metric] = row, finding
 
@@ -173,25 +171,39 @@ def _remembered(evidence: Evidence, method: Method) -> tuple[float, ...]:
     return state if len(state) == len(method.initial) else method.initial
 
 
-def _findings(batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts]) -> list[Finding]:
+def _read(method: Method, entry: Entry, state: tuple[float, ...]) -> tuple[float, ...]:
+    """The columns of the span's sample; when it cannot be compared, it is lost to this metric and the entry says so."""
+    columns = method.read(entry.consumed.get(method.metric), state)
+    if isinstance(columns, NoData):
+        entry.lost[method.metric] = columns
+        columns = method.read(None, state)
+    if isinstance(columns, NoData):
+        raise TypeError(f"the method for {method.metric} has no columns for a span without a sample")
+    return columns
+
+
+def _findings(method: Method, batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts]) -> list[Finding]:
+    states = [tuple(state) for state in outcome.state.tolist()]
+    readings = [method.describe(state, counts) for state, counts in zip(states, judged, strict=True)]
     pooled = np.array(
         [
             (counts.canary.errors, counts.canary.requests, counts.stable.errors, counts.stable.requests)
-            for counts in judged
+            for counts, _, _ in readings
         ],
         dtype=np.float64,
     )
-    low, high = confidence_sequence(*pooled.T, alpha=batch.false_rollback, margin=batch.margin)
+    low, high = confidence_sequence(*pooled.T, alpha=batch.false_rollback, margin=outcome.step_margin)
     columns = (
         outcome.rollback_evidence,
         outcome.rollback_peak,
         outcome.promotion_peak,
         outcome.requests_needed,
+        outcome.step_margin,
         low,
         high,
     )
-    states = map(tuple, outcome.state.tolist())
-    return [Finding(*numbers) for numbers in zip(states, *(column.tolist() for column in columns), strict=True)]
+    lists = (column.tolist() for column in columns)
+    return [Finding(*numbers) for numbers in zip(states, *lists, readings, strict=True)]
 
 
 def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, Finding]]) -> AnalysisResult:
@@ -263,13 +275,14 @@ def _guard(evidence: Evidence, entry: Entry, row: Row) -> tuple[guard.Streak, bo
 def _metric_verdict(
     name: str, entry: Entry, row: Row, finding: Finding, *, bound: float, is_blamed: bool, absence: str | None
 ) -> MetricVerdict:
-    counts, sample = entry.judged, entry.consumed.get(name)
+    reading, margin = finding.reading, finding.step_margin
+    sample = entry.lost.get(name) or entry.consumed.get(name)
     promotion_bound = 1 / row.false_promotion
     is_condemned = is_blamed or finding.rollback_peak >= bound
     needed = None if is_condemned or isnan(finding.requests_needed) else int(finding.requests_needed)
     interval = None if isnan(finding.low) else (finding.low, finding.high)
     if is_condemned:
-        verdict, sentence = Verdict.FAIL, words.worse(counts, finding.rollback_peak, bound)
+        verdict, sentence = Verdict.FAIL, words.worse(reading, finding.rollback_peak, bound)
     elif name in entry.failures:
         verdict, sentence = Verdict.ERROR, words.unavailable(entry.failures[name])
     elif isinstance(sample, NoData):
@@ -277,25 +290,27 @@ def _metric_verdict(
     elif absence is not None:
         verdict, sentence = Verdict.NODATA, absence
     elif finding.promotion_peak >= promotion_bound:
-        verdict, sentence = Verdict.PASS, words.passed(counts, finding.promotion_peak, promotion_bound, row.step_margin)
+        verdict, sentence = Verdict.PASS, words.passed(reading, finding.promotion_peak, promotion_bound, margin)
     else:
         upper = None if interval is None else interval[1]
         verdict, sentence = (
             Verdict.INCONCLUSIVE,
-            words.undecided(entry.totals, counts, upper, row.step_margin, needed),
+            words.undecided(entry.totals, reading, upper, margin, needed),
         )
-    stable, canary = counts.stable.error_rate, counts.canary.error_rate
+    stable, canary = reading.counts.stable.error_rate, reading.counts.canary.error_rate
     return MetricVerdict(
         metric=name,
         verdict=verdict,
         sentence=sentence,
-        counts=counts,
+        counts=reading.counts,
         estimate=None if stable is None or canary is None else canary - stable,
         interval=interval,
         rollback_evidence=finding.rollback_peak,
         rollback_bound=bound,
         promotion_evidence=finding.promotion_peak,
         promotion_bound=promotion_bound,
-        step_margin=row.step_margin,
+        step_margin=margin,
         requests_needed=needed,
+        edge_ms=reading.edge_ms,
+        quantiles=reading.quantiles,
     )

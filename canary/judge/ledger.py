@@ -6,12 +6,14 @@ over, so the watermark moves and the counts are lost.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from canary.model.evidence import ArmCounts, Evidence, Measurement, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Evidence, Measurement, NoData, QueryFailed, Sample
 
 NO_COUNTS = ArmCounts()
+GUARDED = "errors"
+"""The metric whose counts the absolute guard looks at; it is measured whether it is compared or not."""
 _NOTHING: Mapping[str, Sample] = {}
 _NO_FAILURE: Mapping[str, str] = {}
 
@@ -28,6 +30,7 @@ class Entry:
         consumed: one sample per metric; empty when nothing was consumed.
         failures: reasons of the queries that failed, by metric.
         span: the requests counted in this tick, once for all metrics.
+        lost: samples that were consumed but cannot be compared with what a method remembers, by metric.
     """
 
     watermark: datetime | None
@@ -37,6 +40,7 @@ class Entry:
     consumed: Mapping[str, Sample]
     failures: Mapping[str, str]
     span: ArmCounts
+    lost: dict[str, NoData] = field(default_factory=dict)
 
 
 def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence[str], *, admissible: bool) -> Entry:
@@ -45,8 +49,8 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
     Args:
         evidence: the books.
         measurement: the new span; None when this tick has none.
-        metrics: names of the metrics compared, in the order of the spec. The first that has counts gives `span`: all
-            metrics of a Canary count the same requests.
+        metrics: names of the metrics compared, in the order of the spec. The measurement may hold `errors` besides, for
+            the guard; when its query fails, the first metric says so.
         admissible: whether the span may be evidence.
 
     Raises:
@@ -56,23 +60,30 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
     if measurement is None:
         return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS)
     _check(evidence, measurement, metrics)
-    span: ArmCounts | None = None
-    failed = False
-    for name in metrics:
-        sample = measurement.samples[name]
-        failed = failed or isinstance(sample, QueryFailed)
-        if span is None and isinstance(sample, ArmCounts):
-            span = sample
-    if failed:
-        samples = measurement.samples
-        failures = {name: sample.reason for name in metrics if isinstance(sample := samples[name], QueryFailed)}
+    failures = {name: sample.reason for name, sample in measurement.samples.items() if isinstance(sample, QueryFailed)}
+    if failures:
+        if not failures.keys() & set(metrics):
+            failures[metrics[0]] = next(iter(failures.values()))
         return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS)
+    span = _served(measurement)
     if span is None:
         return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS)
     if span.stable.requests and span.canary.requests:
         data_at = measurement.end
         judged = judged + span if admissible else judged
     return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span)
+
+
+def _served(measurement: Measurement) -> ArmCounts | None:
+    """The requests of both versions; with their errors if these were measured. None when that is unknown."""
+    samples = measurement.samples
+    if GUARDED in samples:
+        errors = samples[GUARDED]
+        return errors if isinstance(errors, ArmCounts) else None
+    for sample in samples.values():
+        if isinstance(sample, ArmCounts | ArmHistograms):
+            return sample if isinstance(sample, ArmCounts) else sample.served
+    return None
 
 
 def _check(evidence: Evidence, measurement: Measurement, metrics: Sequence[str]) -> None:

@@ -1,5 +1,8 @@
 """The seam between the judge and its statistical methods: a batch in, evidence out.
 
+The seam has three parts. `read` takes from a sample what the method counts: each method has its own columns, and
+nobody else knows what they mean. `update` judges. `describe` says in counts of requests what a person is shown.
+
 A method judges one metric of many Canaries in one vectorised call: numpy's cost per call is about that of judging
 fifty Canaries, so a call per Canary was rejected. It is a pure function of the batch; all that it remembers of a
 release is a row of floats that the judge keeps in `Evidence.tests` under the metric's name, and whose meaning nobody
@@ -10,23 +13,34 @@ Adding a method is adding one file to `canary.judge.methods` with a module-level
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray
+from canary.model.evidence import ArmCounts, NoData, Sample
+from canary.model.verdict import QuantileBuckets
 
 BoolArray = NDArray[np.bool_]
+LARGEST_STEP_MARGIN: Final = 0.10
+"""No step passes without excluding a regression of ten points (or the metric's margin, if that is larger): the first
+step to 1 % would otherwise have to exclude only 50."""
+
+
+def grade(margin: FloatArray, next_weight: FloatArray) -> FloatArray:
+    """The regression that must be excluded before the canary gets more traffic: a constant budget of harm.
+
+    Args:
+        margin: the regression that must never be promoted to all of the traffic, as a share of the requests.
+        next_weight: share of the traffic that passing leads to, above 0 and at most 1.
+    """
+    return np.minimum(margin / next_weight, np.maximum(margin, LARGEST_STEP_MARGIN))
 
 
 class Row(NamedTuple):
     """One metric of one Canary at one tick, as plain numbers; see `Batch` for their meaning."""
 
-    stable_requests: float
-    stable_errors: float
-    canary_requests: float
-    canary_errors: float
     admissible: float
     restarted: float
     interval_seconds: float
@@ -36,16 +50,17 @@ class Row(NamedTuple):
     false_rollback: float
     false_promotion: float
     margin: float
-    step_margin: float
+    next_weight: float
+    quantile: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One metric of n Canaries at one tick, column by column; every array but `state` has shape (n,).
+    """One metric of n Canaries at one tick, column by column; every array but the first two has shape (n,).
 
     Attributes:
         state: (n, state_size), what the method remembers of each.
-        stable_requests, stable_errors, canary_requests, canary_errors: counted in the new span; zeros without one.
+        sample: (n, columns), what it has read from the new span of each.
         admissible: whether the span may move the evidence; its stable counts may be learned from in any case.
         restarted: whether the rollout stands on another step than the promotion evidence in `state` belongs to.
         interval_seconds: time between two measurements.
@@ -55,14 +70,12 @@ class Batch:
         false_rollback: the chance of ever condemning a version that is not worse, over all metrics of the release.
         false_promotion: the chance of passing a step with a version worse by `step_margin`.
         margin: the regression that must never be promoted to all of the traffic, as a fraction.
-        step_margin: the regression that this step must exclude, as a fraction.
+        next_weight: the share of the traffic that passing this step leads to.
+        quantile: only what lies at or beyond this quantile of stable's is compared; 0 means all of it.
     """
 
     state: FloatArray
-    stable_requests: FloatArray
-    stable_errors: FloatArray
-    canary_requests: FloatArray
-    canary_errors: FloatArray
+    sample: FloatArray
     admissible: BoolArray
     restarted: BoolArray
     interval_seconds: FloatArray
@@ -72,20 +85,17 @@ class Batch:
     false_rollback: FloatArray
     false_promotion: FloatArray
     margin: FloatArray
-    step_margin: FloatArray
+    next_weight: FloatArray
+    quantile: FloatArray
 
     @classmethod
-    def of(cls, states: Sequence[tuple[float, ...]], rows: Sequence[Row]) -> Self:
-        """Gather states and rows, in the same order and at least one."""
+    def of(cls, states: Sequence[tuple[float, ...]], samples: Sequence[tuple[float, ...]], rows: Sequence[Row]) -> Self:
+        """Gather states, samples and rows, in the same order and at least one."""
         columns = dict(zip(Row._fields, np.array(rows, dtype=np.float64).T.copy(), strict=True))
         admissible, restarted = columns.pop("admissible") > 0, columns.pop("restarted") > 0
         state = np.array(states, dtype=np.float64)
-        return cls(state=state, admissible=admissible, restarted=restarted, **columns)
-
-    @property
-    def comparable(self) -> BoolArray:
-        """Whether the new span is evidence: admissible, and both versions had requests at the same time."""
-        return self.admissible & (self.stable_requests > 0) & (self.canary_requests > 0)
+        sample = np.array(samples, dtype=np.float64)
+        return cls(state=state, sample=sample, admissible=admissible, restarted=restarted, **columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +109,7 @@ class Outcome:
         promotion_peak: (n,), the largest e-value against "worse by the step's margin" since the step began.
         requests_needed: (n,), at most about this many more canary requests until `promotion_peak` reaches its bound
             if the version is as good as stable; nan when unknown, 0 when it is there.
+        step_margin: (n,), the regression that this step must exclude, as a share of the requests.
     """
 
     state: FloatArray
@@ -106,6 +117,21 @@ class Outcome:
     rollback_peak: FloatArray
     promotion_peak: FloatArray
     requests_needed: FloatArray
+    step_margin: FloatArray
+
+
+class Reading(NamedTuple):
+    """What a person is shown of a metric.
+
+    Attributes:
+        counts: requests of the release that were evidence, and how many of them went wrong.
+        edge_ms: where going wrong means taking longer than this.
+        quantiles: p, and the buckets (above, up to, in ms) in which stable's and the canary's lie.
+    """
+
+    counts: ArmCounts
+    edge_ms: float | None = None
+    quantiles: tuple[QuantileBuckets, ...] = ()
 
 
 class Method(Protocol):
@@ -126,6 +152,27 @@ class Method(Protocol):
         """What it remembers before the first span of a release."""
         ...
 
+    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
+        """The columns of a sample, always as many.
+
+        Args:
+            sample: of another kind, or None, when there are no counts of this metric in this tick.
+            state: what is remembered of the Canary.
+
+        Returns:
+            The columns, or why the sample cannot be compared with what is remembered: the span is then lost.
+        """
+        ...
+
     def update(self, batch: Batch) -> Outcome:
         """Take the new span of every row into account."""
+        ...
+
+    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:
+        """What to show.
+
+        Args:
+            state: after the span.
+            judged: requests of the release that were admitted as evidence, and how many failed.
+        """
         ...

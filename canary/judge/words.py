@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from canary.judge.guard import Streak
 from canary.judge.ledger import Entry
+from canary.judge.method import Reading
 from canary.model.evidence import ArmCounts, Counts
 
 _LARGEST_SHOWN = 1_000_000
@@ -23,6 +24,11 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """`0.5pp`: a difference of shares in percentage points."""
     return f"{share * 100:.3g}pp"
+
+
+def milliseconds(edge: float) -> str:
+    """`250 ms`, `2.5 s`."""
+    return f"{edge:g} ms" if edge < 1000 else f"{edge / 1000:g} s"
 
 
 def evidence(e_value: float) -> str:
@@ -42,17 +48,19 @@ def _version(name: str, counts: Counts) -> str:
     return f"{name} {percent(counts.errors / counts.requests)} of {counts.requests:,}"
 
 
-def _both(counts: ArmCounts) -> str:
+def _both(reading: Reading) -> str:
+    counts, edge = reading.counts, reading.edge_ms
     if not counts.canary.requests or not counts.stable.requests:
         return "no requests were admitted as evidence"
-    return f"{_version('canary fails', counts.canary)} requests, {_version('stable', counts.stable)}"
+    verb = "fails" if edge is None else f"takes more than {milliseconds(edge)} for"
+    return f"{_version(f'canary {verb}', counts.canary)} requests, {_version('stable', counts.stable)}"
 
 
-def worse(counts: ArmCounts, e_value: float, bound: float) -> str:
+def worse(reading: Reading, e_value: float, bound: float) -> str:
     """FAIL by comparison."""
     if e_value < bound:
-        return f"{_both(counts)}: worse, condemned by the evidence of all metrics together"
-    return f"{_both(counts)}: worse, with evidence {evidence(e_value)} (needed: {evidence(bound)})"
+        return f"{_both(reading)}: worse, condemned by the evidence of all metrics together"
+    return f"{_both(reading)}: worse, with evidence {evidence(e_value)} (needed: {evidence(bound)})"
 
 
 def guarded(streak: Streak) -> str:
@@ -64,19 +72,19 @@ def guarded(streak: Streak) -> str:
     )
 
 
-def passed(counts: ArmCounts, e_value: float, bound: float, step_margin: float) -> str:
+def passed(reading: Reading, e_value: float, bound: float, step_margin: float) -> str:
     """PASS."""
     return (
-        f"{_both(counts)}: a regression of {points(step_margin)} or more is excluded, "
+        f"{_both(reading)}: a regression of {points(step_margin)} or more is excluded, "
         f"with evidence {evidence(e_value)} (needed: {evidence(bound)})"
     )
 
 
 def undecided(
-    totals: ArmCounts, judged: ArmCounts, upper: float | None, step_margin: float, requests_needed: int | None
+    totals: ArmCounts, reading: Reading, upper: float | None, step_margin: float, requests_needed: int | None
 ) -> str:
     """INCONCLUSIVE: what is excluded so far, what must be, and what that takes."""
-    if not judged.canary.requests:
+    if not reading.counts.canary.requests:
         return (
             f"not enough yet: canary requests counted: {totals.canary.requests:,}, none of them as evidence, "
             "because the canary warms up or the split has not settled"
@@ -86,7 +94,7 @@ def undecided(
         excluded = f"a regression of more than {points(upper)} is excluded, {points(step_margin)} must be"
     if requests_needed is not None:
         excluded += f"; at most about {_about(requests_needed):,} more canary requests if it is as good as stable"
-    return f"not enough yet: {_both(judged)}; {excluded}"
+    return f"not enough yet: {_both(reading)}; {excluded}"
 
 
 def unavailable(reason: str) -> str:

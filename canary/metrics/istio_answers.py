@@ -13,6 +13,9 @@ time-outs. So it is preferred, then the waypoint, then the server's own. The cho
 span, by who has known *stable* since before the span, and holds for both versions: a canary's requests counted at the
 client and stable's at the server would differ by exactly those failures.
 
+The choice made from the requests holds for the durations of the same span: errors and latency are told by one reporter.
+Durations are those of all requests: one that failed or was given up took the time it took.
+
 Rejected: reporters chosen per version (see above), adding reporters up (one request would count twice), 4xx as failures
 (the caller's doing; a regression that answers 404 is real, but no count of 404s can tell it from a crawler).
 """
@@ -20,13 +23,14 @@ Rejected: reporters chosen per version (see above), adding reporters up (one req
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 from canary.metrics import istio_queries as labels
 from canary.metrics.istio_queries import arms
-from canary.model.evidence import ArmCounts, Counts, NoData
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
 from canary.model.quantities import format_duration
 from canary.ports import MeasurementQuery
 
@@ -47,10 +51,20 @@ class NotAnAnswer(Exception):
 
 @dataclass(slots=True)
 class Sighting:
-    """What one reporter tells of one workload."""
+    """What one reporter tells of one workload.
+
+    Attributes:
+        requests, errors: from an answer to `request_counts`.
+        up_to: requests that took no longer than so many milliseconds, from an answer to `duration_counts`.
+        series: how many series each of these buckets has at the end of the span.
+        known: whether it knew the workload before the span.
+        present: whether it knows it at the end.
+    """
 
     requests: int = 0
     errors: int = 0
+    up_to: dict[float, int] = field(default_factory=dict)
+    series: dict[float, int] = field(default_factory=dict)
     known: bool = False
     present: bool = False
 
@@ -87,9 +101,24 @@ def read_answer(rows: object) -> Answer:
     return Answer(sightings)
 
 
+def pick_reporter(query: MeasurementQuery, answer: Answer, reporters: Sequence[str]) -> str | None:
+    """The first that has known stable since before the span; None when there is none."""
+    stable, _ = arms(query)
+    for reporter in reporters:
+        told = answer.of(stable, reporter)
+        if told.known and told.present:
+            return reporter
+    return None
+
+
 def pick_sample(
-    query: MeasurementQuery, answer: Answer, *, reporters: Sequence[str], settling: timedelta
-) -> ArmCounts | NoData:
+    query: MeasurementQuery,
+    answer: Answer,
+    *,
+    reporters: Sequence[str],
+    settling: timedelta,
+    series: str = labels.REQUESTS,
+) -> ArmCounts | ArmHistograms | NoData:
     """The counts of one Canary's two versions, as one and the same reporter tells them.
 
     Args:
@@ -97,15 +126,65 @@ def pick_sample(
         answer: holds them, and perhaps others.
         reporters: in order of preference.
         settling: how long before the span stable must have been known; for the sentence.
+        series: what was asked for: requests, or durations.
     """
     stable, canary = arms(query)
-    for reporter in reporters:
-        told = answer.of(stable, reporter)
-        if told.known and told.present:
-            return ArmCounts(stable=_counts(told), canary=_counts(answer.of(canary, reporter)))
+    reporter = pick_reporter(query, answer, reporters)
+    if reporter is None:
+        return _missing(query, answer, reporters=reporters, settling=settling, series=series)
+    told = answer.of(stable, reporter), answer.of(canary, reporter)
+    if series == labels.DURATIONS:
+        return _histograms(query, *told)
+    return ArmCounts(stable=_counts(told[0]), canary=_counts(told[1]))
+
+
+def _histograms(query: MeasurementQuery, stable: Sighting, canary: Sighting) -> ArmHistograms | NoData:
+    """Both histograms, or why they cannot be compared; a workload without any series took no requests."""
+    read: list[Histogram] = []
+    for workload, told in ((query.stable, stable), (query.canary, canary)):
+        if not told.up_to and not told.series:
+            read.append(Histogram(read[0].bounds, (0,) * len(read[0].counts)) if read else Histogram((), (0,)))
+            continue
+        histogram = _histogram(told)
+        if isinstance(histogram, str):
+            return NoData(f"the histogram {labels.DURATIONS} of {query.key.namespace}/{workload} {histogram}")
+        read.append(histogram)
+    if read[0].bounds != read[1].bounds:
+        return NoData(
+            f"the buckets of {labels.DURATIONS} differ: {query.stable} has the bounds {_listed(read[0])} ms, "
+            f"{query.canary} {_listed(read[1])} ms; give both versions the same"
+        )
+    return ArmHistograms(stable=read[0], canary=read[1])
+
+
+def _histogram(told: Sighting) -> Histogram | str:
+    """The buckets apart, or the end of a sentence that says what is wrong with them."""
+    bounds = sorted(told.series)
+    if len(set(told.series.values())) > 1:
+        return "has buckets that some of its proxies lack; give all of them the same"
+    if not bounds or bounds[-1] != math.inf:
+        return "has no bucket without an end (+Inf), so its requests are not known"
+    if bounds[0] <= 0:
+        return f"has a bucket up to {bounds[0]:g} ms, which no request can be in"
+    reached = [0, *(told.up_to.get(bound, 0) for bound in bounds)]
+    counts = tuple(after - before for before, after in pairwise(reached))
+    if min(counts) < 0:
+        return "counts more requests up to a bound than up to a larger one; the span is dropped"
+    return Histogram(tuple(bounds[:-1]), counts)
+
+
+def _listed(histogram: Histogram) -> str:
+    return ", ".join(f"{bound:g}" for bound in histogram.bounds) or "none"
+
+
+def _missing(
+    query: MeasurementQuery, answer: Answer, *, reporters: Sequence[str], settling: timedelta, series: str
+) -> NoData:
+    """Why no reporter can tell."""
+    stable, _ = arms(query)
     told_by = [answer.of(stable, reporter) for reporter in reporters]
     looked_for = (
-        f'{labels.REQUESTS}{{{labels.NAMESPACE}="{stable[0]}",{labels.WORKLOAD}="{stable[1]}"}} '
+        f'{series}{{{labels.NAMESPACE}="{stable[0]}",{labels.WORKLOAD}="{stable[1]}"}} '
         f"from reporter {' or '.join(reporters)}"
     )
     if any(told.present for told in told_by):
@@ -135,6 +214,11 @@ def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
         sighting.known = True
     elif part == labels.PRESENT:
         sighting.present = True
+        if labels.UP_TO in metric:
+            sighting.series[_read_bound(metric)] = value
+    elif labels.UP_TO in metric:
+        bound = _read_bound(metric)
+        sighting.up_to[bound] = sighting.up_to.get(bound, 0) + value
     else:
         code, flags = metric.get(labels.HTTP_CODE, ""), metric.get(labels.FLAGS, "").split(",")
         if code == _NO_RESPONSE and _CLIENT_HUNG_UP in flags:
@@ -159,6 +243,17 @@ def _read_row(row: object) -> tuple[dict[str, str], int]:
     if not isinstance(sample, list) or len(sample) != _ROW_PARTS:
         raise NotAnAnswer(f"the series {metric} has no value of the form [time, value]")
     return metric, _read_count(sample[1], metric)
+
+
+def _read_bound(metric: Mapping[str, str]) -> float:
+    """The upper end of a bucket; `1` and `1.0` are the same."""
+    try:
+        bound = float(metric[labels.UP_TO])
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise NotAnAnswer(f"the series {dict(metric)} has no number in its label {labels.UP_TO}")
+    return bound
 
 
 def _all_text(values: Iterable[object]) -> bool:

@@ -25,6 +25,10 @@ Workloads are chosen by anchored alternations of escaped names. Every literal is
 end the string, leave the alternation or change an encoding on the way. The reader picks its own rows out of the answer,
 which may hold more (the product of namespaces and names).
 
+Latency is counted the same way, from the buckets of a histogram, with one more grouping label (`le`). Where any bucket
+of a proxy fell, all of that proxy's buckets count from zero: a bucket that happens to stand higher after a restart than
+before would otherwise be counted by a rule of its own, and the buckets of one proxy would no longer add up.
+
 Measured with Prometheus 2.42: 0.2 s for 100 Canaries with 30 series each, 0.7 s for 300 (65 us of its CPU a series); a
 quarter of it is the half hour's memory.
 
@@ -41,12 +45,14 @@ from typing import Final
 from canary.ports import MeasurementQuery
 
 REQUESTS: Final = "istio_requests_total"
+DURATIONS: Final = "istio_request_duration_milliseconds_bucket"
 NAMESPACE: Final = "destination_workload_namespace"
 WORKLOAD: Final = "destination_workload"
 REPORTER: Final = "reporter"
 HTTP_CODE: Final = "response_code"
 FLAGS: Final = "response_flags"
 GRPC_STATUS: Final = "grpc_response_status"
+UP_TO: Final = "le"
 PART: Final = "part"
 KNOWN: Final = "known"
 PRESENT: Final = "present"
@@ -107,16 +113,42 @@ def request_counts(selector: str, span: Span, scrape_interval: timedelta) -> str
         span: the span.
         scrape_interval: in which every target is scraped at least once.
     """
-    now = _last(selector, LOOK_BACK, timedelta(0))
-    before = _last(selector, LOOK_BACK, span.length)
-    remembered = _last(selector, MEMORY, span.length)
-    earlier = _last(selector, LOOK_BACK, span.length + scrape_interval)
-    counted = f"({now} - {before} >= 0) or ({now} unless ({remembered} unless {before}))"
+    now, before = _ends(REQUESTS + selector, span)
+    codes = f"{HTTP_CODE}, {FLAGS}, {GRPC_STATUS}"
+    return _counts(REQUESTS + selector, span, scrape_interval, f"{now} - {before} >= 0", codes)
+
+
+def duration_counts(selector: str, span: Span, scrape_interval: timedelta) -> str:
+    """The query for the durations of `span`; see `request_counts`.
+
+    Rows without the label `part` are cumulative counts by reporter, namespace, workload and upper end of the bucket.
+    Rows with it stand for each bucket too: where some proxies have bounds that others lack, their numbers differ.
+    """
+    now, before = _ends(DURATIONS + selector, span)
+    difference = f"{now} - {before}"
+    risen = f"{difference} unless ignoring ({UP_TO}) ({difference} < 0)"
+    return _counts(DURATIONS + selector, span, scrape_interval, risen, UP_TO, UP_TO)
+
+
+def _ends(series: str, span: Span) -> tuple[str, str]:
+    """What each counter stood at, at the end of the span and at its start."""
+    return _last(series, LOOK_BACK, timedelta(0)), _last(series, LOOK_BACK, span.length)
+
+
+def _counts(
+    series: str, span: Span, scrape_interval: timedelta, risen: str, kinds: str, kinds_of_series: str = ""
+) -> str:
+    """The query of every counter: what has `risen`, what is new, and how many series there are."""
+    now, before = _ends(series, span)
+    remembered = _last(series, MEMORY, span.length)
+    earlier = _last(series, LOOK_BACK, span.length + scrape_interval)
+    counted = f"({risen}) or ({now} unless ({remembered} unless {before}))"
     arm = f"{REPORTER}, {NAMESPACE}, {WORKLOAD}"
+    each = f"{arm}, {kinds_of_series}" if kinds_of_series else arm
     return (
-        f"sum by ({arm}, {HTTP_CODE}, {FLAGS}, {GRPC_STATUS}) ({counted})"
-        f' or label_replace(count by ({arm}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
-        f' or label_replace(count by ({arm}) ({now}), "{PART}", "{PRESENT}", "", "")'
+        f"sum by ({arm}, {kinds}) ({counted})"
+        f' or label_replace(count by ({each}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
+        f' or label_replace(count by ({each}) ({now}), "{PART}", "{PRESENT}", "", "")'
     )
 
 
@@ -154,9 +186,9 @@ def arms(query: MeasurementQuery) -> tuple[tuple[str, str], tuple[str, str]]:
     return (query.key.namespace, query.stable), (query.key.namespace, query.canary)
 
 
-def _last(selector: str, window: timedelta, offset: timedelta) -> str:
+def _last(series: str, window: timedelta, offset: timedelta) -> str:
     back = f" offset {offset // _MILLISECOND}ms" if offset else ""
-    return f"last_over_time({REQUESTS}{selector}[{window // _MILLISECOND}ms]{back})"
+    return f"last_over_time({series}[{window // _MILLISECOND}ms]{back})"
 
 
 def _alternation(names: Iterable[str]) -> str:

@@ -23,17 +23,27 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
-from canary.metrics.istio_answers import REPORTERS, Answer, NotAnAnswer, pick_sample, read_answer
-from canary.metrics.istio_queries import Span, arms, batch, request_counts, select
+from canary.metrics.istio_answers import REPORTERS, Answer, NotAnAnswer, pick_reporter, pick_sample, read_answer
+from canary.metrics.istio_queries import (
+    DURATIONS,
+    REQUESTS,
+    Span,
+    arms,
+    batch,
+    duration_counts,
+    request_counts,
+    select,
+)
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
-from canary.model.evidence import Measurement, NoData, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Measurement, NoData, QueryFailed, Sample
 from canary.model.quantities import format_duration
 from canary.model.spec import ObjectKey
 from canary.ports import MeasurementQuery
 from canary.settings import ReporterPolicy, without_credentials
 
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
-METRICS: Final = ("errors",)
+METRICS: Final = {"errors": (REQUESTS, request_counts), "latency": (DURATIONS, duration_counts)}
+"""By metric: what is counted, and how to ask for it. The first chooses the reporter for all."""
 QueryWatcher = Callable[[float, Literal["answered", "failed"]], None]
 _CONNECT_SECONDS: Final = 3.0
 _NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
@@ -90,17 +100,28 @@ class PrometheusProvider:
             raise ValueError("two queries of one call have the same key")
         samples: dict[ObjectKey, dict[str, Sample]] = {query.key: {} for query in queries}
         call = _Call(self._url, self._timeout)
+        chosen: dict[ObjectKey, str | None] = {}
         for metric, span, piece in self._plan(queries, samples):
             answer = self._ask(call, metric, span, piece)
             for query in piece:
                 samples[query.key][metric] = (
-                    answer
-                    if isinstance(answer, QueryFailed)
-                    else pick_sample(query, answer, reporters=self._reporters, settling=self._scrape_interval)
+                    answer if isinstance(answer, QueryFailed) else self._pick(metric, query, answer, chosen)
                 )
         return {
             query.key: Measurement(start=query.start, end=query.end, samples=samples[query.key]) for query in queries
         }
+
+    def _pick(
+        self, metric: str, query: MeasurementQuery, answer: Answer, chosen: dict[ObjectKey, str | None]
+    ) -> ArmCounts | ArmHistograms | NoData:
+        """The sample as told by the reporter that told the query's first metric."""
+        first = chosen.setdefault(query.key, pick_reporter(query, answer, self._reporters))
+        # where nobody could tell the requests, nobody tells the durations: the sample says who was looked for
+        reporters = self._reporters if first is None else (first,)
+        if first is None and metric != next(iter(METRICS)) and pick_reporter(query, answer, reporters):
+            return NoData("the requests of this span could not be counted, so its durations are dropped")
+        series, _ = METRICS[metric]
+        return pick_sample(query, answer, reporters=reporters, settling=self._scrape_interval, series=series)
 
     def _plan(
         self, queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
@@ -117,7 +138,7 @@ class PrometheusProvider:
                     samples[query.key][metric] = self._dropped(query, span)
                 else:
                     together.setdefault((metric, span), []).append(query)
-        for (metric, span), group in together.items():
+        for (metric, span), group in sorted(together.items(), key=lambda each: list(METRICS).index(each[0][0])):
             for piece in batch(group):
                 yield metric, span, piece
 
@@ -139,7 +160,8 @@ class PrometheusProvider:
         began = time.monotonic()
         outcome: Answer | QueryFailed
         try:
-            rows = call.query(request_counts(selector, span, self._scrape_interval), span, remaining)
+            _, question = METRICS[metric]
+            rows = call.query(question(selector, span, self._scrape_interval), span, remaining)
             outcome = read_answer(rows)
         except _NONSENSE as error:
             outcome = QueryFailed(

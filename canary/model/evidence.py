@@ -61,7 +61,46 @@ class QueryFailed:
     reason: str
 
 
-Sample = ArmCounts | NoData | QueryFailed
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Requests of one version in some span of time by how long they took.
+
+    Attributes:
+        bounds: upper ends of the buckets in milliseconds, positive, finite and increasing.
+        counts: requests per bucket, not cumulative; one more than there are bounds, for those slower than the last.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def requests(self) -> int:
+        """All requests."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmHistograms:
+    """Histograms of both versions over the same span, with the same bounds.
+
+    Raises:
+        ValueError: when the bounds differ; who reads foreign answers checks before.
+    """
+
+    stable: Histogram
+    canary: Histogram
+
+    def __post_init__(self) -> None:
+        if self.stable.bounds != self.canary.bounds:
+            raise ValueError(f"stable has the bounds {self.stable.bounds}, the canary {self.canary.bounds}")
+
+    @property
+    def served(self) -> ArmCounts:
+        """The requests of both; which of them failed is not known here."""
+        return ArmCounts(stable=Counts(self.stable.requests), canary=Counts(self.canary.requests))
+
+
+Sample = ArmCounts | ArmHistograms | NoData | QueryFailed
 """What measuring one metric over one span gave."""
 
 

@@ -12,10 +12,11 @@ from typing import Final
 
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION_PATTERN: Final = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
-POINTS_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?pp$"
+MARGIN_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(pp|%)$"
 _DURATION: Final = re.compile(DURATION_PATTERN)
 _DURATION_PART: Final = re.compile(r"([0-9]+)(ms|[smhd])")
-_POINTS: Final = re.compile(POINTS_PATTERN)
+_POINTS: Final = re.compile(r"^[0-9]+(\.[0-9]+)?pp$")
+_PERCENTAGE: Final = re.compile(r"^[0-9]+(\.[0-9]+)?%$")
 LONGEST: Final = timedelta(days=365)
 
 
@@ -27,6 +28,16 @@ class PercentagePoints:
 
     def __str__(self) -> str:
         return f"{self.fraction * 100:.10g}pp"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Percentage:
+    """A part of something that the reader knows; `fraction` 0.1 is written `10%`."""
+
+    fraction: float
+
+    def __str__(self) -> str:
+        return f"{self.fraction * 100:.10g}%"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -69,3 +80,26 @@ def parse_percentage_points(text: str) -> PercentagePoints:
     if not 0 < points < 100:
         raise ValueError("must be more than 0pp and less than 100pp")
     return PercentagePoints(points / 100)
+
+
+def parse_percentage(text: str) -> Percentage:
+    """Read a percentage such as `10%`.
+
+    Raises:
+        ValueError: when the text is no such value, or not above 0 and at most 1000.
+    """
+    if not _PERCENTAGE.fullmatch(text):
+        raise ValueError("is not a percentage")
+    percent = float(text.removesuffix("%"))
+    if not 0 < percent <= 1000:
+        raise ValueError("must be more than 0% and at most 1000%")
+    return Percentage(percent / 100)
+
+
+def parse_margin(text: str) -> PercentagePoints | Percentage:
+    """Read a margin in either unit.
+
+    Raises:
+        ValueError: see `parse_percentage_points` and `parse_percentage`.
+    """
+    return parse_percentage(text) if text.endswith("%") else parse_percentage_points(text)

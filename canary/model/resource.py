@@ -34,7 +34,7 @@ from canary.model.fields import (
     PositiveDuration,
     Subdomain,
 )
-from canary.model.quantities import parse_duration, parse_percentage_points
+from canary.model.quantities import parse_duration, parse_margin
 from canary.model.rules import broken_rules
 from canary.model.spec import (
     AnalysisSpec,
@@ -138,9 +138,21 @@ class StepDocument(Document):
 class MetricDocument(Document):
     """One thing that is compared."""
 
-    name: Literal["errors"] = Field(description="Name of a built-in metric.", examples=["errors"])
+    name: Literal["errors", "latency"] = Field(description="Name of a built-in metric.", examples=["errors"])
     margin: Margin = Field(
-        description="The smallest regression that must not be promoted, in percentage points.", examples=["0.5pp"]
+        description=(
+            "The smallest regression that must not be promoted: percentage points of the error rate (0.5pp), or a "
+            "percentage of stable's latency (10%)."
+        ),
+        examples=["0.5pp"],
+    )
+    quantile: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=0.999,
+        allow_inf_nan=False,
+        description="Latency only: compare only what lies at or beyond this quantile of stable's latency.",
+        examples=[0.99],
     )
 
 
@@ -283,7 +295,8 @@ def _analysis(document: AnalysisDocument) -> AnalysisSpec:
         false_promotion=document.false_promotion,
         warmup=parse_duration(document.warmup),
         metrics=tuple(
-            MetricSpec(name=metric.name, margin=parse_percentage_points(metric.margin)) for metric in document.metrics
+            MetricSpec(name=metric.name, margin=parse_margin(metric.margin), quantile=metric.quantile)
+            for metric in document.metrics
         ),
         on_inconclusive=document.on_inconclusive,
         max_duration=parse_duration(document.max_duration),

@@ -19,6 +19,7 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
     yield from _deployments_differ(document)
     yield from _destinations_differ(document)
     yield from _steps_climb(document)
+    yield from _quantiles_are_of_latency(document)
     yield from _are_unique(
         [
             metric.get("name") if isinstance(metric, Mapping) else None
@@ -86,6 +87,17 @@ def _steps_climb(document: Mapping[str, object]) -> Iterator[Fault]:
                 remedy="let the weights strictly increase; any other list goes nowhere",
             )
         before = weight
+
+
+def _quantiles_are_of_latency(document: Mapping[str, object]) -> Iterator[Fault]:
+    for index, metric in enumerate(_list(document, "spec", "analysis", "metrics")):
+        if isinstance(metric, Mapping) and metric.get("name") == "errors" and metric.get("quantile") is not None:
+            yield Fault(
+                path=f"spec.analysis.metrics[{index}].quantile",
+                value=show(metric["quantile"]),
+                message="narrows errors, which have no quantiles",
+                remedy="remove it, or write it at the metric latency",
+            )
 
 
 def _are_unique(values: Sequence[object], path: str) -> Iterator[Fault]:

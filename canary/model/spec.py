@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from canary.model.quantities import PercentagePoints
+from canary.model.quantities import Percentage, PercentagePoints
 
 FULL_WEIGHT = 100
 """All of the traffic, in the unit of VirtualService weights: percent."""
@@ -67,10 +67,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """One thing to compare; `margin` is the smallest regression that must not be promoted."""
+    """One thing to compare.
+
+    Attributes:
+        name: of the metric.
+        margin: the smallest regression that must not be promoted: percentage points of a rate, or a percentage of
+            stable's latency.
+        quantile: only what lies at or beyond this quantile of stable's latency is compared; None means all of it.
+    """
 
     name: str
-    margin: PercentagePoints
+    margin: PercentagePoints | Percentage
+    quantile: float | None = None
 
 
 class InconclusivePolicy(StrEnum):

@@ -25,7 +25,7 @@ from canary.model.fields import INT32, INT64, Document
 from canary.model.observation import Problem
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
-from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+from canary.model.verdict import AnalysisResult, MetricVerdict, QuantileBuckets, Verdict
 
 LONGEST_MESSAGE: Final = 500
 """Characters of any text in a status; with it the status of one metric stays under 4 KB, which a test holds."""
@@ -69,6 +69,14 @@ class ArmCountsDocument(Document):
     canary: CountsDocument
 
 
+class QuantileDocument(Document):
+    """Where a quantile of both versions lies: above the first number and up to the second (if any), in ms."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)]
+    stable: Annotated[list[Finite], Field(min_length=1, max_length=2)]
+    canary: Annotated[list[Finite], Field(min_length=1, max_length=2)]
+
+
 class MetricDocument(Document):
     """The judgment of one metric, in numbers for people (rounded to four digits)."""
 
@@ -77,7 +85,7 @@ class MetricDocument(Document):
     message: Text
     stable: CountsDocument
     canary: CountsDocument
-    estimate: Finite | None = Field(default=None, description="The canary's error rate minus stable's.")
+    estimate: Finite | None = Field(default=None, description="The canary's rate minus stable's.")
     interval: list[Finite] | None = Field(
         default=None, min_length=2, max_length=2, description="Confidence sequence around the estimate."
     )
@@ -87,6 +95,14 @@ class MetricDocument(Document):
     promotion_bound: Finite
     step_margin: Finite
     requests_needed: Count | None = Field(default=None, description="About this many canary requests are missing.")
+    edge: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Of latency: what is counted as errors took longer than this, in milliseconds."
+    )
+    quantiles: list[QuantileDocument] | None = Field(
+        default=None,
+        max_length=3,
+        description="Of latency: buckets in which quantiles lie. Nothing is decided on them.",
+    )
 
 
 class AnalysisDocument(Document):
@@ -324,8 +340,16 @@ def _metric(judged: MetricVerdict) -> dict[str, object]:
         "promotionBound": _rounded(judged.promotion_bound),
         "stepMargin": _rounded(judged.step_margin),
         "requestsNeeded": judged.requests_needed,
+        "edge": judged.edge_ms,
+        "quantiles": [_quantile(each) for each in judged.quantiles] or None,
     }
     return {key: value for key, value in metric.items() if value is not None}
+
+
+def _quantile(buckets: QuantileBuckets) -> dict[str, object]:
+    ends = {"stable": buckets.stable, "canary": buckets.canary}
+    lists = {arm: [end for end in bucket if end is not None] for arm, bucket in ends.items()}
+    return {"quantile": buckets.quantile, **lists}
 
 
 def _arms(counts: ArmCounts) -> dict[str, object]:

@@ -21,6 +21,18 @@ class Verdict(StrEnum):
     """The metrics store does not answer, or not in the form it promises."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuantileBuckets:
+    """Where a quantile of both versions lies: above the first and up to the second number, in milliseconds.
+
+    None as the second number means beyond the last bucket. A number between the two would be a guess.
+    """
+
+    quantile: float
+    stable: tuple[float, float | None]
+    canary: tuple[float, float | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricVerdict:
     """The judgment of one metric, with its numbers.
@@ -29,13 +41,16 @@ class MetricVerdict:
         metric: the metric's name.
         verdict: what this metric says on its own.
         sentence: one sentence for a release manager.
-        counts: what was admitted as evidence over the release so far.
+        counts: what was admitted as evidence over the release so far, and how many went wrong: failed, or took longer
+            than `edge_ms`.
         estimate: canary's rate minus stable's, over `counts`; None without data.
         interval: lower and upper end of the confidence sequence around `estimate`, at the level of `false_rollback`.
         rollback_evidence: e-value against "not worse"; the version is condemned at `rollback_bound`.
         promotion_evidence: e-value against "worse by the step's margin"; the step passes at `promotion_bound`.
-        step_margin: the regression that this step must exclude, as a fraction.
+        step_margin: the regression that this step must exclude, as a share of the requests.
         requests_needed: at most about this many more canary requests until the step passes; None if unknown.
+        edge_ms: of latency, the edge of a bucket that decides: the one that condemns or has longest to pass.
+        quantiles: of latency, for people; nothing is decided on them.
     """
 
     metric: str
@@ -50,6 +65,8 @@ class MetricVerdict:
     promotion_bound: float
     step_margin: float
     requests_needed: int | None
+    edge_ms: float | None = None
+    quantiles: tuple[QuantileBuckets, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, Sample
-from canary.model.quantities import PercentagePoints
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
+from canary.model.quantities import Percentage, PercentagePoints
 from canary.model.spec import AnalysisSpec, InconclusivePolicy, MetricSpec
 from canary.model.verdict import AnalysisResult
 
@@ -22,6 +22,12 @@ ANALYSIS = AnalysisSpec(
     on_inconclusive=InconclusivePolicy.HOLD,
     max_duration=timedelta(hours=2),
 )
+BY_METRIC = {
+    "errors": ANALYSIS,
+    "latency": replace(ANALYSIS, metrics=(MetricSpec(name="latency", margin=Percentage(0.1)),)),
+}
+"""One analysis for each method."""
+BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 NEW = Evidence(watermark=START)
 GOOD = ((1350, 2), (150, 0))
 """(requests, errors) of stable and of the canary in one span: 100 requests per second, 10% of them to the canary."""
@@ -37,17 +43,31 @@ def counts(stable: Pair, canary: Pair) -> ArmCounts:
     return ArmCounts(stable=Counts(*stable), canary=Counts(*canary))
 
 
+def histogram(requests: int, slow: int) -> Histogram:
+    """So many requests, of which `slow` took between 100 and 250 ms and the rest up to 25 ms."""
+    body = requests - slow
+    return Histogram(BOUNDS, (body * 2 // 10, body * 5 // 10, body - body * 2 // 10 - body * 5 // 10, 0, 0, slow, 0, 0))
+
+
+def sample_of(metric: str, stable: Pair, canary: Pair) -> Sample:
+    """A sample of a metric from (requests, how many of them went wrong)."""
+    if metric == "latency":
+        return ArmHistograms(stable=histogram(*stable), canary=histogram(*canary))
+    return counts(stable, canary)
+
+
 def ask(evidence: Evidence, sample: Sample | None, **changes: object) -> Question:
     """The question at the end of the next span; `changes` replace fields of the question."""
     start = evidence.watermark or START
     end = start + SPAN
+    name = "latency" if isinstance(sample, ArmHistograms) else "errors"
     question = Question(
-        analysis=ANALYSIS,
+        analysis=BY_METRIC[name],
         step=evidence.step,
         steps=4,
         next_weight=25,
         evidence=evidence,
-        measurement=None if sample is None else Measurement(start=start, end=end, samples={"errors": sample}),
+        measurement=None if sample is None else Measurement(start=start, end=end, samples={name: sample}),
         admissible=True,
         now=end + SCRAPE_DELAY,
     )
@@ -59,10 +79,12 @@ def answer(evidence: Evidence, sample: Sample | None, **changes: object) -> Anal
     return judge([ask(evidence, sample, **changes)])[0]
 
 
-def watch(evidence: Evidence, spans: Iterable[tuple[Pair, Pair]], **changes: object) -> list[AnalysisResult]:
+def watch(
+    evidence: Evidence, spans: Iterable[tuple[Pair, Pair]], metric: str = "errors", **changes: object
+) -> list[AnalysisResult]:
     """Answers span after span, each from what the one before remembered."""
     results = []
     for stable, canary in spans:
-        results.append(answer(evidence, counts(stable, canary), **changes))
+        results.append(answer(evidence, sample_of(metric, stable, canary), **changes))
         evidence = results[-1].evidence
     return results

@@ -1,13 +1,16 @@
 """Many simulated rollouts at once, looked at after every span, for claims about error rates and power."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from math import erfc, log, sqrt
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray
 from canary.judge.method import Batch, Method
+from canary.judge.methods.latency import MOST_BOUNDS
 
 SPAN_SECONDS = 15.0
 WARMUP_SPANS = 8
@@ -29,6 +32,74 @@ class Traffic:
     base: float = 0.001
     harm: float = 0.0
     noise: Literal["steady", "burst", "diurnal"] = "steady"
+
+    def counted(self, rng: np.random.Generator, n: "Split", rate: FloatArray, *, harmful: bool) -> FloatArray:
+        """(rollouts, 4): what the method for errors reads from one span."""
+        harmed = np.minimum(rate + (self.harm if harmful else 0.0), 1)
+        columns = [n.stable, rng.binomial(n.stable, rate), n.canary, rng.binomial(n.canary, harmed)]
+        return np.stack(columns, axis=1).astype(float)
+
+
+Counted = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Requests of both versions in one span, (rollouts,) each."""
+
+    stable: Counted
+    canary: Counted
+
+
+EDGES: Final = np.array([5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000.0])
+_MEDIAN_MS, _SIGMA, _Z98 = 60.0, 0.7, 2.0537489
+"""Latencies as in STATS: log-normal, p99 306 ms; the slowest 2 % take longer than 252.6 ms."""
+
+
+def survival(milliseconds: FloatArray) -> FloatArray:
+    """The share of a good version's requests that take longer."""
+    return np.array([0.5 * erfc(log(x / _MEDIAN_MS) / _SIGMA / sqrt(2)) for x in milliseconds.tolist()])
+
+
+def p99_doubled(milliseconds: FloatArray) -> FloatArray:
+    """The slowest 2 % take twice as long."""
+    edge = _MEDIAN_MS * np.exp(_SIGMA * _Z98)
+    doubled = np.where(milliseconds <= 2 * edge, 0.02, survival(milliseconds / 2))
+    return np.where(milliseconds <= edge, survival(milliseconds), doubled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """As `Traffic`, for the method for latency; `canary` is the share of the canary's requests past each edge.
+
+    `noise` is shared by both versions: `diurnal` lets the load and, by up to a third, all latencies wander.
+    """
+
+    rps: float
+    canary: Callable[[FloatArray], FloatArray] = survival
+    base: float = 0.25
+    noise: Literal["steady", "burst", "diurnal"] = "steady"
+
+    def counted(self, rng: np.random.Generator, n: Split, rate: FloatArray, *, harmful: bool) -> FloatArray:
+        """(rollouts, columns): what the method for latency reads from one span."""
+        slowed = 1.0 + 0.3 * float(rate.mean()) if self.noise == "diurnal" else 1.0
+        bounds = np.tile(np.pad(EDGES, (0, MOST_BOUNDS - len(EDGES))), (len(n.stable), 1))
+        canary = self.canary if harmful else survival
+        return np.concatenate(
+            [
+                bounds,
+                _buckets(rng, n.stable, survival(EDGES / slowed)),
+                _buckets(rng, n.canary, canary(EDGES / slowed)),
+            ],
+            axis=1,
+        )
+
+
+def _buckets(rng: np.random.Generator, requests: Counted, past: FloatArray) -> FloatArray:
+    """(rollouts, MOST_BOUNDS + 1): requests by bucket."""
+    shares = -np.diff(np.concatenate([[1.0], past, [0.0]]))
+    drawn = rng.multinomial(requests, np.maximum(shares, 0.0) / np.maximum(shares, 0.0).sum()).astype(float)
+    return np.insert(drawn, [len(EDGES)] * (MOST_BOUNDS - len(EDGES)), 0.0, axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +131,7 @@ class Ending:
 
 def simulate(
     method: Method,
-    traffic: Traffic,
+    traffic: Traffic | Delays,
     weights: Sequence[float],
     *,
     rollouts: int,
@@ -91,17 +162,13 @@ def simulate(
         load, rate = climate.at(span)
         requests = rng.poisson(traffic.rps * SPAN_SECONDS * load)
         canary = rng.binomial(requests, weight)
-        harmed = np.minimum(rate + (traffic.harm if span >= turns_bad_at else 0.0), 1)
         outcome = method.update(
             Batch(
                 state=state,
-                stable_requests=(requests - canary).astype(float),
-                stable_errors=rng.binomial(requests - canary, rate).astype(float),
-                canary_requests=canary.astype(float),
-                canary_errors=rng.binomial(canary, harmed).astype(float),
+                sample=traffic.counted(rng, Split(requests - canary, canary), rate, harmful=span >= turns_bad_at),
                 admissible=np.full(rollouts, span >= 0),
                 restarted=np.full(rollouts, restarted),
-                step_margin=np.full(rollouts, min(promise.margin / following, max(promise.margin, 0.10))),
+                next_weight=np.full(rollouts, following),
                 **_constants(promise, rollouts=rollouts, spans=len(weights), steps=len(levels)),
             )
         )
@@ -124,6 +191,7 @@ def _constants(promise: Promise, *, rollouts: int, spans: int, steps: int) -> di
         "false_rollback": promise.false_rollback,
         "false_promotion": promise.false_promotion,
         "margin": promise.margin,
+        "quantile": 0.0,
     }
     return {name: np.full(rollouts, float(value)) for name, value in constants.items()}
 
@@ -131,7 +199,7 @@ def _constants(promise: Promise, *, rollouts: int, spans: int, steps: int) -> di
 class Climate:
     """Load and error rate that both versions share."""
 
-    def __init__(self, traffic: Traffic, rng: np.random.Generator, rollouts: int) -> None:
+    def __init__(self, traffic: Traffic | Delays, rng: np.random.Generator, rollouts: int) -> None:
         self._traffic, self._rng, self._rollouts = traffic, rng, rollouts
         self._phase = rng.uniform(0, 2 * np.pi, rollouts)
         self._burst = np.ones(rollouts)

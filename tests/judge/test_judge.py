@@ -296,7 +296,9 @@ class _Twin:
     metric = "twin"
     share = discover()["errors"].share
     initial = discover()["errors"].initial
+    read = staticmethod(discover()["errors"].read)
     update = staticmethod(discover()["errors"].update)
+    describe = staticmethod(discover()["errors"].describe)
 
 
 BOTH = replace(ANALYSIS, metrics=(*ANALYSIS.metrics, MetricSpec(name="twin", margin=PercentagePoints(0.005))))

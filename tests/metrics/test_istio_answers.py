@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.metrics.istio_answers import REPORTERS, NotAnAnswer, has_failed, pick_sample, read_answer
-from canary.model.evidence import ArmCounts, Counts, NoData
+from canary.metrics.istio_queries import DURATIONS
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
 from canary.model.spec import ObjectKey
 from canary.ports import MeasurementQuery
 
@@ -22,7 +23,7 @@ def row(workload: str, value: str, **labels: str) -> dict[str, object]:
     return {"metric": told | labels, "value": [1.5, value]}
 
 
-def sample(*rows: object) -> ArmCounts | NoData:
+def sample(*rows: object) -> ArmCounts | ArmHistograms | NoData:
     answer = read_answer([row("s", "1", part="known"), row("s", "1", part="present"), *rows])
     return pick_sample(QUERY, answer, reporters=REPORTERS, settling=timedelta(seconds=15))
 
@@ -119,3 +120,57 @@ def test_counts_always_hold_no_more_errors_than_requests(told: list[tuple[str, s
     for arm, name in ((counted.stable, "s"), (counted.canary, "c")):
         assert arm.requests == sum(value for workload, _, value in told if workload == name)
         assert arm.errors == sum(value for workload, code, value in told if workload == name and code != "200")
+
+
+def buckets(
+    workload: str, *counts: int, bounds: tuple[str, ...] = ("5", "10", "+Inf"), series: str = "2"
+) -> list[object]:
+    """Rows of a histogram: cumulative counts up to each bound, and how many series there are."""
+    told: list[object] = []
+    for bound, count in zip(bounds, counts, strict=True):
+        told += [row(workload, str(count), le=bound), row(workload, series, le=bound, part="present")]
+        told.append(row(workload, series, le=bound, part="known"))
+    return told
+
+
+def histograms(*rows: object) -> ArmCounts | ArmHistograms | NoData:
+    return pick_sample(
+        QUERY, read_answer(list(rows)), reporters=REPORTERS, settling=timedelta(seconds=15), series=DURATIONS
+    )
+
+
+def test_cumulative_buckets_become_counts_of_each() -> None:
+    assert histograms(*buckets("s", 3, 7, 10), *buckets("c", 0, 1, 1)) == ArmHistograms(
+        stable=Histogram((5, 10), (3, 4, 3)), canary=Histogram((5, 10), (0, 1, 0))
+    )
+
+
+def test_a_canary_without_a_series_took_no_requests() -> None:
+    sample = histograms(*buckets("s", 3, 7, 10))
+    assert isinstance(sample, ArmHistograms)
+    assert sample.canary == Histogram((5, 10), (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (
+            [*buckets("s", 1, 2, 3), *buckets("c", 1, 2, 3, bounds=("5", "20", "+Inf"))],
+            "s has the bounds 5, 10 ms, c 5, 20",
+        ),
+        ([*buckets("s", 1, 2, 3), row("s", "1", le="7", part="present")], "buckets that some of its proxies lack"),
+        (buckets("s", 1, 2, bounds=("5", "10")), "has no bucket without an end"),
+        (buckets("s", 1, 2, 3, bounds=("-5", "10", "+Inf")), "a bucket up to -5 ms"),
+        (buckets("s", 3, 2, 4), "more requests up to a bound than up to a larger one"),
+        ([row("s", "1", part="known")], "istio_request_duration_milliseconds_bucket"),
+    ],
+)
+def test_histograms_that_cannot_be_compared_are_no_data_and_say_why(rows: list[object], says: str) -> None:
+    told = histograms(*rows)
+    assert isinstance(told, NoData)
+    assert says in told.reason
+
+
+def test_a_bound_that_is_no_number_is_no_answer() -> None:
+    with pytest.raises(NotAnAnswer, match="no number in its label le"):
+        histograms(row("s", "1", le="much"))

@@ -232,9 +232,11 @@ def test_a_span_costs_one_query_however_many_canaries_ask() -> None:
 def test_nothing_is_asked_when_there_is_nothing_to_ask() -> None:
     provider = PrometheusProvider("http://127.0.0.1:1")
     assert provider.measure([]) == {}
-    unknown, long = query("one", metric="latency"), query("two", seconds=301)
+    unknown, long = query("one", metric="karma"), query("two", seconds=301)
     measured = provider.measure([unknown, long])
-    assert measured[unknown.key].samples == {"latency": QueryFailed("there is no metric 'latency'; there is errors")}
+    assert measured[unknown.key].samples == {
+        "karma": QueryFailed("there is no metric 'karma'; there is errors, latency")
+    }
     dropped = measured[long.key].samples["errors"]
     assert isinstance(dropped, NoData)
     assert "5m1s is longer than the 5m that can be counted" in dropped.reason

@@ -13,7 +13,7 @@ from rollouts import FULL, ISTIO, SHORTEST, with_spec
 
 from canary.model.errors import InvalidDocument
 from canary.model.faults import FAULTS_SHOWN
-from canary.model.quantities import PercentagePoints
+from canary.model.quantities import Percentage, PercentagePoints
 from canary.model.resource import parse_canary
 from canary.model.spec import (
     CanarySpec,
@@ -90,6 +90,13 @@ def test_everything_that_is_written_is_read() -> None:
     assert (spec.progress_deadline, spec.paused) == (timedelta(minutes=3), True)
 
 
+def test_latency_has_a_margin_in_percent_and_perhaps_a_quantile() -> None:
+    metrics = [{"name": "errors", "margin": "1pp"}, {"name": "latency", "margin": "12.5%", "quantile": 0.99}]
+    errors, latency = parse_canary(with_spec(analysis={"metrics": metrics})).analysis.metrics
+    assert (errors.margin, errors.quantile) == (PercentagePoints(0.01), None)
+    assert (latency.margin, latency.quantile, str(latency.margin)) == (Percentage(0.125), 0.99, "12.5%")
+
+
 def test_a_destination_with_a_host_has_no_default_subset() -> None:
     istio = {**ISTIO, "stable": {"host": "orders-stable"}, "canary": {"host": "orders-canary"}}
     assert parse_canary(with_spec(traffic={"istio": istio})).traffic.stable == Destination(host="orders-stable")
@@ -164,9 +171,39 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"analysis": {"onInconclusive": "promot"}}, "spec.analysis.onInconclusive", "did you mean 'promote'?"),
         ({"analysis": {"metrics": []}}, "spec.analysis.metrics", "give at least 1"),
         (
-            {"analysis": {"metrics": [{"name": "latency", "margin": "1pp"}]}},
+            {"analysis": {"metrics": [{"name": "karma", "margin": "1pp"}]}},
             "spec.analysis.metrics[0].name",
-            "known: errors",
+            "known: errors, latency",
+        ),
+        (
+            {"analysis": {"metrics": [{"name": "latency", "margin": "10pp"}]}},
+            "spec.analysis.metrics[0].margin",
+            'write "10%": a part of stable\'s latency',
+        ),
+        (
+            {"analysis": {"metrics": [{"name": "latency", "margin": 10}]}},
+            "spec.analysis.metrics[0].margin",
+            'write "10%" for percent of stable\'s latency',
+        ),
+        (
+            {"analysis": {"metrics": [{"name": "latency", "margin": "0%"}]}},
+            "spec.analysis.metrics[0].margin",
+            "more than 0% and at most 1000%|write a percentage such as 10%",
+        ),
+        (
+            {"analysis": {"metrics": [{"name": "latency", "margin": "10%", "quantile": 0.4}]}},
+            "spec.analysis.metrics[0].quantile",
+            "at least 0.5",
+        ),
+        (
+            {"analysis": {"metrics": [{"name": "latency", "margin": "10%", "quantile": 99}]}},
+            "spec.analysis.metrics[0].quantile",
+            "at most 0.999",
+        ),
+        (
+            {"analysis": {"metrics": [{"name": "errors", "margin": "1pp", "quantile": 0.99}]}},
+            "spec.analysis.metrics[0].quantile",
+            "write it at the metric latency",
         ),
         (
             {"analysis": {"metrics": [{"name": "errors", "margin": "1pp"}] * 2}},

@@ -1,0 +1,330 @@
+"""Latency: does the canary answer later than stable, anywhere in the distribution?
+
+Istio counts requests in buckets whose edges lie a factor of two or more apart; a quantile interpolated inside one is
+off by tens of percent. But how many requests took longer than an edge is known exactly. So each row has four streams of
+`canary.judge.stakes`, "slower than edge b", for the four edges nearest 50 %, 20 %, 2 % and 0.1 % of stable's
+exceedance: the body, the shoulder and two tails. Quantiles are shown with the bucket they lie in; nothing is decided on
+them.
+
+**Margin.** "At most s slower" becomes, per edge, d = S(b / (1 + s)) - S(b) with stable's survival function S: that many
+more requests would pass the edge if all took s longer. S between edges is read off a line through probit(S) over
+log(latency), which is exact for log-normal latencies; less than half a percentage point is not looked for.
+
+**Which edges, and that nothing is spent twice.** They are chosen before a span is looked at, from stable's requests of
+earlier spans: at the first admissible span once there were twenty, and anew only when a step begins.
+
+- Rollback is held against "in no span does any edge have p_C > p_S" (the canary is stochastically not later). Under it
+  every factor has an expectation of at most 1 given the past, whichever edge the past has chosen. So wealth may move to
+  another edge with all it has made: it remains one product of such factors, and alpha is spent once.
+- Promotion is held against "at edge b worse by d or more", another hypothesis for each edge; wealth made on one proves
+  nothing about the next. Edges change only where all promotion evidence restarts anyway, so within a step each stream
+  stands for one edge. Choosing anew at every span was rejected: each return to an edge would be a new
+  chance to pass it.
+
+Before twenty requests of stable are known, spans are learned from and are no evidence.
+
+All requests count, failed or hung up, with the time they took: a client that gave up after two seconds did wait for two
+seconds. A version that fails fast looks quick; `errors` is for that.
+
+Rejected: a score over all buckets, which gains a fifth on pure shifts and blurs which edge it was; a test per bucket,
+since the twenty edges of Istio say the same thing twenty times.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canary.judge.bernoulli import FloatArray, clip_rate
+from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
+from canary.judge.probit import normal_cdf, probit
+from canary.judge.stakes import HARMS, Span, Stakes
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, Sample
+from canary.model.verdict import QuantileBuckets
+
+MOST_BOUNDS: Final = 24
+"""A histogram with more is thinned evenly; Istio's has nineteen."""
+_TARGETS: Final = np.array([0.5, 0.2, 0.02, 0.001])
+_STREAMS: Final = len(_TARGETS)
+_FLOOR: Final = 0.005
+_ROOM: Final = 0.9
+"""A margin takes at most this part of the requests that are not past the edge anyway."""
+_ENOUGH_TO_CHOOSE: Final = 20
+_HALF_LIFE_SECONDS: Final = 300.0
+_SHOWN: Final = (0.5, 0.95, 0.99)
+_BUCKETS: Final = MOST_BOUNDS + 1
+IntArray = NDArray[np.intp]
+
+_SIZES: Final = {
+    "rollback": _STREAMS * HARMS,
+    "cash": 1,
+    "rollback_peak": 1,
+    "promotion": _STREAMS * 3,
+    "promotion_cash": 1,
+    "promotion_peak": _STREAMS,
+    "edges": _STREAMS,
+    "bounds": MOST_BOUNDS,
+    "recent_canary": 1,
+    "recent": _BUCKETS,
+    "stable": _BUCKETS,
+    "canary": _BUCKETS,
+}
+"""What lies in a row: the stakes; the edges as places in the bounds, -1 before they are chosen; the bounds, 0 where
+there are no more; requests of late, the canary's and stable's by bucket; those that were evidence, by bucket."""
+_ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
+_AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
+
+
+def _unpack(state: FloatArray) -> Stakes:
+    return Stakes(
+        rollback=state[:, _AT["rollback"]].reshape(-1, _STREAMS, HARMS),
+        cash=state[:, _AT["cash"]][:, 0],
+        rollback_peak=state[:, _AT["rollback_peak"]][:, 0],
+        promotion=state[:, _AT["promotion"]].reshape(-1, _STREAMS, 3),
+        promotion_cash=state[:, _AT["promotion_cash"]][:, 0],
+        promotion_peak=state[:, _AT["promotion_peak"]],
+    )
+
+
+def _pack(stakes: Stakes, *rest: FloatArray) -> FloatArray:
+    rows = len(stakes.cash)
+    parts = (
+        stakes.rollback.reshape(rows, -1),
+        stakes.cash[:, None],
+        stakes.rollback_peak[:, None],
+        stakes.promotion.reshape(rows, -1),
+        stakes.promotion_cash[:, None],
+        stakes.promotion_peak,
+    )
+    return np.concatenate([*parts, *rest], axis=1)
+
+
+def _slower(buckets: FloatArray) -> FloatArray:
+    """(n, MOST_BOUNDS): requests slower than each bound, of (n, _BUCKETS) requests by bucket."""
+    slower: FloatArray = buckets.sum(axis=1, keepdims=True) - np.cumsum(buckets, axis=1)[:, :-1]
+    slower[slower < 0] = 0.0  # what is kept of late is no whole number, and sums of it round
+    return slower
+
+
+def _survival(recent: FloatArray) -> FloatArray:
+    """(n, MOST_BOUNDS): the share of stable's requests to be expected past each bound."""
+    return clip_rate((_slower(recent) + 0.5) / (recent.sum(axis=1, keepdims=True) + 1))
+
+
+def _thinnest(recent: FloatArray) -> FloatArray:
+    """(n, MOST_BOUNDS): the survival, a standard deviation thinner.
+
+    Rather an edge too low than one too high: beyond a tail that only chance had made look fat, it would leave a gap
+    of a factor of four between two edges, in which a regression could hide.
+    """
+    past = _slower(recent)
+    return clip_rate(np.maximum(past - np.sqrt(past), 0.5) / (recent.sum(axis=1, keepdims=True) + 1))
+
+
+def _choose(survival: FloatArray, bounds: FloatArray, quantile: FloatArray) -> FloatArray:
+    """(n, streams): places of the edges nearest to the targets, each taken once as far as there are enough.
+
+    Args:
+        survival: (n, MOST_BOUNDS).
+        bounds: (n, MOST_BOUNDS), 0 where there are no more.
+        quantile: (n,); no edge below the one nearest to it.
+    """
+    odds = np.log(survival / (1 - survival))
+    unfit = np.where(bounds > 0, 0.0, 1e6)
+    beyond = np.minimum(_TARGETS, 1 - quantile[:, None])
+    wanted = np.log(beyond / (1 - beyond))
+    at_quantile = np.argmin(np.abs(odds - wanted[:, :1]) + unfit, axis=1)
+    unfit += np.where((quantile > 0)[:, None] & (np.arange(MOST_BOUNDS) < at_quantile[:, None]), 1e6, 0.0)
+    rows, places = np.arange(len(odds)), np.empty((len(odds), _STREAMS))
+    for stream in range(_STREAMS):
+        nearest = np.argmin(np.abs(odds - wanted[:, stream : stream + 1]) + unfit, axis=1)
+        places[:, stream] = nearest
+        unfit[rows, nearest] += 1e3
+    return places
+
+
+def _margins(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdown: FloatArray) -> FloatArray:
+    """(n, streams): what share more of the requests passes each edge when all take so much longer.
+
+    Args:
+        survival: (n, MOST_BOUNDS).
+        bounds: (n, MOST_BOUNDS), 0 where there are no more.
+        at: (n, streams), places of the edges.
+        slowdown: (n,), 0.1 for "a tenth longer".
+    """
+    logs = np.log(np.where(bounds > 0, bounds, bounds.max(axis=1, keepdims=True) + np.arange(1, _BUCKETS)))
+    edge = np.take_along_axis(logs, at, axis=1)
+    reached = edge - np.log1p(slowdown)[:, None]
+    below = (logs[:, None, :] <= reached[:, :, None]).sum(axis=2) - 1
+    low = np.clip(below, 0, MOST_BOUNDS - 2)
+    low_log, high_log = (np.take_along_axis(logs, place, axis=1) for place in (low, low + 1))
+    low_z, high_z = (probit(np.take_along_axis(survival, place, axis=1)) for place in (low, low + 1))
+    slope = (high_z - low_z) / (high_log - low_log)
+    here = np.take_along_axis(survival, at, axis=1)
+    more = normal_cdf(low_z + slope * (reached - low_log)) - here
+    return np.clip(more, _FLOOR, np.maximum(_ROOM * (1 - here), _FLOOR))
+
+
+class Latency:
+    """The distribution of response times, compared at four edges of its buckets."""
+
+    metric = "latency"
+    share = 0.6
+    initial: tuple[float, ...] = tuple(
+        _pack(
+            Stakes.initial(_STREAMS),
+            np.full((1, _STREAMS), -1.0),
+            np.zeros((1, MOST_BOUNDS + 1 + 3 * _BUCKETS)),
+        )[0].tolist()
+    )
+
+    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
+        """The bounds, then stable's requests by bucket, then the canary's."""
+        if not isinstance(sample, ArmHistograms):
+            return (0.0,) * (MOST_BOUNDS + 2 * _BUCKETS)
+        stable, canary = thin(sample.stable), thin(sample.canary)
+        known = tuple(bound for bound in state[_AT["bounds"]] if bound > 0)
+        if not stable.bounds:
+            return NoData("the histograms have no bucket with an end, so no latency can be told from another")
+        if known and known != stable.bounds:
+            return NoData(
+                "the bounds of the buckets changed in the middle of this release, from "
+                f"{_listed(known)} to {_listed(stable.bounds)} ms; restore them, or start a new release"
+            )
+        return (*_padded(stable.bounds), *_spread(stable.counts), *_spread(canary.counts))
+
+    def update(self, batch: Batch) -> Outcome:
+        """Take the new span of every row into account; see `canary.judge.method`."""
+        state, sample = batch.state, batch.sample
+        known, seen = state[:, _AT["bounds"]], sample[:, :MOST_BOUNDS]
+        bounds = np.where(known[:, :1] > 0, known, seen)
+        stable, canary = sample[:, MOST_BOUNDS:-_BUCKETS], sample[:, -_BUCKETS:]
+        recent, recent_canary = state[:, _AT["recent"]], state[:, _AT["recent_canary"]][:, 0]
+        survival, edges = _survival(recent), self._edges(batch, bounds)
+        at = np.maximum(edges, 0).astype(np.intp)
+        margin = _margins(survival, bounds, at, batch.margin)
+        span = Span(
+            canary_bad=np.take_along_axis(_slower(canary), at, axis=1),
+            stable_bad=np.take_along_axis(_slower(stable), at, axis=1),
+            canary_requests=canary.sum(axis=1),
+            stable_requests=stable.sum(axis=1),
+            comparable=_comparable(batch, edges, stable, canary),
+            rate=np.take_along_axis(survival, at, axis=1),
+            margin=margin,
+            step_margin=grade(margin, batch.next_weight[:, None]),
+        )
+        stakes = _unpack(state).restarted(batch).played(batch, span)
+        recent, recent_canary = _learn(batch, recent, recent_canary, stable, canary)
+        judged = span.comparable[:, None]
+        following = span.expecting(np.take_along_axis(_survival(recent), at, axis=1))
+        per_canary = np.full(len(state), np.nan)
+        flowing = (recent_canary > 0) & (recent.sum(axis=1) > 0) & (edges[:, 0] >= 0)
+        np.divide(recent.sum(axis=1), recent_canary, out=per_canary, where=flowing)
+        decisive = _decisive(stakes)
+        return Outcome(
+            state=_pack(
+                stakes,
+                edges,
+                bounds,
+                recent_canary[:, None],
+                recent,
+                state[:, _AT["stable"]] + np.where(judged, stable, 0.0),
+                state[:, _AT["canary"]] + np.where(judged, canary, 0.0),
+            ),
+            rollback_evidence=stakes.rollback_evidence,
+            rollback_peak=stakes.rollback_peak,
+            promotion_peak=stakes.promotion_peak.min(axis=1),
+            requests_needed=stakes.requests_needed(batch, following, per_canary),
+            step_margin=np.take_along_axis(span.step_margin, decisive[:, None], axis=1)[:, 0],
+        )
+
+    def _edges(self, batch: Batch, bounds: FloatArray) -> FloatArray:
+        """(n, streams): places of the edges, chosen from what was known before this span; -1 before that is enough."""
+        edges, recent = batch.state[:, _AT["edges"]], batch.state[:, _AT["recent"]]
+        is_chosen = edges[:, 0] >= 0
+        is_due = np.where(is_chosen, batch.restarted, batch.admissible) & (recent.sum(axis=1) >= _ENOUGH_TO_CHOOSE)
+        if not is_due.any():
+            return edges
+        chosen = _choose(_thinnest(recent), bounds, batch.quantile)
+        return np.where(is_due[:, None], chosen, edges)
+
+    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+        """The requests slower than the edge that decides, and the buckets of three quantiles."""
+        if state[_AT["edges"]][0] < 0:
+            return Reading(counts=ArmCounts())
+        place = int(state[_AT["edges"]][int(_decisive(_unpack(np.array([state])))[0])])
+        bounds = tuple(bound for bound in state[_AT["bounds"]] if bound > 0)
+        stable, canary = state[_AT["stable"]], state[_AT["canary"]]
+        counts = ArmCounts(stable=_counts(stable, place), canary=_counts(canary, place))
+        if not counts.stable.requests or not counts.canary.requests:
+            return Reading(counts=counts, edge_ms=bounds[place])
+        quantiles = tuple(QuantileBuckets(q, _bucket(stable, bounds, q), _bucket(canary, bounds, q)) for q in _SHOWN)
+        return Reading(counts=counts, edge_ms=bounds[place], quantiles=quantiles)
+
+
+def _comparable(batch: Batch, edges: FloatArray, stable: FloatArray, canary: FloatArray) -> BoolArray:
+    has_both = (stable.sum(axis=1) > 0) & (canary.sum(axis=1) > 0)
+    comparable: BoolArray = batch.admissible & (edges[:, 0] >= 0) & has_both
+    return comparable
+
+
+def _learn(
+    batch: Batch, recent: FloatArray, recent_canary: FloatArray, stable: FloatArray, canary: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Requests of late after one more span, to a thousandth of a request: they are kept as text."""
+    served = canary.sum(axis=1)
+    has_any = served + stable.sum(axis=1) > 0
+    kept = np.where(has_any, 0.5 ** (batch.interval_seconds / _HALF_LIFE_SECONDS), 1.0)
+    return np.round(recent * kept[:, None] + stable, 3), np.round(recent_canary * kept + served, 3)
+
+
+def _decisive(stakes: Stakes) -> IntArray:
+    """(n,): the stream that says most against the version, or the one that has longest to pass."""
+    is_suspect = stakes.rollback_evidence > 1
+    against, slowest = stakes.rollback_by_stream.argmax(axis=1), stakes.promotion_peak.argmin(axis=1)
+    decisive: IntArray = np.where(is_suspect, against, slowest)
+    return decisive
+
+
+def thin(histogram: Histogram) -> Histogram:
+    """The histogram with neighbouring buckets merged until there are at most `MOST_BOUNDS` bounds."""
+    bounds = histogram.bounds
+    if len(bounds) <= MOST_BOUNDS:
+        return histogram
+    kept = [round(place * (len(bounds) - 1) / (MOST_BOUNDS - 1)) for place in range(MOST_BOUNDS)]
+    starts = [0, *(place + 1 for place in kept)]
+    ends = [*(place + 1 for place in kept), len(histogram.counts)]
+    counts = tuple(sum(histogram.counts[start:end]) for start, end in zip(starts, ends, strict=True))
+    return Histogram(tuple(bounds[place] for place in kept), counts)
+
+
+def _padded(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    return (*bounds, *(0.0,) * (MOST_BOUNDS - len(bounds)))
+
+
+def _spread(counts: tuple[int, ...]) -> tuple[float, ...]:
+    """By bucket, those beyond the last bound at the end."""
+    return (*counts[:-1], *(0.0,) * (_BUCKETS - len(counts)), counts[-1])
+
+
+def _counts(buckets: Sequence[float], place: int) -> Counts:
+    return Counts(round(sum(buckets)), round(sum(buckets[place + 1 :])))
+
+
+def _bucket(buckets: Sequence[float], bounds: tuple[float, ...], quantile: float) -> tuple[float, float | None]:
+    """The bucket that holds the quantile: above the first number and up to the second."""
+    rank, passed = quantile * sum(buckets), 0.0
+    for place, bound in enumerate(bounds):
+        passed += buckets[place]
+        if passed >= rank:
+            return (bounds[place - 1] if place else 0.0, bound)
+    return (bounds[-1], None)
+
+
+def _listed(bounds: tuple[float, ...]) -> str:
+    shown = ", ".join(f"{bound:g}" for bound in bounds[:6])
+    return f"{shown}, ... ({len(bounds)} bounds)" if len(bounds) > 6 else shown
+
+
+METHOD = Latency()
