@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from benchmark_judging import FALSE_ROLLBACK, follow, spans_that_must_agree
 from benchmark_rivals import rivals
-from benchmark_scenarios import Group, Noise, Scenario
+from benchmark_scenarios import Group, Scenario
 from benchmark_traffic import FloatArray, Traffic, serve
 from benchmark_wald import condemn, requests_needed
 
@@ -42,8 +42,8 @@ class Result:
         promoted: share of the rollouts in which this judge let the last step pass, before it condemned them if ever.
         promoted_error: its Monte-Carlo standard error.
         promoted_seconds: median time to that.
-        wald_requests: canary requests that Wald's test needs request by request; None where nothing is to be found or
-            the rates are not constant.
+        wald_requests: canary requests that Wald's test needs request by request; None where no error rate is to
+            be found, or the rates are not constant.
     """
 
     scenario: Scenario
@@ -83,7 +83,7 @@ class Result:
 
 def run(scenario: Scenario, seed: int) -> Result:
     """Simulate a cell and let every judge see it."""
-    traffic = serve(scenario, seed=seed, histograms=False)
+    traffic = serve(scenario, seed=seed, histograms=scenario.latency)
     endings = follow(scenario, traffic)
     condemned = {OURS: endings.condemned_at}
     condemned |= rivals(
@@ -93,7 +93,7 @@ def run(scenario: Scenario, seed: int) -> Result:
         alpha=FALSE_ROLLBACK,
     )
     wald_requests = None
-    if scenario.group is Group.DETECTION and scenario.noise is Noise.IID:
+    if scenario.group is Group.DETECTION and scenario.regression.errors:
         least = spans_that_must_agree(scenario.interval_seconds)
         condemned[WALD] = condemn(scenario, traffic, least_spans=least, alpha=FALSE_ROLLBACK)
         wald_requests = requests_needed(scenario, FALSE_ROLLBACK)

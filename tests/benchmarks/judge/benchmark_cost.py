@@ -14,11 +14,14 @@ from typing import Final
 from benchmark_judging import START, analysis
 
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
 
 FLEETS: Final = (1, 100, 10_000)
 _TICKS: Final = {1: 200, 100: 40, 10_000: 5}
 _INTERVAL_SECONDS: Final = 15
+_ANALYSIS: Final = analysis(_INTERVAL_SECONDS, latency=True)
+_STABLE: Final = Histogram((25.0, 50.0, 100.0, 250.0, 500.0), (143, 392, 501, 285, 27, 2))
+_CANARY: Final = Histogram((25.0, 50.0, 100.0, 250.0, 500.0), (16, 44, 56, 31, 3, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Cost:
 
 
 def measure(canaries: int) -> Cost:
-    """Judge a fleet for a few ticks: 100 requests per second each, a tenth to the canary, some failures."""
+    """Judge a fleet by errors and latency for a few ticks: 100 requests per second each, a tenth to the canary."""
     fleet = [Evidence(watermark=START) for _ in range(canaries)]
     spent = []
     for tick in range(_TICKS.get(canaries, 5) + 1):
@@ -62,14 +65,17 @@ def measure(canaries: int) -> Cost:
 def _ask(evidence: Evidence, errors: int) -> Question:
     start = evidence.watermark or START
     end = start + timedelta(seconds=_INTERVAL_SECONDS)
-    counts = ArmCounts(stable=Counts(1350, 2), canary=Counts(150, errors))
+    samples: dict[str, Sample] = {
+        "errors": ArmCounts(stable=Counts(1350, 2), canary=Counts(150, errors)),
+        "latency": ArmHistograms(stable=_STABLE, canary=_CANARY),
+    }
     return Question(
-        analysis=analysis(_INTERVAL_SECONDS),
+        analysis=_ANALYSIS,
         step=0,
         steps=4,
         next_weight=25,
         evidence=evidence,
-        measurement=Measurement(start=start, end=end, samples={"errors": counts}),
+        measurement=Measurement(start=start, end=end, samples=samples),
         admissible=True,
         now=end,
     )

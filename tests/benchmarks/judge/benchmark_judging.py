@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
-from benchmark_scenarios import HOUR_SECONDS, MARGIN, WARMUP_SECONDS, Scenario
-from benchmark_traffic import FloatArray, IntArray, Traffic
+from benchmark_scenarios import HOUR_SECONDS, MARGIN, SLOWDOWN, WARMUP_SECONDS, Scenario
+from benchmark_traffic import BOUNDS_MS, Arm, FloatArray, IntArray, Traffic
 
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, Sample
-from canary.model.quantities import PercentagePoints
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
+from canary.model.quantities import Percentage, PercentagePoints
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, InconclusivePolicy, MetricSpec
 from canary.model.verdict import Verdict
 
@@ -26,6 +26,7 @@ FALSE_ROLLBACK: Final = 0.01
 FALSE_PROMOTION: Final = 0.05
 _MAX_DURATION: Final = timedelta(hours=2)
 _SCRAPE_DELAY: Final = timedelta(seconds=2)
+_BOUNDS: Final = tuple(BOUNDS_MS.tolist())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +43,17 @@ class Endings:
     passed_at: FloatArray
 
 
-def analysis(interval_seconds: int) -> AnalysisSpec:
-    """What the rollouts promise: the defaults, one metric."""
+def analysis(interval_seconds: int, *, latency: bool = False) -> AnalysisSpec:
+    """What the rollouts promise: the defaults, and latency as the second metric where it is looked at."""
+    metrics = [MetricSpec(name="errors", margin=PercentagePoints(MARGIN))]
+    if latency:
+        metrics.append(MetricSpec(name="latency", margin=Percentage(SLOWDOWN)))
     return AnalysisSpec(
         interval=timedelta(seconds=interval_seconds),
         false_rollback=FALSE_ROLLBACK,
         false_promotion=FALSE_PROMOTION,
         warmup=timedelta(seconds=WARMUP_SECONDS),
-        metrics=(MetricSpec(name="errors", margin=PercentagePoints(MARGIN)),),
+        metrics=tuple(metrics),
         on_inconclusive=InconclusivePolicy.HOLD,
         max_duration=_MAX_DURATION,
     )
@@ -57,7 +61,7 @@ def analysis(interval_seconds: int) -> AnalysisSpec:
 
 def follow(scenario: Scenario, traffic: Traffic) -> Endings:
     """Judge every rollout of a cell after every scrape."""
-    spec = analysis(scenario.interval_seconds)
+    spec = analysis(scenario.interval_seconds, latency=scenario.latency)
     begin = START - scenario.warmup_spans * spec.interval
     remembered = [Evidence(watermark=begin) for _ in range(scenario.rollouts)]
     condemned_at, passed_at = np.full(scenario.rollouts, np.inf), np.full(scenario.rollouts, np.inf)
@@ -65,6 +69,8 @@ def follow(scenario: Scenario, traffic: Traffic) -> Endings:
     for span in range(-scenario.warmup_spans, scenario.spans):
         column = span + scenario.warmup_spans
         samples = {"errors": _error_counts(traffic, column)}
+        if scenario.latency:
+            samples["latency"] = _histograms(traffic, column)
         end = begin + (column + 1) * spec.interval
         step = scenario.step(span)
         admissible = span >= 0 and (span == 0 or step == scenario.step(span - 1))
@@ -106,6 +112,24 @@ def _error_counts(traffic: Traffic, column: int) -> list[Sample]:
         ArmCounts(stable=Counts(*numbers[:2]), canary=Counts(*numbers[2:]))
         for numbers in zip(*(counts[:, column].tolist() for counts in columns), strict=True)
     ]
+
+
+def _histograms(traffic: Traffic, column: int) -> list[Sample]:
+    stable, canary = (_buckets(arm, column) for arm in (traffic.stable, traffic.canary))
+    return [
+        ArmHistograms(stable=Histogram(_BOUNDS, tuple(of_stable)), canary=Histogram(_BOUNDS, tuple(of_canary)))
+        for of_stable, of_canary in zip(stable, canary, strict=True)
+    ]
+
+
+def _buckets(arm: Arm, column: int) -> list[list[int]]:
+    """Requests per bucket, the last one without a bound."""
+    if arm.slower is None:
+        raise ValueError("this traffic was simulated without histograms")
+    none = np.zeros(len(arm.requests), dtype=np.int64)
+    above = np.column_stack([arm.requests[:, column], arm.slower[:, column], none])
+    buckets: list[list[int]] = (-np.diff(above, axis=1)).tolist()
+    return buckets
 
 
 def spans_that_must_agree(interval_seconds: int) -> int:

@@ -1,7 +1,7 @@
 """A run as one page with two kinds of pictures: false rollbacks of good versions, and time to find bad ones.
 
 Drawn by plotly, which is asked for only when a picture is wanted: tables and JSON must not depend on it. Only the cells
-scraped every 15 s are drawn; the others say the same, and the tables have them all.
+scraped every 15 s are drawn, with latency only where it is what is wrong; the tables have them all.
 """
 
 import importlib
@@ -40,7 +40,9 @@ def draw(run: Run, file: Path) -> None:
     except ModuleNotFoundError as error:
         raise NotInstalled("no picture: plotly is not installed (pip install plotly)") from error
     drawn = [result for result in run.results if result.scenario.interval_seconds == _DRAWN_SECONDS]
-    healthy = [result for result in drawn if result.scenario.group is Group.FALSE_ROLLBACK]
+    healthy = [
+        result for result in drawn if result.scenario.group is Group.FALSE_ROLLBACK and not result.scenario.latency
+    ]
     found = [result for result in drawn if _is_in_a_curve(result)]
     regressions = list(dict.fromkeys(result.scenario.regression.name for result in found))
     rows = 1 + (len(regressions) + 1) // 2
@@ -74,7 +76,8 @@ def draw(run: Run, file: Path) -> None:
 
 def _is_in_a_curve(result: Result) -> bool:
     scenario = result.scenario
-    return scenario.group is Group.DETECTION and scenario.weights == (10,) and scenario.base == 0.001
+    is_plain = scenario.latency is bool(scenario.regression.slowness)
+    return scenario.group is Group.DETECTION and scenario.weights == (10,) and scenario.base == 0.001 and is_plain
 
 
 def _places(cells: Sequence[Result]) -> list[list[str]]:

@@ -78,7 +78,7 @@ def _rollouts(results: Sequence[Result]) -> str:
 
 
 def _rows(group: Group, results: Sequence[Result]) -> Iterator[list[str]]:
-    where = ["noise", "rps", "base", "scrape"]
+    where = ["noise", "rps", "base", "scrape", "metrics"]
     rivals = [_SHORT[name] for name in RIVALS]
     match group:
         case Group.FALSE_ROLLBACK:
@@ -91,6 +91,7 @@ def _rows(group: Group, results: Sequence[Result]) -> Iterator[list[str]]:
     for result in results:
         scenario, ours = result.scenario, result.ours
         place = [scenario.noise, str(scenario.rps), f"{scenario.base:.1%}", f"{scenario.interval_seconds} s"]
+        place.append("errors, latency" if scenario.latency else "errors")
         shares = [f"{result.fates[name].rolled_back:.1%}" for name in RIVALS]
         rolled_back = f"{ours.rolled_back:.1%} ± {ours.rolled_back_error:.1%}"
         promoted = f"{result.promoted:.1%}"
@@ -106,9 +107,11 @@ def _rows(group: Group, results: Sequence[Result]) -> Iterator[list[str]]:
 
 
 def _wald(result: Result) -> list[str]:
+    if result.scenario.group is not Group.DETECTION:
+        return []
     fate = result.fates.get(WALD)
     if fate is None:
-        return []
+        return [""] * 5
     ratios = ["" if ratio is None else f"{ratio:.2f}" for ratio in (result.ratio_to_wald, result.ratio_one_by_one)]
     return [_found(fate), _number(fate.requests), ratios[0], _number(result.wald_requests), ratios[1]]
 

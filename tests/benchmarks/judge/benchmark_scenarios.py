@@ -6,12 +6,14 @@ how soon a bad one is found, how soon under noise, and how often a version that 
 promoted. One big grid of everything was rejected: most of its cells answer no question, and it takes a night.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 MARGIN: Final = 0.005
+SLOWDOWN: Final = 0.10
+"""The margins: added to the error rate; by how much every request may take longer, which is what "p50 +10%" does."""
 HOUR_SECONDS: Final = 3600
 WARMUP_SECONDS: Final = 120
 RATES: Final = (1, 10, 100, 1000)
@@ -62,11 +64,17 @@ class Regression:
 
 
 GOOD: Final = Regression(name="none")
+AT_THE_MARGIN: Final = Regression(name="exactly the margin", errors=MARGIN)
 ERRORS: Final = (
     Regression(name="err +0.5pp", errors=0.005),
     Regression(name="err +1pp", errors=0.01),
     Regression(name="err +5pp", errors=0.05),
     Regression(name="err 100%", errors=1.0),
+)
+
+
+SLOW: Final = tuple(
+    Regression(name=str(slowness), slowness=slowness) for slowness in (Slowness.MEDIAN, Slowness.TAIL, Slowness.SOME)
 )
 
 
@@ -92,6 +100,7 @@ class Scenario:
         weights: the canary's share in percent, step by step; the steps share the hour equally.
         interval_seconds: time between two scrapes; divides a minute.
         rollouts: how many times it is simulated.
+        latency: whether every judge looks at latency too, beside errors.
     """
 
     group: Group
@@ -102,6 +111,7 @@ class Scenario:
     weights: tuple[int, ...]
     interval_seconds: int
     rollouts: int
+    latency: bool = False
 
     @property
     def name(self) -> str:
@@ -109,7 +119,7 @@ class Scenario:
         weights = "/".join(map(str, self.weights))
         return (
             f"{self.group}: {self.regression.name}, {self.noise}, {self.rps} rps, base {self.base:.1%}, "
-            f"{weights}% canary, {self.interval_seconds} s"
+            f"{weights}% canary, {self.interval_seconds} s{', latency too' if self.latency else ''}"
         )
 
     @property
@@ -133,6 +143,10 @@ def full(rollouts: int = 1000) -> Iterator[Scenario]:
     yield from detections(fewer, 15, RATES, BASES[:1], WEIGHTS)
     yield from false_rollbacks(rollouts, 15, tuple(Noise), RATES, BASES)
     yield from margins(rollouts, (Noise.IID, Noise.BURST, Noise.DIURNAL, Noise.ARM, Noise.ARM_AR), (10, 100, 1000))
+    yield from with_latency(false_rollbacks(fewer, 15, tuple(Noise), RATES, BASES[:1]))
+    yield from with_latency(detections(fewer, 15, RATES, BASES[:1], (10,)))
+    yield from with_latency(detections(fewer, 15, RATES, BASES[:1], WEIGHTS, SLOW))
+    yield from with_latency(margins(fewer, (Noise.IID, Noise.DIURNAL), (10, 100, 1000), SLOW[0]))
     yield from detections_in_noise(fewer)
     yield from detections(fewer, 15, RATES, BASES[1:], (10,))
     yield from false_rollbacks(rollouts, 60, tuple(Noise), RATES, BASES)
@@ -144,6 +158,15 @@ def quick(rollouts: int = 200) -> Iterator[Scenario]:
     yield from false_rollbacks(rollouts, 15, tuple(Noise), RATES, BASES)
     yield from detections(rollouts, 15, RATES, BASES[:1], (10,))
     yield from margins(rollouts, (Noise.IID, Noise.DIURNAL), (10, 100))
+    yield from with_latency(false_rollbacks(rollouts, 15, SHARED, (10, 100), BASES[:1]))
+    yield from with_latency(detections(rollouts, 15, (10, 100), BASES[:1], (10,), SLOW))
+    yield from with_latency(margins(rollouts, (Noise.IID,), (100,), SLOW[0]))
+
+
+def with_latency(cells: Iterable[Scenario]) -> Iterator[Scenario]:
+    """The same cells, with every judge looking at latency too."""
+    for cell in cells:
+        yield replace(cell, latency=True)
 
 
 def false_rollbacks(
@@ -166,11 +189,16 @@ def false_rollbacks(
 
 
 def detections(
-    rollouts: int, interval: int, rates: tuple[int, ...], bases: tuple[float, ...], weights: tuple[int, ...]
+    rollouts: int,
+    interval: int,
+    rates: tuple[int, ...],
+    bases: tuple[float, ...],
+    weights: tuple[int, ...],
+    regressions: tuple[Regression, ...] = ERRORS,
 ) -> Iterator[Scenario]:
     """Bad versions at a fixed share for an hour, independent requests."""
     for base in bases:
-        for regression in ERRORS:
+        for regression in regressions:
             for rps in rates:
                 for weight in weights:
                     yield Scenario(
@@ -202,9 +230,10 @@ def detections_in_noise(rollouts: int) -> Iterator[Scenario]:
                 )
 
 
-def margins(rollouts: int, noises: tuple[Noise, ...], rates: tuple[int, ...]) -> Iterator[Scenario]:
+def margins(
+    rollouts: int, noises: tuple[Noise, ...], rates: tuple[int, ...], exactly: Regression = AT_THE_MARGIN
+) -> Iterator[Scenario]:
     """Versions worse by exactly the margin, for an hour on the last step, at half of the traffic."""
-    exactly = Regression(name="exactly the margin", errors=MARGIN)
     for noise in noises:
         for rps in rates:
             for base in BASES:
