@@ -26,7 +26,7 @@ from canary.model.spec import FULL_WEIGHT, CanarySpec, MetricSpec, Step
 from canary.model.verdict import MetricVerdict
 
 SHOWN_HARMS: Final = (0.005, 0.01, 0.05, 1.0)
-HELPING: Final = 32
+HELPING: Final = 24
 MOST_ROLLOUTS: Final = 192
 LARGEST_WORK: Final = 40_000
 """Judgments after which no further helping is taken."""
@@ -292,17 +292,20 @@ def _advise_changes(
         f"others still wait for evidence at step {place + 1} ({weight}%)"
     )
     told = [diagnosis]
-    groups = (_heavier(case, place), _wider(case, metric), _longer(case))
-    changes = [change for group in groups for change in group]
-    rollouts = rehearse([changed for _, changed in changes], traffic, HELPING, dice)
-    shares = [
-        sum(each.ending is Ending.PROMOTED for each in rollouts[at * HELPING : (at + 1) * HELPING])
-        for at in range(len(changes))
-    ]
-    promoted = iter(shares)
-    for group in groups:
-        fit = [(words, share) for (words, _), share in zip(group, promoted, strict=False) if share >= ENOUGH * HELPING]
-        told += [f"{words}: {share} of {HELPING} are then promoted in time" for words, share in fit[:1]]
+    groups = [_heavier(case, place), _wider(case, metric), _longer(case)]
+    while groups := [group for group in groups if group]:
+        tried = [group[0] for group in groups]
+        rollouts = rehearse([changed for _, changed in tried], traffic, HELPING, dice)
+        promoted = [
+            sum(each.ending is Ending.PROMOTED for each in rollouts[at * HELPING : (at + 1) * HELPING])
+            for at in range(len(tried))
+        ]
+        told += [
+            f"{words}: {number} of {HELPING} are then promoted in time"
+            for (words, _), number in zip(tried, promoted, strict=True)
+            if number >= ENOUGH * HELPING
+        ]
+        groups = [group[1:] for group, number in zip(groups, promoted, strict=True) if number < ENOUGH * HELPING]
     if len(told) == 1:
         told.append(
             "no single change of those tried suffices (that step's weight up to 75%, the margin or maxDuration times "

@@ -23,7 +23,7 @@ import numpy as np
 
 from canary.judge.bernoulli import FloatArray
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, Evidence, Measurement, NoData, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Evidence, Measurement, NoData, Sample
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 from canary.model.verdict import AnalysisResult
 
@@ -72,6 +72,8 @@ def counts_in(measurement: Measurement) -> ArmCounts | None:
 
 
 def _served(sample: Sample) -> ArmCounts | None:
+    if isinstance(sample, ArmHistograms):
+        return sample.served
     return sample if isinstance(sample, ArmCounts) else None
 
 

@@ -9,16 +9,18 @@ never written: a recording with holes that nobody knows of would be judged as if
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from canary.judge.replay import RecordedSpan
 from canary.model.errors import Fault, InvalidDocument
-from canary.model.evidence import ArmCounts, Measurement, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Histogram, Measurement, QueryFailed, Sample
 from canary.model.resource import API_VERSION, KIND, parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 
@@ -118,11 +120,34 @@ def _read(tagged: Mapping[str, Any]) -> Sample:
     if name not in _READERS:
         raise ValueError(f"there is no kind of sample {name!r}; there are {', '.join(_READERS)}")
     sample: Sample = _READERS[name].validate_python(content)
+    for number in _numbers(_READERS[name].dump_python(sample)):
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{number} is no count")
     if isinstance(sample, ArmCounts):
         for counts in (sample.stable, sample.canary):
-            if not 0 <= counts.errors <= counts.requests:
+            if counts.errors > counts.requests:
                 raise ValueError(f"{counts.errors} failed of {counts.requests} requests is no count")
+    if isinstance(sample, ArmHistograms):
+        for histogram in (sample.stable, sample.canary):
+            _check_buckets(histogram)
     return sample
+
+
+def _check_buckets(histogram: Histogram) -> None:
+    bounds, buckets = histogram.bounds, len(histogram.counts)
+    if not all(low < high for low, high in pairwise((0.0, *bounds))):
+        raise ValueError(f"the bounds {bounds} do not increase from above 0")
+    if buckets != len(bounds) + 1:
+        raise ValueError(f"{buckets} buckets for {len(bounds)} bounds; there must be one more than bounds")
+
+
+def _numbers(content: object) -> Iterator[float]:
+    """Every number in a sample, of whatever kind it is."""
+    if isinstance(content, dict | list | tuple):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _numbers(part)
+    elif isinstance(content, int | float):
+        yield content
 
 
 def _object(file: str, number: int, line: str) -> dict[str, Any]:

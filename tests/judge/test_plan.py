@@ -15,7 +15,7 @@ from canary.machine.admission import is_admissible
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import Evidence
 from canary.model.observation import NO_WORKLOAD, Observation, RouteWeights, Split
-from canary.model.quantities import PercentagePoints
+from canary.model.quantities import Percentage, PercentagePoints, format_duration
 from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec, MetricSpec, Step
 from canary.model.state import Phase, RolloutState
@@ -106,9 +106,26 @@ def test_where_no_change_suffices_it_is_said() -> None:
 
 
 def test_a_hold_that_evidence_outlasts_is_told() -> None:
-    assert "step 1 (1%): the evidence takes about 3m, so its hold of 1m is over before" in " ".join(
-        plan_of("approval", BUSY).suggestions
-    )
+    plan = plan_of("approval", BUSY)
+    first = plan.steps[0].evidence.median
+    assert first is not None
+    assert first > plan.steps[0].step.hold
+    words = f"step 1 (1%): the evidence takes about {format_duration(first)}, so its hold of 1m is over before"
+    assert any(suggestion.startswith(words) for suggestion in plan.suggestions)
+
+
+def test_beside_another_metric_errors_condemn_at_the_bound_that_they_have_there() -> None:
+    spec = spec_of("shortest")
+    latency = MetricSpec(name="latency", margin=Percentage(0.1))
+    both = replace(spec, analysis=replace(spec.analysis, metrics=(*spec.analysis.metrics, latency)))
+    alone, beside = (make_plan(each, BUSY, np.random.default_rng(1)) for each in (spec, both))
+    assert beside.versions[0].promoted.share >= ENOUGH
+
+    def condemned_early(plan: Plan) -> float:
+        worse = next(version for version in plan.versions if version.harm == 0.01)
+        return sum(chance.share for chance in worse.condemned[:2])
+
+    assert condemned_early(beside) < condemned_early(alone)
 
 
 def test_what_cannot_be_planned_is_refused_in_words() -> None:

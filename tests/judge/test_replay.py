@@ -12,7 +12,7 @@ import yaml
 
 from canary.judge.judge import Question, judge
 from canary.judge.replay import Moment, RecordedSpan, changes, find_weights, replay
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, NoData, Sample
 from canary.model.resource import parse_canary
 from canary.model.verdict import Verdict
 
@@ -157,6 +157,12 @@ def test_a_span_without_counts_has_the_weight_of_its_neighbours() -> None:
     samples[4] = NoData("a gap in the metrics")
     assert {span.weight for span in find_weights(measured(samples), (5, 10, 25))} == {10}
     assert find_weights([], (5, 10)) == ()
+
+
+def test_the_weights_are_found_by_latency_alone_too() -> None:
+    slow = ArmHistograms(stable=Histogram((5.0,), (1200, 150)), canary=Histogram((5.0,), (130, 20)))
+    spans = [replace(measurement, samples={"latency": slow}) for measurement in measured([slow] * 4)]
+    assert [span.weight for span in find_weights(spans, (5, 10, 25))] == [10] * 4
 
 
 def test_a_few_requests_without_a_weight_make_no_release() -> None:

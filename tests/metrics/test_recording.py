@@ -12,7 +12,7 @@ from canary.judge.replay import RecordedSpan
 from canary.metrics import recording
 from canary.metrics.recording import check_metrics, header_line, read_recording, span_line
 from canary.model.errors import InvalidDocument
-from canary.model.evidence import ArmCounts, Counts, Measurement, NoData, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, Measurement, NoData, QueryFailed, Sample
 from canary.model.resource import parse_canary
 
 SHORTEST = Path(__file__).parents[2] / "config" / "canaries" / "shortest.yaml"
@@ -22,7 +22,7 @@ SPAN = timedelta(seconds=15)
 SAMPLES: list[Sample] = [
     ArmCounts(stable=Counts(1350, 2), canary=Counts(150, 0)),
     NoData("a gap in the metrics: „é“"),
-    ArmCounts(stable=Counts(2**52, 2), canary=Counts(1, 1)),
+    ArmHistograms(stable=Histogram((1.0, 2.5), (1350, 0, 2)), canary=Histogram((1.0, 2.5), (150, 0, 0))),
 ]
 
 
@@ -79,7 +79,7 @@ def broken(change: str, by: str) -> list[str]:
         (broken('"weight": 0', '"weight": true'), "line 2: is no span: the weight True"),
         (broken('"ArmCounts"', '"QueryFailed"'), "line 2: is no span: there is no kind of sample 'QueryFailed'"),
         (broken('"requests": 1350', '"requests": 1'), "line 2: is no span: 2 failed of 1 requests is no count"),
-        (broken('"requests": 1350', '"requests": -1350'), "line 2: is no span: 2 failed of -1350 requests"),
+        (broken('"requests": 1350', '"requests": -1350'), "line 2: is no span: -1350 is no count"),
         (broken('"requests": 1350', '"requests": NaN'), "line 2: is no span"),
         (broken('"requests": 1350', '"requests": "many"'), "line 2: is no span"),
     ],
@@ -89,6 +89,24 @@ def test_a_damaged_recording_is_refused_with_its_line(damaged: list[str], words:
         read_recording(damaged, "order.jsonl")
     assert words in str(refused.value)
     assert "Recording order.jsonl is not valid" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "by", "words"),
+    [
+        ("1350", "-1350", "-1350 is no count"),
+        ("[1.0, 2.5]", "[2.5, 2.5]", "the bounds"),
+        ("[1350, 0, 2]", "[1350, 2]", "2 buckets for 2 bounds"),
+    ],
+)
+def test_a_damaged_histogram_is_refused(change: str, by: str, words: str) -> None:
+    good = lines()
+    both = 2 if change.startswith("[1.0") else 1
+    damaged = good[3].replace(change, by, both)
+    assert damaged != good[3]
+    with pytest.raises(InvalidDocument, match=r"line 2: is no span") as refused:
+        read_recording([good[0], damaged], "order.jsonl")
+    assert words in str(refused.value)
 
 
 def test_the_canary_in_the_header_is_checked_like_any_other() -> None:
