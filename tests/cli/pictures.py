@@ -10,7 +10,7 @@ from canary.model.observation import Problem
 from canary.model.resource import parse_canary
 from canary.model.state import Phase, RolloutState
 from canary.model.status import write_status
-from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+from canary.model.verdict import AnalysisResult, MetricVerdict, QuantileBuckets, Verdict
 
 NOW: Final = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
 REVISION: Final = "0f3a9c1b2d"
@@ -38,6 +38,26 @@ METRIC: Final = MetricVerdict(
     promotion_bound=20.0,
     step_margin=0.02,
     requests_needed=1240,
+)
+LATENCY: Final = MetricVerdict(
+    metric="latency",
+    verdict=Verdict.FAIL,
+    sentence="canary takes more than 500 ms for 2.1% of 912 requests, stable 0.11% of 8,120: worse",
+    counts=ArmCounts(stable=Counts(8120, 9), canary=Counts(912, 19)),
+    estimate=0.0197,
+    interval=(0.0061, 0.0334),
+    rollback_evidence=1204.0,
+    rollback_bound=166.7,
+    promotion_evidence=0.002,
+    promotion_bound=20.0,
+    step_margin=0.02,
+    requests_needed=None,
+    edge_ms=500.0,
+    quantiles=(
+        QuantileBuckets(0.5, (50.0, 100.0), (50.0, 100.0)),
+        QuantileBuckets(0.95, (100.0, 250.0), (100.0, 250.0)),
+        QuantileBuckets(0.99, (250.0, 500.0), (1000.0, None)),
+    ),
 )
 DOCUMENT: Final[dict[str, Any]] = {
     "apiVersion": "canary.delivery/v1alpha1",
@@ -143,6 +163,15 @@ def condemned() -> dict[str, Any]:
     return canary_at("condemned", state=state, result=result, weight=0, share=0.0, reason=reason)
 
 
+def slow() -> dict[str, Any]:
+    """Condemned by its tail, while its errors are as they should be."""
+    result = AnalysisResult(
+        verdict=Verdict.FAIL, sentence=LATENCY.sentence, metrics=(METRIC, LATENCY), evidence=STATE.evidence
+    )
+    state = replace(STATE, phase=Phase.ROLLING_BACK, settled_at=None)
+    return canary_at("slow", state=state, result=result, weight=0, reason=f"latency: {LATENCY.sentence}")
+
+
 def promoted() -> dict[str, Any]:
     """Done."""
     state = replace(STATE, phase=Phase.SUCCEEDED, step=3, judged_revision=REVISION, settled_at=None)
@@ -163,5 +192,5 @@ def blocked() -> dict[str, Any]:
 
 
 SITUATIONS: Final = {
-    make.__name__: make for make in (climbing, waiting, condemned, promoted, blocked, invalid, untouched)
+    make.__name__: make for make in (climbing, waiting, condemned, slow, promoted, blocked, invalid, untouched)
 }

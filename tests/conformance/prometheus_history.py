@@ -23,6 +23,7 @@ from canary.model.evidence import ArmCounts, Counts
 START = 1_700_000_000
 NASTY = ('a"b', "a\\b", "a|b", ".*", "a{b}", "a\nb", "ä-ö", "a$", "(a)", "a\\", '",x=~"', "[^z]+", "😀")  # fmt: skip
 HISTORY = 1_000_000
+BOUNDS = ("10.0", "100.0", "+Inf")
 
 
 class History:
@@ -31,16 +32,32 @@ class History:
     def __init__(self) -> None:
         self._lines: list[str] = []
 
-    def add(self, namespace: str, workload: str, samples: Mapping[float, float], **labels: str) -> None:
+    def add_buckets(
+        self, namespace: str, workload: str, samples: Mapping[float, tuple[float, ...]], **labels: str
+    ) -> None:
+        """Cumulative buckets up to each of BOUNDS, at each second."""
+        for place, bound in enumerate(BOUNDS):
+            bucket = {second: counts[place] for second, counts in samples.items()}
+            self.add(namespace, workload, bucket, name="istio_request_duration_milliseconds_bucket", le=bound, **labels)
+
+    def add(
+        self,
+        namespace: str,
+        workload: str,
+        samples: Mapping[float, float],
+        *,
+        name: str = "istio_requests_total",
+        **labels: str,
+    ) -> None:
         told = {"reporter": "source", "response_code": "200", "response_flags": "-", "grpc_response_status": ""}
         told |= labels | {"destination_workload_namespace": namespace, "destination_workload": workload}
-        text = ",".join(f'{name}="{_escape(value)}"' for name, value in told.items())
+        text = ",".join(f'{label}="{_escape(value)}"' for label, value in told.items())
         for second, value in sorted(samples.items()):
-            self._lines.append(f"istio_requests_total{{{text}}} {value} {START + second:.3f}")
+            self._lines.append(f"{name}{{{text}}} {value} {START + second:.3f}")
 
     @property
     def text(self) -> str:
-        return "\n".join(["# TYPE istio_requests counter", *self._lines, "# EOF", ""])
+        return "\n".join([*self._lines, "# EOF", ""])
 
 
 def _escape(value: str) -> str:
@@ -72,12 +89,33 @@ def worked_history() -> History:
     history.add("half-outage", "stable", outage, pod="b")
     history.add("fresh-store", "stable", every(15, start=0, until=300, value=lambda at: HISTORY + at), pod="a")
     history.add("fresh-store", "stable", every(15, start=10, until=300, value=lambda at: HISTORY + at), pod="b")
+    _add_durations(history)
     _add_reporters(history)
     _add_codes(history)
     for number, name in enumerate(NASTY, start=1):
         history.add("nasty", name, {-60: 0, 0: 0, 15: number})
         history.add(name, "stable", {-60: 0, 0: 0, 15: 100 + number})
     return history
+
+
+def _add_durations(history: History) -> None:
+    """Pods with histograms: one restarts, one is new, some have other buckets or only the server to tell of them."""
+    history.add("durations", "stable", steady())
+    history.add("durations", "canary", {0: 0, 15: 9, 30: 15})
+    history.add_buckets(
+        "durations", "stable", {-60: (5, 8, 10), 0: (5, 8, 10), 15: (11, 18, 20), 30: (12, 19, 22)}, pod="a"
+    )
+    history.add_buckets(
+        "durations", "stable", {-60: (1, 70, 90), 0: (2, 80, 100), 15: (3, 4, 5), 30: (4, 6, 8)}, pod="b"
+    )
+    history.add_buckets("durations", "canary", {15: (1, 4, 9), 30: (4, 7, 15)})
+    history.add_buckets("durations", "canary", {15: (50, 50, 50)}, reporter="destination")
+    history.add("unlike", "stable", steady())
+    history.add_buckets("unlike", "stable", {-60: (0, 0, 0), 0: (0, 0, 0), 15: (1, 2, 3)})
+    for bound in ("20", "+Inf"):
+        history.add("unlike", "canary", {15: 4}, name="istio_request_duration_milliseconds_bucket", le=bound)
+    history.add("mute", "stable", steady())
+    history.add_buckets("mute", "stable", {-60: (0, 0, 0), 15: (1, 2, 3)}, reporter="destination")
 
 
 def _add_reporters(history: History) -> None:

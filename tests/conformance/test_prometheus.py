@@ -16,7 +16,7 @@ from prometheus_history import NASTY, START, Exporter, random_fleet, running, st
 
 from canary.metrics import istio_queries
 from canary.metrics.prometheus import PrometheusProvider
-from canary.model.evidence import ArmCounts, Counts, NoData, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, Sample
 from canary.model.spec import ObjectKey
 from canary.ports import MeasurementQuery
 from canary.settings import ReporterPolicy
@@ -34,12 +34,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def query(namespace: str, start: float, end: float, *, stable: str = "stable") -> MeasurementQuery:
+def query(
+    namespace: str, start: float, end: float, *, stable: str = "stable", metrics: tuple[str, ...] = ("errors",)
+) -> MeasurementQuery:
     return MeasurementQuery(
         key=ObjectKey(namespace, f"{start}-{end}-{stable}"),
         stable=stable,
         canary="canary",
-        metrics=("errors",),
+        metrics=metrics,
         start=datetime.fromtimestamp(START + start, UTC),
         end=datetime.fromtimestamp(START + end, UTC),
     )
@@ -62,6 +64,36 @@ def arms(stable: int, canary: int = 0, errors: int = 0) -> ArmCounts:
 
 def test_a_counter_that_was_reset_counts_from_zero(store: str) -> None:
     assert counts(store, "reset", 0, 15, 30, 45) == [arms(50), arms(7), arms(23)]
+
+
+def durations(store: str, namespace: str, *edges: float) -> list[Sample]:
+    """One sample of latency, measured beside the errors, for each span between neighbouring edges."""
+    metrics = ("errors", "latency")
+    asked = [query(namespace, start, end, metrics=metrics) for start, end in itertools.pairwise(edges)]
+    measured = PrometheusProvider(store, scrape_interval=SCRAPE).measure(asked)
+    return [measured[each.key].samples["latency"] for each in asked]
+
+
+def test_buckets_are_counted_apart_and_a_proxy_that_restarted_counts_whole(store: str) -> None:
+    """Pod b of stable restarts: its first bucket stands at 3 after 2, and is counted as 3 like the others."""
+    bounds = (10.0, 100.0)
+    assert durations(store, "durations", 0, 15, 30) == [
+        ArmHistograms(stable=Histogram(bounds, (9, 5, 1)), canary=Histogram(bounds, (1, 3, 5))),
+        ArmHistograms(stable=Histogram(bounds, (2, 1, 2)), canary=Histogram(bounds, (3, 0, 3))),
+    ]
+
+
+def test_versions_with_different_buckets_are_no_data_and_say_which(store: str) -> None:
+    (sample,) = durations(store, "unlike", 0, 15)
+    assert isinstance(sample, NoData)
+    assert "stable has the bounds 10, 100 ms, canary 20 ms" in sample.reason
+
+
+def test_durations_are_told_by_the_reporter_that_told_the_requests(store: str) -> None:
+    (sample,) = durations(store, "mute", 0, 15)
+    assert isinstance(sample, NoData)
+    assert "istio_request_duration_milliseconds_bucket" in sample.reason
+    assert "from reporter source" in sample.reason
 
 
 def test_the_first_value_of_a_new_series_is_counted(store: str) -> None:

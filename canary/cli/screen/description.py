@@ -63,7 +63,10 @@ def _draw_steps(spec: CanarySpec) -> Table:
 
 def _draw_analysis(spec: CanarySpec) -> Table:
     analysis = spec.analysis
-    metrics = ", ".join(f"{metric.name} (margin {metric.margin})" for metric in analysis.metrics)
+    metrics = ", ".join(
+        f"{metric.name} (margin {metric.margin}{f', from p{metric.quantile * 100:g} on' if metric.quantile else ''})"
+        for metric in analysis.metrics
+    )
     return _draw_rows(
         ("metrics", metrics),
         ("interval", format_duration(analysis.interval)),

@@ -10,7 +10,17 @@ from rich.text import Text
 
 from canary.cli.screen.table import phase_text, verdict_text
 from canary.cli.screen.view import Comparison, Rollout
-from canary.cli.screen.words import NOTHING, evidence, percent, points, rate, requests, rough
+from canary.cli.screen.words import (
+    NOTHING,
+    bucket,
+    evidence,
+    milliseconds,
+    percent,
+    points,
+    rate,
+    requests,
+    rough,
+)
 from canary.controller.commands import APPROVE
 from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT
@@ -38,7 +48,8 @@ def draw_page(rollout: Rollout, width: int) -> RenderableType:
         side_by_side = Table.grid(padding=(0, 4, 0, 0))
         side_by_side.add_column(width=width // 2 - 6)
         side_by_side.add_column()
-        side_by_side.add_row(_draw_progress(rollout, width // 2 - 6), Group(*comparisons))
+        apart = [Padding(comparison, (1 if place else 0, 0, 0, 0)) for place, comparison in enumerate(comparisons)]
+        side_by_side.add_row(_draw_progress(rollout, width // 2 - 6), Group(*apart))
         body = side_by_side
     return Group(_draw_head(rollout), Text(), body, _draw_reason(rollout))
 
@@ -107,13 +118,15 @@ def _describe_verdict(rollout: Rollout) -> Text:
 def _draw_comparison(comparison: Comparison) -> RenderableType:
     counts = Table.grid(padding=(0, 3, 0, 0))
     counts.add_column(width=_LABEL_WIDTH, style="dim")
-    for _ in range(3):
+    for _ in range(3 + len(comparison.quantiles)):
         counts.add_column(justify="right")
-    counts.add_row(
-        Text(comparison.metric, style="bold"), *(Text(t, style="dim") for t in ("requests", "failed", "rate"))
-    )
+    edge = comparison.edge_ms
+    titles = ["requests", "failed" if edge is None else f"> {milliseconds(edge)}", "rate"]
+    titles += [f"p{each.quantile * 100:g}" for each in comparison.quantiles]
+    counts.add_row(Text(comparison.metric, style="bold"), *(Text(title, style="dim") for title in titles))
     for arm, part in (("stable", comparison.stable), ("canary", comparison.canary)):
-        counts.add_row(arm, requests(part.requests), requests(part.errors), rate(part))
+        quantiles = (bucket(each.stable if arm == "stable" else each.canary) for each in comparison.quantiles)
+        counts.add_row(arm, requests(part.requests), requests(part.errors), rate(part), *quantiles)
     words = Table.grid(padding=(0, 1, 0, 0))
     words.add_column(width=_LABEL_WIDTH, style="dim")
     words.add_column()

@@ -4,7 +4,7 @@ Everything is read with tolerance: a Canary that is not valid, or a status that 
 has come to look at. What could not be read is a `trouble`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from canary.model.resource import parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec, Step
 from canary.model.state import Phase
 from canary.model.status import ConditionDocument, CountsDocument, MetricDocument, StatusDocument, parse_status
+from canary.model.verdict import QuantileBuckets
 
 _CLIMBING: Final = frozenset({Phase.PROGRESSING, Phase.PAUSED})
 
@@ -23,7 +24,8 @@ _CLIMBING: Final = frozenset({Phase.PROGRESSING, Phase.PAUSED})
 class Comparison:
     """One metric: what was counted, how far it is from a decision.
 
-    `margin` is the regression that this step must exclude, as a fraction; evidence is shown beside its bound.
+    `margin` is the regression that this step must exclude, as a fraction; evidence is shown beside its bound. Of
+    latency, errors in the counts are requests that took longer than `edge_ms`.
     """
 
     metric: str
@@ -37,6 +39,8 @@ class Comparison:
     promotion: tuple[float, float]
     margin: float
     requests_needed: int | None
+    edge_ms: float | None
+    quantiles: tuple[QuantileBuckets, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +172,16 @@ def _comparison(metric: MetricDocument) -> Comparison:
         promotion=(metric.promotion_evidence, metric.promotion_bound),
         margin=metric.step_margin,
         requests_needed=metric.requests_needed,
+        edge_ms=metric.edge,
+        quantiles=tuple(
+            QuantileBuckets(each.quantile, _bucket(each.stable), _bucket(each.canary))
+            for each in metric.quantiles or ()
+        ),
     )
+
+
+def _bucket(ends: Sequence[float]) -> tuple[float, float | None]:
+    return ends[0], ends[1] if len(ends) > 1 else None
 
 
 def _counts(document: CountsDocument) -> Counts:

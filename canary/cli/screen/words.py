@@ -37,6 +37,19 @@ def points(fraction: float, *, signed: bool = True) -> str:
     return f"{fraction * 100:+.2f}pp" if signed else f"{fraction * 100:.4g}pp"
 
 
+def milliseconds(value: float) -> str:
+    """A latency: `250 ms`, `2.5 s`."""
+    return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
+
+
+def bucket(ends: tuple[float, float | None]) -> str:
+    """The bucket that a quantile lies in; all its bounds are exact, and nothing between them is known."""
+    low, high = ends
+    if high is None:
+        return f"over {milliseconds(low)}"
+    return f"{low:g}-{milliseconds(high)}" if high < 1000 else f"{milliseconds(low)}-{milliseconds(high)}"
+
+
 def evidence(value: float) -> str:
     """An e-value; beyond a million the number means nothing to anybody."""
     if value >= _MOST_EVIDENCE_SHOWN:
