@@ -35,7 +35,7 @@ def show_replay(spec: CanarySpec, spans: Sequence[RecordedSpan], moments: Sequen
     metric = _decisive(moments[-1])
     console.print("", _table(changes(moments)), "", sep="\n")
     console.print(
-        f"AGAINST: evidence that the canary is worse; condemned at {metric.rollback_bound:,.0f}. "
+        f"AGAINST: evidence that the canary is worse; {metric.metric} condemns at {metric.rollback_bound:,.0f}. "
         f"FOR: evidence that it is not worse by the step's margin; passes at {metric.promotion_bound:,.0f}.",
         style="dim",
     )
