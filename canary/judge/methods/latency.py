@@ -30,7 +30,9 @@ Rejected: a score over all buckets, which gains a fifth on pure shifts and blurs
 since the twenty edges of Istio say the same thing twenty times.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -64,14 +66,16 @@ _SIZES: Final = {
     "promotion_cash": 1,
     "promotion_peak": _STREAMS,
     "edges": _STREAMS,
+    "shown": 1,
     "bounds": MOST_BOUNDS,
     "recent_canary": 1,
     "recent": _BUCKETS,
     "stable": _BUCKETS,
     "canary": _BUCKETS,
 }
-"""What lies in a row: the stakes; the edges as places in the bounds, -1 before they are chosen; the bounds, 0 where
-there are no more; requests of late, the canary's and stable's by bucket; those that were evidence, by bucket."""
+"""What lies in a row: the stakes; the edges as places in the bounds, -1 before they are chosen; which of them is shown
+to people; the bounds, 0 where there are no more; requests of late, the canary's and stable's by bucket; those that were
+evidence, by bucket."""
 _ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
 _AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
 
@@ -174,7 +178,7 @@ class Latency:
     initial: tuple[float, ...] = tuple(
         _pack(
             Stakes.initial(_STREAMS),
-            np.full((1, _STREAMS), -1.0),
+            np.full((1, _STREAMS + 1), -1.0),
             np.zeros((1, MOST_BOUNDS + 1 + 3 * _BUCKETS)),
         )[0].tolist()
     )
@@ -226,6 +230,7 @@ class Latency:
             state=_pack(
                 stakes,
                 edges,
+                np.take_along_axis(edges, decisive[:, None], axis=1),
                 bounds,
                 recent_canary[:, None],
                 recent,
@@ -251,15 +256,15 @@ class Latency:
 
     def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
         """The requests slower than the edge that decides, and the buckets of three quantiles."""
-        if state[_AT["edges"]][0] < 0:
+        place = int(state[_AT["shown"]][0])
+        if place < 0:
             return Reading(counts=ArmCounts())
-        place = int(state[_AT["edges"]][int(_decisive(_unpack(np.array([state])))[0])])
-        bounds = tuple(bound for bound in state[_AT["bounds"]] if bound > 0)
-        stable, canary = state[_AT["stable"]], state[_AT["canary"]]
+        bounds = [bound for bound in state[_AT["bounds"]] if bound > 0]
+        stable, canary = list(accumulate(state[_AT["stable"]])), list(accumulate(state[_AT["canary"]]))
         counts = ArmCounts(stable=_counts(stable, place), canary=_counts(canary, place))
         if not counts.stable.requests or not counts.canary.requests:
             return Reading(counts=counts, edge_ms=bounds[place])
-        quantiles = tuple(QuantileBuckets(q, _bucket(stable, bounds, q), _bucket(canary, bounds, q)) for q in _SHOWN)
+        quantiles = tuple([QuantileBuckets(q, _bucket(stable, bounds, q), _bucket(canary, bounds, q)) for q in _SHOWN])
         return Reading(counts=counts, edge_ms=bounds[place], quantiles=quantiles)
 
 
@@ -308,18 +313,17 @@ def _spread(counts: tuple[int, ...]) -> tuple[float, ...]:
     return (*counts[:-1], *(0.0,) * (_BUCKETS - len(counts)), counts[-1])
 
 
-def _counts(buckets: Sequence[float], place: int) -> Counts:
-    return Counts(round(sum(buckets)), round(sum(buckets[place + 1 :])))
+def _counts(reached: Sequence[float], place: int) -> Counts:
+    """All requests, and those slower than a bound, of the numbers up to each bucket."""
+    return Counts(round(reached[-1]), round(reached[-1] - reached[place]))
 
 
-def _bucket(buckets: Sequence[float], bounds: tuple[float, ...], quantile: float) -> tuple[float, float | None]:
+def _bucket(reached: Sequence[float], bounds: Sequence[float], quantile: float) -> tuple[float, float | None]:
     """The bucket that holds the quantile: above the first number and up to the second."""
-    rank, passed = quantile * sum(buckets), 0.0
-    for place, bound in enumerate(bounds):
-        passed += buckets[place]
-        if passed >= rank:
-            return (bounds[place - 1] if place else 0.0, bound)
-    return (bounds[-1], None)
+    place = bisect_left(reached, quantile * reached[-1])
+    if place >= len(bounds):
+        return (bounds[-1], None)
+    return (bounds[place - 1] if place else 0.0, bounds[place])
 
 
 def _listed(bounds: tuple[float, ...]) -> str:
