@@ -1,6 +1,6 @@
 """This judge beside the judges that others use, on the same simulated traffic.
 
-Run by `make benchmark-judge`; `ARGS=--quick` for the most telling cells, in about two minutes on two busy cores. It
+Run by `make benchmark-judge`; `ARGS=--quick` for the most telling cells, in a few minutes. It
 writes judge.txt, judge.json and, when plotly is installed, judge.html. Figures follow from the seed alone, whatever the
 number of workers, but for the costs, which are this machine's.
 
