@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 NODE = "lab"
 FINALIZER = "lab.canary.delivery/drained"
-SYNC_SECONDS = 10.0
 BUSY_SECONDS = 0.05
 CALM_SECONDS = 1.0
 OUT_OF_ENDPOINTS_SECONDS = 2.0
@@ -77,8 +76,7 @@ class Kubelet:
         for reflector in (self._deployments, self._pods):
             reflector.start()
         for reflector in (self._deployments, self._pods):
-            if not reflector.synced.wait(SYNC_SECONDS):
-                raise LabError(f"the API server did not list Deployments and Pods within {SYNC_SECONDS:g} s")
+            reflector.wait_synced()
         while not self._stopping:
             self._round()
             calm = self._troubled or all(runner.settled() for runner in self._runners.values())

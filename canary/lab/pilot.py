@@ -30,7 +30,6 @@ from canary.lab.kube_api import (
     ApiServer,
     Document,
 )
-from canary.lab.processes import LabError
 from canary.lab.reflector import Bell, Key, Reflector
 from canary.lab.virtual_services import Destinations, TranslationError, domains_of, plain_route, routes_of
 from canary.lab.waiting import comes_true, pause
@@ -38,7 +37,6 @@ from canary.lab.waiting import comes_true, pause
 log = logging.getLogger(__name__)
 
 REPORT = "pilot.json"
-SYNC_SECONDS = 10.0
 COALESCE_SECONDS = 0.005
 ACKNOWLEDGE_SECONDS = 0.5
 POLL_SECONDS = 0.005
@@ -96,9 +94,8 @@ class Pilot:
         """
         for reflector in self._reflectors.values():
             reflector.start()
-        for kind, reflector in self._reflectors.items():
-            if not reflector.synced.wait(SYNC_SECONDS):
-                raise LabError(f"the API server did not list {kind.plural} within {SYNC_SECONDS:g} s")
+        for reflector in self._reflectors.values():
+            reflector.wait_synced()
         while not self._stopping:
             self._push()
             self._bell.wait(LOOK_AGAIN_SECONDS)

@@ -18,11 +18,13 @@ import traceback
 from collections.abc import Callable
 
 from canary.lab.kube_api import GONE, ApiError, ApiServer, Document, Kind
+from canary.lab.processes import LabError
 from canary.lab.waiting import pause
 
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 60
+SYNC_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 
@@ -74,6 +76,15 @@ class Reflector:
     def start(self) -> None:
         """Start following."""
         self._thread.start()
+
+    def wait_synced(self) -> None:
+        """Return when the copy has been whole once.
+
+        Raises:
+            LabError: the API server did not answer in time.
+        """
+        if not self.synced.wait(SYNC_SECONDS):
+            raise LabError(f"the API server did not list {self._kind.plural} within {SYNC_SECONDS:g} s")
 
     def objects(self) -> dict[Key, Document]:
         """Return the copy as it is now; the documents are shared and must not be changed."""
