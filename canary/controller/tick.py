@@ -117,8 +117,8 @@ class Ticker:
         made = Appointments()
         passes = self._each(partial(self._enter, made), [(key, key) for key in keys], made)
         self._measure(passes)
-        self._judge(passes)
-        for each, decision in self._each(self._conclude, [(each.canary.key, each) for each in passes], made):
+        judged = self._judge(passes, made)
+        for each, decision in self._each(self._conclude, [(each.canary.key, each) for each in judged], made):
             is_active = decision.state.revision is not None and not decision.state.phase.terminal
             made.rhythm[each.canary.key] = each.spec.analysis.interval if is_active else None
             if decision.requeue_after is not None:
@@ -182,10 +182,16 @@ class Ticker:
         for each in passes:
             each.measurement = measurements.get(each.canary.key)
 
-    def _judge(self, passes: Sequence[_Pass]) -> None:
+    def _judge(self, passes: Sequence[_Pass], made: Appointments) -> list[_Pass]:
+        """Judge all at once; when that breaks, each alone, so that one Canary's memory cannot hold the others."""
         measured = [each for each in passes if each.state.phase.measured]
-        for each, result in zip(measured, judge([_question(each) for each in measured]), strict=True):
+        try:
+            results = judge([_question(each) for each in measured])
+        except Exception:  # noqa: BLE001 - a status that somebody bent can break it; which one is found out just below
+            return self._each(_judge_alone, [(each.canary.key, each) for each in passes], made)
+        for each, result in zip(measured, results, strict=True):
             each.result = result
+        return list(passes)
 
     def _conclude(self, each: _Pass) -> tuple[_Pass, Decision]:
         """Decide, persist, act, tell."""
@@ -286,6 +292,12 @@ def _measurement_query(each: _Pass) -> MeasurementQuery | None:
         start=watermark,
         end=instant,
     )
+
+
+def _judge_alone(each: _Pass) -> _Pass:
+    if each.state.phase.measured:
+        (each.result,) = judge([_question(each)])
+    return each
 
 
 def _question(each: _Pass) -> Question:

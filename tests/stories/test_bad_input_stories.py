@@ -323,6 +323,27 @@ def test_a_status_that_somebody_else_wrote_is_left_alone_and_nothing_moves(lax_s
     lax_shop.runs_until("Succeeded")
 
 
+def test_a_memory_that_cannot_be_judged_holds_its_own_canary_and_no_other(shop: Shop) -> None:
+    shop.opens()
+    for name, version in (("other-stable", "v1"), ("other-canary", "v2")):
+        shop.makes(deployment(shop.namespace, name, version, 1))
+    other = virtual_service(shop.namespace)
+    other["metadata"]["name"] = "other"
+    shop.makes(other)
+    parts = {"stable": {"deployment": "other-stable"}, "canary": {"deployment": "other-canary"}}
+    shop.makes(canary(shop.namespace, YOUNGER, traffic={"istio": {"virtualService": "other"}}, **parts))
+    started = {"phase": "Progressing", "revision": shop.sees("Canary", YOUNGER)["metadata"]["name"], "stepIndex": 0}
+    moment = f"{shop.clock.now():%Y-%m-%dT%H:%M:%SZ}"
+    nothing = {"stable": {"requests": 0, "errors": 0}, "canary": {"requests": 0, "errors": 0}}
+    bent = {"watermark": moment, "step": 0, "totals": nothing, "judged": nothing, "tests": {"guard": [1.0] * 9}}
+    shop.edits("Canary", YOUNGER, {"status": {**started, "analysis": {**bent, "metrics": []}}}, "status")
+
+    shop.ships("v2")
+    shop.runs_until("Succeeded")
+
+    assert shop.sees("Canary", YOUNGER)["status"]["analysis"]["tests"] == bent["tests"]
+
+
 def test_how_a_release_ended_is_not_forgotten_over_a_fault_that_comes_later(shop: Shop) -> None:
     shop.opens()
     shop.ships("v2", failing=300)
