@@ -48,7 +48,6 @@ class Controller:
 
     service: Service
     web: WebServer
-    client: KubeClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def build_controller(settings: Settings) -> Controller:
         exposition=telemetry.exposition,
     )
     web = WebServer(app, address=settings.listen_address, port=settings.listen_port)
-    return Controller(service=service, web=web, client=client)
+    return Controller(service=service, web=web)
 
 
 def _build_ticker(

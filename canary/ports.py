@@ -13,7 +13,7 @@ from typing import Protocol
 
 from canary.model.evidence import Measurement
 from canary.model.observation import Problem, Split, Workload
-from canary.model.spec import CanarySpec, IstioTraffic, ObjectKey
+from canary.model.spec import IstioTraffic, ObjectKey
 
 
 class Clock(Protocol):
@@ -151,11 +151,3 @@ class Journal(Protocol):
     def record(self, canary: CanaryObject, *, warning: bool, reason: str, message: str) -> None:
         """Tell it once; losing one is harmless, so nothing is raised."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A Canary together with its parsed spec."""
-
-    canary: CanaryObject
-    spec: CanarySpec

@@ -20,8 +20,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-import structlog
-
 from canary.controller.apply import Applier
 from canary.controller.fleet import Fleet, Member
 from canary.controller.memory import Memory, Recollection
@@ -51,7 +49,6 @@ _NO_STEP = -1
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_log = structlog.get_logger("canary.tick")
 
 
 @dataclass(slots=True, kw_only=True)

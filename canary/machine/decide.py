@@ -21,7 +21,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from canary.machine.moves import World, asked_weight, current_step, derive_actions, is_large_enough, is_released
+from canary.machine.moves import (
+    World,
+    asked_weight,
+    current_step,
+    derive_actions,
+    is_large_enough,
+    is_released,
+    is_retired,
+)
 from canary.machine.phases import enter
 from canary.model.action import Decision
 from canary.model.evidence import Evidence
@@ -257,11 +265,11 @@ def _climb(turn: _Turn, state: RolloutState, why: str) -> tuple[RolloutState, st
         return _pause(turn, state, f"waiting for approval of step {index + 1}; {why}")
     if index + 1 == len(turn.spec.steps):
         return enter(state, Phase.PROMOTING, turn.now), f"promoting: {why}"
-    state = replace(enter_progress(turn, state), step=index + 1, settled_at=None)
+    state = replace(_enter_progress(turn, state), step=index + 1, settled_at=None)
     return state, f"{_describe_step(turn, state)}: {why}"
 
 
-def enter_progress(turn: _Turn, state: RolloutState) -> RolloutState:
+def _enter_progress(turn: _Turn, state: RolloutState) -> RolloutState:
     """Progressing, keeping the times of the step when it is only resumed."""
     if state.phase is Phase.PROGRESSING:
         return state
@@ -269,7 +277,7 @@ def enter_progress(turn: _Turn, state: RolloutState) -> RolloutState:
 
 
 def _resume(turn: _Turn, state: RolloutState, why: str) -> tuple[RolloutState, str]:
-    return enter_progress(turn, state), why
+    return _enter_progress(turn, state), why
 
 
 def _pause(turn: _Turn, state: RolloutState, why: str) -> tuple[RolloutState, str]:
@@ -291,8 +299,7 @@ def _finish_promotion(turn: _Turn, state: RolloutState) -> tuple[RolloutState, s
         return state, "waiting for stable's pods to run the promoted revision"
     if not world.split.stands_at(0):
         return state, "stable runs the promoted revision: returning its traffic"
-    retired = world.canary.replicas == 0 or world.canary.revision != state.revision
-    if not retired or not is_released(turn.spec, state, world):
+    if not is_retired(state, world) or not is_released(turn.spec, state, world):
         return state, "stable has all of the traffic: retiring the canary's pods"
     state = replace(enter(state, Phase.SUCCEEDED, turn.now), judged_revision=state.revision)
     return state, f"revision {state.revision} is promoted: stable runs it and has all of the traffic"
@@ -302,8 +309,7 @@ def _finish_rollback(turn: _Turn, state: RolloutState) -> tuple[RolloutState, st
     world = turn.world
     if not world.split.stands_at(0):
         return state, _describe_return(world.stable)
-    retired = world.canary.replicas == 0 or world.canary.revision != state.revision
-    if not retired or not is_released(turn.spec, state, world):
+    if not is_retired(state, world) or not is_released(turn.spec, state, world):
         return state, "stable has all of the traffic again: retiring the canary's pods"
     state = replace(enter(state, Phase.FAILED, turn.now), judged_revision=state.revision)
     return state, f"revision {state.revision} is rolled back: stable has all of the traffic"

@@ -71,6 +71,11 @@ def is_released(spec: CanarySpec, state: RolloutState, world: World) -> bool:
     return settled and world.split.stands_at(0)
 
 
+def is_retired(state: RolloutState, world: World) -> bool:
+    """Whether no pod of this release is left: none is asked for, or they are of another revision by now."""
+    return world.canary.replicas == 0 or world.canary.revision != state.revision
+
+
 def derive_actions(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
     """What must be done now, one thing at a time; empty when there is nothing to do, or when it is not safe."""
     match state.phase:
@@ -123,5 +128,4 @@ def _move_weight(spec: CanarySpec, state: RolloutState, world: World) -> tuple[A
 
 
 def _retire_canary(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
-    idle = world.canary.replicas == 0 or world.canary.revision != state.revision
-    return () if idle or not is_released(spec, state, world) else (ScaleCanary(0),)
+    return () if is_retired(state, world) or not is_released(spec, state, world) else (ScaleCanary(0),)
