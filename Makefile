@@ -45,7 +45,7 @@ benchmark-judge: $(READY) ## this judge beside others on simulated traffic (ARGS
 lock: $(READY) ## resolve the dependencies anew (hashes, no index address)
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --upgrade --extra lab --extra pictures --extra tests pyproject.toml --output-file requirements.lock
+	  --upgrade --extra lab --extra notebooks --extra pictures --extra tests pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
 
