@@ -50,8 +50,9 @@ MOST_PODS = 100
 class Kubelet:
     """Keeps Pods for Deployments, and a process for each Pod."""
 
-    def __init__(self, api: ApiServer, state: Path) -> None:
+    def __init__(self, api: ApiServer, state: Path, *, gateway_port: int) -> None:
         self._api = api
+        self._gateway_port = gateway_port
         self._pilot_report = state / "pilot.json"
         self._logs = state / "pods"
         self._logs.mkdir(exist_ok=True)
@@ -121,7 +122,7 @@ class Kubelet:
         if pod["spec"].get("nodeName") != NODE:
             return
         if key not in self._runners:
-            self._runners[key] = runner_for(pod, self._logs)
+            self._runners[key] = runner_for(pod, self._logs, gateway_port=self._gateway_port)
         if "deletionTimestamp" in pod["metadata"]:
             self._finish(pod)
             return
@@ -243,9 +244,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Runs the Pods of Deployments as local processes.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True, help="directory shared with the pilot")
+    parser.add_argument("--gateway-port", type=int, required=True, help="where pods enter the mesh to ask others")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s")
-    kubelet = Kubelet(ApiServer(arguments.kubeconfig), arguments.state)
+    kubelet = Kubelet(ApiServer(arguments.kubeconfig), arguments.state, gateway_port=arguments.gateway_port)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         kubelet.stop()

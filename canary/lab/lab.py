@@ -24,6 +24,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from canary.lab.atomic_file import read_json, write_json
+from canary.lab.bursts import Bursts
 from canary.lab.envoy import Admin, EnvoyAwayError, ServedRoute, start_gateway, start_sidecar
 from canary.lab.kube_api import DEPLOYMENTS, ApiServer, Document
 from canary.lab.manifest import apply, read_manifest
@@ -264,9 +265,13 @@ class Lab:
             raise LabError("the clients have not reported yet")
         return ClientCounts.parse(document)
 
-    def set_load(self, rate: float) -> None:
-        """Change the load, in requests per second; it is followed within a fifth of a second."""
-        write_json(self.directory / "load.json", {"rate": rate})
+    def set_load(self, rate: float, *, bursts: Bursts | None = None) -> None:
+        """Change the load, in requests per second, `rate` being that between bursts if there are any.
+
+        It is followed within a fifth of a second.
+        """
+        burst_document = {} if bursts is None else {"bursts": bursts.document()}
+        write_json(self.directory / "load.json", {"rate": rate, **burst_document})
 
     def quiesce(self) -> ClientCounts:
         """Stop the load, wait until nothing is in flight, and return the counts.
@@ -308,7 +313,11 @@ class Lab:
         admins = ("--gateway", gateway.address, "--sidecar", sidecar.address)
         self._supervisor.start(Program(name="pilot", argv=python_module("canary.lab.pilot", *common, *admins)))
         self._supervisor.start(
-            Program(name="kubelet", argv=python_module("canary.lab.kubelet", *common), stop_grace_seconds=8.0)
+            Program(
+                name="kubelet",
+                argv=python_module("canary.lab.kubelet", *common, "--gateway-port", str(self._gateway_port)),
+                stop_grace_seconds=8.0,
+            )
         )
 
     def _start_load(self) -> None:

@@ -4,7 +4,8 @@ A closed loop (a fixed number of clients, each waiting for its answer) slows dow
 so hides the slowness it should show. Here the arrivals are drawn in advance, latency is counted from the moment a
 request was *due*, and a backlog that grows past a bound is counted as dropped instead of being forgotten.
 
-The rate is read from a control file several times a second: a test changes it by replacing the file. Counts are
+The rate, with or without bursts, is read from a control file several times a second: a test changes it by replacing
+the file. Counts are
 published the same way, whole, by rename; the last snapshot is written after everything in flight has been answered.
 Rejected: wrk and hey (closed loops), k6 (a 65 MB binary that cannot tell what a single user saw), several generator
 processes (one costs a tenth of a core at 300 requests a second).
@@ -25,6 +26,7 @@ import httptools
 import uvloop
 
 from canary.lab.atomic_file import read_json, write_json
+from canary.lab.bursts import Bursts, Weather
 from canary.lab.census import NO_ANSWER, NOBODY, Census
 
 PUBLISH_SECONDS = 0.2
@@ -177,6 +179,7 @@ class Generator:
         self._control = control
         self._output = output
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self._weather = Weather(seed)
         self._stopping = asyncio.Event()
         self._rate = 0.0
 
@@ -219,7 +222,8 @@ class Generator:
 
     def _follow_control(self) -> None:
         document = read_json(self._control) or {}
-        self._rate = float(document.get("rate", 0.0))
+        bursts = Bursts.parse(document["bursts"]) if "bursts" in document else None
+        self._rate = self._weather.advance(float(document.get("rate", 0.0)), bursts, step_seconds=PUBLISH_SECONDS)
 
     def _publish(self, *, final: bool) -> None:
         write_json(self._output, self._pool.census.snapshot(at=time.time(), rate=self._rate, final=final))
@@ -239,7 +243,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="of the gateway, on 127.0.0.1")
     parser.add_argument("--host", required=True, help="the Host header")
     parser.add_argument("--path", default="/")
-    parser.add_argument("--control", type=Path, required=True, help='JSON file with {"rate": requests per second}')
+    parser.add_argument("--control", type=Path, required=True, help='JSON file with {"rate": requests/s}')
     parser.add_argument("--output", type=Path, required=True, help="JSON file to publish counts in")
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -158,8 +158,8 @@ class PodRunner:
             self.ready, self._ready_turned = ready, now
 
 
-def runner_for(pod: Document, logs: Path) -> PodRunner:
-    """Return the runner of a pod that the lab's kubelet has placed.
+def runner_for(pod: Document, logs: Path, *, gateway_port: int) -> PodRunner:
+    """Return the runner of a pod that the lab's kubelet has placed; it enters the mesh at `gateway_port`.
 
     Raises:
         LabError: the pod has no container or no ports; somebody else made it.
@@ -174,7 +174,8 @@ def runner_for(pod: Document, logs: Path) -> PodRunner:
             f"pod {name} cannot run here: {error} is missing; only pods of Deployments run in the lab"
         ) from error
     environment = {entry["name"]: str(entry.get("value", "")) for entry in container.get("env", [])}
-    arguments = ("--port", str(app), "--pod", meta["name"], "--version", version_of(pod))
+    identity = ("--pod", meta["name"], "--version", version_of(pod))
+    arguments = ("--port", str(app), *identity, "--gateway-port", str(gateway_port))
     return PodRunner(
         program=Program(name=meta["name"], argv=python_module("canary.lab.workload", *arguments), env=environment),
         app_port=app,

@@ -10,6 +10,7 @@ environment says how the version behaves, so a test writes a regression the way 
     LAB_SLOW_START_SECONDS  a cold start: latency times the factor when ready, falling to 1 over so many seconds, 0
     LAB_SLOW_START_FACTOR   3
     LAB_CRASH_AFTER_SECONDS exits with code 1 so long after its start; 0 is never, and the default
+    LAB_DEPENDENCY          a service of the mesh that is asked first for every request, which fails with it; none
 
 An asyncio protocol on uvloop, not a web framework: two pods and the generator share two cores with two Envoys, and a
 framework would cost more than everything else. Timers, not sleeping tasks, carry the latency for the same reason.
@@ -24,12 +25,14 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import httptools
 import uvloop
+
+from canary.lab.dependency import Dependency
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Behaviour:
     slow_start_seconds: float = 0.0
     slow_start_factor: float = 3.0
     crash_after_seconds: float = 0.0
+    dependency: str = ""
 
     @classmethod
     def parse(cls, environment: Mapping[str, str]) -> Self:
@@ -57,13 +61,13 @@ class Behaviour:
             ValueError: a value is no number, negative, or an unknown LAB_ variable is set.
         """
         known = {f"LAB_{name.upper()}": name for name in cls.__slots__}
-        values: dict[str, float] = {}
+        values: dict[str, Any] = {}
         for variable, text in environment.items():
             if not variable.startswith("LAB_"):
                 continue
             if variable not in known:
                 raise ValueError(f"{variable} is unknown; known are {', '.join(sorted(known))}")
-            values[known[variable]] = _read_number(variable, text)
+            values[known[variable]] = text if known[variable] == "dependency" else _read_number(variable, text)
         behaviour = cls(**values)
         if behaviour.error_rate > 1:
             raise ValueError(f"LAB_ERROR_RATE is {behaviour.error_rate:g}; it is a share between 0 and 1")
@@ -83,8 +87,10 @@ class Behaviour:
 class Server:
     """State shared by the connections: who we are, whether we are ready, who is still being answered."""
 
-    def __init__(self, behaviour: Behaviour, *, pod: str, version: str) -> None:
+    def __init__(self, behaviour: Behaviour, *, pod: str, version: str, gateway_port: int) -> None:
         self.behaviour = behaviour
+        self.dependency = Dependency(behaviour.dependency, gateway_port=gateway_port) if behaviour.dependency else None
+        self.questions: set[asyncio.Task[bool]] = set()
         self.random = random.Random(pod)  # noqa: S311 - repeatable per pod on purpose
         self.headers = b"x-version: %s\r\nx-pod: %s\r\n" % (version.encode(), pod.encode())
         self.started = time.monotonic()
@@ -103,6 +109,18 @@ class Server:
     def draw_status(self) -> int:
         """Draw the answer to one request."""
         return 500 if self.random.random() < self.behaviour.error_rate else 200
+
+    def consult(self, dependency: Dependency, then: Callable[[int], None]) -> None:
+        """Ask the dependency, once for a connection that waits, and go on with the status of the answer."""
+
+        def go_on(question: asyncio.Task[bool]) -> None:
+            self.questions.discard(question)
+            if not question.cancelled():
+                then(self.draw_status() if question.result() else 500)
+
+        question = asyncio.get_running_loop().create_task(dependency.is_well())
+        self.questions.add(question)
+        question.add_done_callback(go_on)
 
     def drain(self) -> None:
         """Answer what is in flight, close everything else."""
@@ -162,10 +180,16 @@ class Connection(asyncio.Protocol):
         if self._url == b"/healthz":
             self._answer(200 if server.is_ready() else 503)
             return
+        if server.dependency is None:
+            self._work(server.draw_status())
+        else:
+            server.consult(server.dependency, self._work)
+
+    def _work(self, status: int) -> None:
+        server = self._server
         latency = server.behaviour.latency_seconds(
             server.random, ready_for_seconds=max(0.0, server.ready_for_seconds())
         )
-        status = server.draw_status()
         if latency > 0:
             self._loop.call_later(latency, self._answer, status)
         else:
@@ -191,9 +215,9 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve(behaviour: Behaviour, *, port: int, pod: str, version: str) -> None:
+async def serve(behaviour: Behaviour, *, port: int, pod: str, version: str, gateway_port: int) -> None:
     """Serve until SIGTERM, then finish what is in flight, but no longer than DRAIN_SECONDS."""
-    server = Server(behaviour, pod=pod, version=version)
+    server = Server(behaviour, pod=pod, version=version, gateway_port=gateway_port)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
@@ -215,13 +239,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--pod", required=True)
     parser.add_argument("--version", required=True)
+    parser.add_argument("--gateway-port", type=int, default=0, help="where to ask the dependency, if there is one")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s")
     try:
         behaviour = Behaviour.parse(os.environ)
     except ValueError as error:
         sys.exit(str(error))
-    uvloop.run(serve(behaviour, port=arguments.port, pod=arguments.pod, version=arguments.version))
+    identity = {"pod": arguments.pod, "version": arguments.version}
+    uvloop.run(serve(behaviour, port=arguments.port, gateway_port=arguments.gateway_port, **identity))
 
 
 def _read_number(variable: str, text: str) -> float:

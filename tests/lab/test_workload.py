@@ -14,16 +14,17 @@ from canary.lab.ports import accepts_connections, find_free_port
 from canary.lab.processes import Process, Program, python_module
 from canary.lab.workload import Behaviour
 
-Start = Callable[[Mapping[str, str]], tuple[Process, int]]
+Start = Callable[..., tuple[Process, int]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     running: list[Process] = []
 
-    def start_one(environment: Mapping[str, str]) -> tuple[Process, int]:
-        port = find_free_port()
-        argv = python_module("canary.lab.workload", "--port", str(port), "--pod", "pod-1", "--version", "v7")
+    def start_one(environment: Mapping[str, str], *, port: int = 0, gateway_port: int = 0) -> tuple[Process, int]:
+        port = port or find_free_port()
+        arguments = ("--port", str(port), "--pod", "pod-1", "--version", "v7", "--gateway-port", str(gateway_port))
+        argv = python_module("canary.lab.workload", *arguments)
         process = Process.start(Program(name="workload", argv=argv, env=environment), tmp_path)
         running.append(process)
         process.wait_until(lambda: accepts_connections(port), what="listening", deadline_seconds=10)
@@ -61,6 +62,24 @@ def test_the_error_rate_is_kept_but_the_probe_does_not_suffer(start: Start) -> N
     _, port = start({"LAB_ERROR_RATE": "1", "LAB_LATENCY_MS": "0"})
     assert {get(port).status for _ in range(5)} == {500}
     assert get(port, "/healthz").status == 200
+
+
+@pytest.mark.parametrize(("failing", "status"), [("0", 200), ("1", 500)])
+def test_a_version_fails_with_its_dependency_but_stays_ready(start: Start, failing: str, status: int) -> None:
+    _, gateway_port = start({"LAB_ERROR_RATE": failing})
+    _, port = start({"LAB_DEPENDENCY": "inventory"}, gateway_port=gateway_port)
+    assert {get(port).status for _ in range(5)} == {status}
+    assert get(port, "/healthz").status == 200
+
+
+def test_a_dependency_that_died_and_came_back_is_asked_anew(start: Start) -> None:
+    dependency, gateway_port = start({})
+    _, port = start({"LAB_DEPENDENCY": "inventory"}, gateway_port=gateway_port)
+    assert get(port).status == 200
+    dependency.stop()
+    assert get(port).status == 500
+    start({}, port=gateway_port)
+    assert get(port).status == 200
 
 
 def test_not_ready_until_the_start_up_is_over(start: Start) -> None:
