@@ -1,4 +1,4 @@
-"""A version is not blamed for what both versions suffer: a dependency that fails, clients that come in bursts, chance."""
+"""A version is not blamed for what both versions suffer (a failing dependency, bursts of clients), nor for chance."""
 
 import random
 import time
