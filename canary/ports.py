@@ -8,12 +8,18 @@ of it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
 
-from canary.model.evidence import Measurement
+from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.observation import Problem, Split, Workload
-from canary.model.spec import IstioTraffic, ObjectKey
+from canary.model.spec import IstioTraffic, MetricSource, ObjectKey
+
+if TYPE_CHECKING:  # it brings numpy, which who only looks at a Canary need not load
+    from canary.model.history import PodHistory
+
+MOST_STEPS = 10_000
+"""Of one history: Prometheus gives no more than 11,000 points of a series."""
 
 
 class Clock(Protocol):
@@ -28,15 +34,43 @@ class Clock(Protocol):
 class MeasurementQuery:
     """One Canary's question to the metrics store: what was counted after `start` and up to `end`?
 
-    `metrics` are names of built-in metrics; `stable` and `canary` are the two workloads, in one namespace.
+    `metrics` says by name what to measure; `stable` and `canary` are the two workloads, in one namespace.
     """
 
     key: ObjectKey
     stable: str
     canary: str
-    metrics: tuple[str, ...]
+    metrics: Mapping[str, MetricSource]
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryQuery:
+    """One Canary's question about the time before its release: what did each of stable's own pods serve?
+
+    Attributes:
+        key: of the Canary.
+        stable: the workload, in the Canary's namespace.
+        metrics: by name, what to measure.
+        end: the release's start.
+        look_back: how long before that the history begins.
+        step: in which it is cut; a store that is scraped less often takes a longer one.
+
+    Raises:
+        ValueError: when there is no whole step, or more of them than can be asked for.
+    """
+
+    key: ObjectKey
+    stable: str
+    metrics: Mapping[str, MetricSource]
+    end: datetime
+    look_back: timedelta = timedelta(hours=12)
+    step: timedelta = timedelta(minutes=1)
+
+    def __post_init__(self) -> None:
+        if self.step <= timedelta() or not 1 <= self.look_back // self.step <= MOST_STEPS:
+            raise ValueError(f"{self.look_back} in steps of {self.step} is not between 1 and {MOST_STEPS:,} steps")
 
 
 class MetricsProvider(Protocol):
@@ -46,6 +80,13 @@ class MetricsProvider(Protocol):
         """Answer every query; the number of calls to the store grows with metrics and spans, not with queries.
 
         A store that is down, slow or answers nonsense is an answer too (`QueryFailed`); nothing is raised.
+        """
+        ...
+
+    def recall(self, query: HistoryQuery) -> "Mapping[str, PodHistory | NoData | QueryFailed]":
+        """What stable's own pods served before the release, by metric; a metric of values has no such history.
+
+        `NoData` is definite: asking again gives no other answer. Nothing is raised, as in `measure`.
         """
         ...
 

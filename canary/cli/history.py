@@ -152,7 +152,7 @@ def ask_for(spec: "CanarySpec", provider: "MetricsProvider", first: datetime, sp
     from canary.ports import MeasurementQuery  # noqa: PLC0415 (as above)
 
     interval, deadline = spec.analysis.interval, time.monotonic() + LONGEST_READING.total_seconds()
-    names = tuple(metric.name for metric in spec.analysis.metrics)
+    sources = {metric.name: metric.source for metric in spec.analysis.metrics}
     measurements = []
     for place in range(spans):
         if time.monotonic() > deadline:
@@ -161,7 +161,7 @@ def ask_for(spec: "CanarySpec", provider: "MetricsProvider", first: datetime, sp
             key=spec.key,
             stable=spec.stable_deployment,
             canary=spec.canary.deployment,
-            metrics=names,
+            metrics=sources,
             start=first + place * interval,
             end=first + (place + 1) * interval,
         )

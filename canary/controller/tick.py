@@ -34,7 +34,7 @@ from canary.model.action import Decision
 from canary.model.errors import CanaryError, Conflict, InvalidDocument
 from canary.model.evidence import ArmCounts, Measurement
 from canary.model.observation import Problem
-from canary.model.spec import CanarySpec, ObjectKey
+from canary.model.spec import STANDARD_ERRORS, CanarySpec, ObjectKey
 from canary.model.state import RolloutState
 from canary.model.status import write_status
 from canary.model.verdict import AnalysisResult
@@ -285,7 +285,7 @@ def _measurement_query(each: _Pass) -> MeasurementQuery | None:
         key=each.canary.key,
         stable=each.spec.stable_deployment,
         canary=each.spec.canary.deployment,
-        metrics=tuple(dict.fromkeys((GUARDED, *(metric.name for metric in each.spec.analysis.metrics)))),
+        metrics={GUARDED: STANDARD_ERRORS} | {metric.name: metric.source for metric in each.spec.analysis.metrics},
         start=watermark,
         end=instant,
     )
@@ -307,6 +307,7 @@ def _question(each: _Pass) -> Question:
         analysis=each.spec.analysis,
         step=step,
         steps=len(each.spec.steps),
+        weight=each.spec.steps[step].weight,
         next_weight=each.spec.weight_after(step),
         evidence=evidence,
         measurement=each.measurement,

@@ -35,6 +35,7 @@ from canary.judge.ledger import Entry, enter
 from canary.judge.method import Batch, Method, Outcome, Reading, Row, grade
 from canary.judge.methods import discover
 from canary.model.evidence import ArmCounts, Evidence, Measurement, NoData
+from canary.model.quantities import Percentage
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, MetricSpec
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
 
@@ -45,6 +46,7 @@ rollback evidence of the release."""
 _CLUMP: Final = timedelta(seconds=60)
 _PATIENCE: Final = timedelta(seconds=60)
 _PATIENCE_INTERVALS: Final = 4
+_COMPARED: Final = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 _SERIOUS: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.NODATA, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
@@ -56,7 +58,8 @@ class Question:
         analysis: how the comparison is to be made.
         step: index of the step that the rollout stands on.
         steps: how many steps it has.
-        next_weight: the canary's weight in percent that passing this step leads to.
+        weight: the canary's weight in percent that this step asks for.
+        next_weight: the weight that passing this step leads to.
         evidence: what is remembered of the release.
         measurement: the span after `evidence.watermark`; None when this tick brings no new one.
         admissible: whether its counts may move the tests: not right after a change of weight, not in warm-up, not
@@ -67,6 +70,7 @@ class Question:
     analysis: AnalysisSpec
     step: int
     steps: int
+    weight: int
     next_weight: int
     evidence: Evidence
     measurement: Measurement | None
@@ -77,7 +81,8 @@ class Question:
 class Finding(NamedTuple):
     """One row of a method's outcome, as plain numbers; see `Outcome`. nan stands for unknown.
 
-    `low` and `high` are the ends of the confidence sequence around the difference of the rates in `reading`.
+    `is_assumed` says that of the noise of one version only what the method assumes is known. `low` and `high` are the
+    ends of the confidence sequence around the difference of the rates in `reading`.
     """
 
     state: tuple[float, ...]
@@ -89,6 +94,7 @@ class Finding(NamedTuple):
     low: float
     high: float
     reading: Reading
+    is_assumed: bool
 
 
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
@@ -113,14 +119,15 @@ def agreeing_spans(interval: timedelta) -> int:
 
 def step_margin(metric: MetricSpec, next_weight: int) -> float:
     """The regression of a rate that must be excluded before the canary gets `next_weight` percent, as a fraction."""
-    return float(grade(np.array(metric.margin.fraction), np.array(next_weight / FULL_WEIGHT)))
+    return float(grade(np.array(metric.margin_fraction), np.array(next_weight / FULL_WEIGHT)))
 
 
 def _enter(question: Question, methods: Mapping[str, Method]) -> Entry:
     names = [metric.name for metric in question.analysis.metrics]
-    for name in names:
-        if name not in methods:
-            raise ValueError(f"no method judges the metric {name!r}; there are methods for {', '.join(methods)}")
+    for metric in question.analysis.metrics:
+        if metric.method not in methods:
+            known = ", ".join(methods)
+            raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
     return enter(question.evidence, question.measurement, names, admissible=question.admissible)
 
 
@@ -135,10 +142,21 @@ def _row(question: Question, metric: MetricSpec) -> Row:
         steps=question.steps,
         false_rollback=analysis.false_rollback,
         false_promotion=analysis.false_promotion,
-        margin=metric.margin.fraction,
+        margin=metric.margin_fraction,
+        is_relative=isinstance(metric.margin, Percentage),
+        weight=question.weight / FULL_WEIGHT,
         next_weight=question.next_weight / FULL_WEIGHT,
         quantile=metric.quantile or 0.0,
+        limit=_limit(metric.limit),
+        failures=metric.failures or 0,
     )
+
+
+def _limit(limit: Percentage | timedelta | None) -> float:
+    """As a fraction, or in milliseconds; 0 without one."""
+    if isinstance(limit, timedelta):
+        return limit / timedelta(milliseconds=1)
+    return limit.fraction if limit else 0.0
 
 
 def _apply(
@@ -147,48 +165,53 @@ def _apply(
     entries: Sequence[Entry],
     found: list[dict[str, tuple[Row, Finding]]],
 ) -> None:
-    """Let one method judge every question that asks for its metric; what it finds is added under the metric's name."""
-    places: list[int] = []
-    rows, states, samples = [], [], []
+    """Let one method judge every metric that asks for it; what it finds is added under the metric's name."""
+    places: list[tuple[int, str]] = []
+    rows, states, samples, noises = [], [], [], []
     for place, question in enumerate(questions):
         for metric in question.analysis.metrics:
-            if metric.name == method.metric:
-                places.append(place)
+            if metric.method == method.name:
+                places.append((place, metric.name))
                 rows.append(_row(question, metric))
-                states.append(_remembered(question.evidence, method))
-                samples.append(_read(method, entries[place], states[-1]))
+                states.append(_remembered(question.evidence.tests, metric.name, method.initial))
+                samples.append(_read(method, entries[place], metric.name, states[-1]))
+                noises.append(_remembered(question.evidence.noise, metric.name, method.assumed_noise))
     if not places:
         return
-    batch = Batch.of(states, samples, rows)
-    findings = _findings(method, batch, method.update(batch), [entries[place].judged for place in places])
-    for place, row, finding in zip(places, rows, findings, strict=True):
-        found[place][method.metric] = row, finding
+    batch = Batch.of(states, samples, noises, rows)
+    judged = [entries[place].judged for place, _ in places]
+    assumed = [noise is method.assumed_noise and bool(noise) for noise in noises]
+    findings = _findings(method, batch, method.update(batch), judged, assumed)
+    for (place, name), row, finding in zip(places, rows, findings, strict=True):
+        found[place][name] = row, finding
 
 
-def _remembered(evidence: Evidence, method: Method) -> tuple[float, ...]:
-    """What the method remembers; a memory of another shape is from another version of the method, and is of no use."""
-    state = evidence.tests.get(method.metric, method.initial)
-    return state if len(state) == len(method.initial) else method.initial
+def _remembered(kept: Mapping[str, tuple[float, ...]], metric: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
+    """What is kept of a metric; numbers of another shape are from another version of its method, and of no use."""
+    numbers = kept.get(metric, otherwise)
+    return numbers if len(numbers) == len(otherwise) else otherwise
 
 
-def _read(method: Method, entry: Entry, state: tuple[float, ...]) -> tuple[float, ...]:
+def _read(method: Method, entry: Entry, metric: str, state: tuple[float, ...]) -> tuple[float, ...]:
     """The columns of the span's sample; when it cannot be compared, it is lost to this metric and the entry says so."""
-    columns = method.read(entry.consumed.get(method.metric), state)
+    columns = method.read(entry.consumed.get(metric), state)
     if isinstance(columns, NoData):
-        entry.lost[method.metric] = columns
+        entry.lost[metric] = columns
         columns = method.read(None, state)
     if isinstance(columns, NoData):
-        raise TypeError(f"the method for {method.metric} has no columns for a span without a sample")
+        raise TypeError(f"the method {method.name} has no columns for a span without a sample")
     return columns
 
 
-def _findings(method: Method, batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts]) -> list[Finding]:
+def _findings(
+    method: Method, batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts], assumed: Sequence[bool]
+) -> list[Finding]:
     states = [tuple(state) for state in outcome.state.tolist()]
     readings = [method.describe(state, counts) for state, counts in zip(states, judged, strict=True)]
     pooled = np.array(
         [
             (counts.canary.errors, counts.canary.requests, counts.stable.errors, counts.stable.requests)
-            for counts, _, _ in readings
+            for counts, *_ in readings
         ],
         dtype=np.float64,
     )
@@ -203,13 +226,14 @@ def _findings(method: Method, batch: Batch, outcome: Outcome, judged: Sequence[A
         high,
     )
     lists = (column.tolist() for column in columns)
-    return [Finding(*numbers) for numbers in zip(states, *lists, readings, strict=True)]
+    return [Finding(*numbers) for numbers in zip(states, *lists, readings, assumed, strict=True)]
 
 
 def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, Finding]]) -> AnalysisResult:
     """Combine the metrics, ask the guard, and say it."""
-    names = tuple([metric.name for metric in question.analysis.metrics])
-    weights, answers = _weights(names), [found[name] for name in names]
+    metrics = question.analysis.metrics
+    names = [metric.name for metric in metrics]
+    weights, answers = _weights(tuple([metric.method for metric in metrics])), [found[name] for name in names]
     peak = _combine(question.evidence, weights, answers)
     streak, is_guarded = _guard(question.evidence, entry, answers[0][0])
     tests = {name: finding.state for name, (_, finding) in zip(names, answers, strict=True)}
@@ -221,7 +245,9 @@ def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, F
     absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE))
     verdicts = tuple(
         [
-            _metric_verdict(name, entry, row, finding, bound=bound / weight, is_blamed=place == blamed, absence=absence)
+            _metric_verdict(
+                name, entry, row, finding, bound=bound / (weight or 1.0), is_blamed=place == blamed, absence=absence
+            )
             for place, (name, weight, (row, finding)) in enumerate(zip(names, weights, answers, strict=True))
         ]
     )
@@ -236,15 +262,16 @@ def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, F
         totals=entry.totals,
         judged=entry.judged,
         tests=tests,
+        noise=question.evidence.noise,
     )
     return AnalysisResult(verdict=verdict, sentence=sentence, metrics=verdicts, evidence=evidence)
 
 
 @cache
-def _weights(names: tuple[str, ...]) -> tuple[float, ...]:
-    """What share each metric has in the combined rollback evidence; they sum to 1."""
-    shares = [discover()[name].share for name in names]
-    return tuple(share / sum(shares) for share in shares)
+def _weights(methods: tuple[str, ...]) -> tuple[float, ...]:
+    """What share each metric has in the combined rollback evidence; they sum to 1. A rule without error rate has 0."""
+    shares = [discover()[name].share for name in methods]
+    return tuple(share / (sum(shares) or 1.0) for share in shares)
 
 
 def _combine(evidence: Evidence, weights: Sequence[float], answers: Sequence[tuple[Row, Finding]]) -> float:
@@ -280,7 +307,7 @@ def _metric_verdict(
     promotion_bound = 1 / row.false_promotion
     is_condemned = is_blamed or finding.rollback_peak >= bound
     needed = None if is_condemned or isnan(finding.requests_needed) else int(finding.requests_needed)
-    interval = None if isnan(finding.low) else (finding.low, finding.high)
+    interval = reading.interval or (None if isnan(finding.low) else (finding.low, finding.high))
     if is_condemned:
         verdict, sentence = Verdict.FAIL, words.worse(reading, finding.rollback_peak, bound)
     elif name in entry.failures:
@@ -297,13 +324,14 @@ def _metric_verdict(
             Verdict.INCONCLUSIVE,
             words.undecided(entry.totals, reading, upper, margin, needed),
         )
-    stable, canary = reading.counts.stable.error_rate, reading.counts.canary.error_rate
+    if finding.is_assumed and verdict in _COMPARED:
+        sentence = words.with_assumed_noise(sentence)
     return MetricVerdict(
         metric=name,
         verdict=verdict,
         sentence=sentence,
         counts=reading.counts,
-        estimate=None if stable is None or canary is None else canary - stable,
+        estimate=_estimate(reading),
         interval=interval,
         rollback_evidence=finding.rollback_peak,
         rollback_bound=bound,
@@ -314,3 +342,9 @@ def _metric_verdict(
         edge_ms=reading.edge_ms,
         quantiles=reading.quantiles,
     )
+
+
+def _estimate(reading: Reading) -> float | None:
+    """By how much the canary is above stable; None when that is unknown."""
+    stable, canary = reading.counts.stable.error_rate, reading.counts.canary.error_rate
+    return reading.estimate if stable is None or canary is None else canary - stable

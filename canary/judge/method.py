@@ -1,12 +1,16 @@
 """The seam between the judge and its statistical methods: a batch in, evidence out.
 
-The seam has three parts. `read` takes from a sample what the method counts: each method has its own columns, and
-nobody else knows what they mean. `update` judges. `describe` says in counts of requests what a person is shown.
+The seam has four parts. `read` takes from a sample what the method counts: each method has its own columns, and
+nobody else knows what they mean. `calibrate` learns from stable's own pods how noisy one version is by itself. `update`
+judges. `describe` says what a person is shown.
 
 A method judges one metric of many Canaries in one vectorised call: numpy's cost per call is about that of judging
 fifty Canaries, so a call per Canary was rejected. It is a pure function of the batch; all that it remembers of a
 release is a row of floats that the judge keeps in `Evidence.tests` under the metric's name, and whose meaning nobody
 else knows. A method never says PASS or FAIL: it reports evidence, and the judge compares it with the bounds.
+
+A method that follows a rule instead of an error rate (`share` 0) spends nothing of the release's alpha: its evidence is
+1, or infinite once its rule says so.
 
 Adding a method is adding one file to `canary.judge.methods` with a module-level `METHOD`; see there.
 """
@@ -20,6 +24,8 @@ from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray
 from canary.model.evidence import ArmCounts, NoData, Sample
+from canary.model.history import PodHistory
+from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
 
 BoolArray = NDArray[np.bool_]
@@ -28,14 +34,15 @@ LARGEST_STEP_MARGIN: Final = 0.10
 step to 1 % would otherwise have to exclude only 50."""
 
 
-def grade(margin: FloatArray, next_weight: FloatArray) -> FloatArray:
+def grade(margin: FloatArray, next_weight: FloatArray, largest: float | FloatArray = LARGEST_STEP_MARGIN) -> FloatArray:
     """The regression that must be excluded before the canary gets more traffic: a constant budget of harm.
 
     Args:
-        margin: the regression that must never be promoted to all of the traffic, as a share of the requests.
+        margin: the regression that must never be promoted to all of the traffic.
         next_weight: share of the traffic that passing leads to, above 0 and at most 1.
+        largest: no step passes without excluding this much, or the margin where that is larger.
     """
-    return np.minimum(margin / next_weight, np.maximum(margin, LARGEST_STEP_MARGIN))
+    return np.minimum(margin / next_weight, np.maximum(margin, largest))
 
 
 class Row(NamedTuple):
@@ -50,17 +57,22 @@ class Row(NamedTuple):
     false_rollback: float
     false_promotion: float
     margin: float
+    is_relative: float
+    weight: float
     next_weight: float
     quantile: float
+    limit: float
+    failures: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One metric of n Canaries at one tick, column by column; every array but the first two has shape (n,).
+    """One metric of n Canaries at one tick, column by column; every array but the first three has shape (n,).
 
     Attributes:
         state: (n, state_size), what the method remembers of each.
         sample: (n, columns), what it has read from the new span of each.
+        noise: (n, noise_size), what the method learned of each from stable's own pods, or assumes.
         admissible: whether the span may move the evidence; its stable counts may be learned from in any case.
         restarted: whether the rollout stands on another step than the promotion evidence in `state` belongs to.
         interval_seconds: time between two measurements.
@@ -69,13 +81,18 @@ class Batch:
         steps: how many steps the rollout has.
         false_rollback: the chance of ever condemning a version that is not worse, over all metrics of the release.
         false_promotion: the chance of passing a step with a version worse by `step_margin`.
-        margin: the regression that must never be promoted to all of the traffic, as a fraction.
+        margin: the regression that must never be promoted to all of the traffic, as a fraction; 0 without one.
+        is_relative: whether that is a fraction of what stable does, not of the requests.
+        weight: the share of the traffic that is asked for on this step.
         next_weight: the share of the traffic that passing this step leads to.
         quantile: only what lies at or beyond this quantile of stable's is compared; 0 means all of it.
+        limit: what the canary alone must keep, as a fraction or in milliseconds; 0 without one.
+        failures: how many failed checks roll back, for methods that count them; 0 for the others.
     """
 
     state: FloatArray
     sample: FloatArray
+    noise: FloatArray
     admissible: BoolArray
     restarted: BoolArray
     interval_seconds: FloatArray
@@ -85,17 +102,26 @@ class Batch:
     false_rollback: FloatArray
     false_promotion: FloatArray
     margin: FloatArray
+    is_relative: BoolArray
+    weight: FloatArray
     next_weight: FloatArray
     quantile: FloatArray
+    limit: FloatArray
+    failures: FloatArray
 
     @classmethod
-    def of(cls, states: Sequence[tuple[float, ...]], samples: Sequence[tuple[float, ...]], rows: Sequence[Row]) -> Self:
-        """Gather states, samples and rows, in the same order and at least one."""
+    def of(
+        cls,
+        states: Sequence[tuple[float, ...]],
+        samples: Sequence[tuple[float, ...]],
+        noises: Sequence[tuple[float, ...]],
+        rows: Sequence[Row],
+    ) -> Self:
+        """Gather states, samples, noises and rows, in the same order and at least one."""
         columns = dict(zip(Row._fields, np.array(rows, dtype=np.float64).T.copy(), strict=True))
-        admissible, restarted = columns.pop("admissible") > 0, columns.pop("restarted") > 0
-        state = np.array(states, dtype=np.float64)
-        sample = np.array(samples, dtype=np.float64)
-        return cls(state=state, sample=sample, admissible=admissible, restarted=restarted, **columns)
+        flags = {name: columns.pop(name) > 0 for name in ("admissible", "restarted", "is_relative")}
+        state, sample, noise = (np.array(part, dtype=np.float64) for part in (states, samples, noises))
+        return cls(state=state, sample=sample, noise=noise, **flags, **columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +135,8 @@ class Outcome:
         promotion_peak: (n,), the largest e-value against "worse by the step's margin" since the step began.
         requests_needed: (n,), at most about this many more canary requests until `promotion_peak` reaches its bound
             if the version is as good as stable; nan when unknown, 0 when it is there.
-        step_margin: (n,), the regression that this step must exclude, as a share of the requests.
+        step_margin: (n,), the regression that this step must exclude, as a share of the requests or in the unit of
+            `Reading.estimate`.
     """
 
     state: FloatArray
@@ -127,29 +154,43 @@ class Reading(NamedTuple):
         counts: requests of the release that were evidence, and how many of them went wrong.
         edge_ms: where going wrong means taking longer than this.
         quantiles: p, and the buckets (above, up to, in ms) in which stable's and the canary's lie.
+        facts: of a method that does not compare counts of requests, what it has seen, as the beginning of a sentence.
+        estimate: of such a method, by how much the canary is above stable; None otherwise or when unknown.
+        interval: of such a method, the ends of a confidence sequence around `estimate`.
     """
 
     counts: ArmCounts
     edge_ms: float | None = None
     quantiles: tuple[QuantileBuckets, ...] = ()
+    facts: str | None = None
+    estimate: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 class Method(Protocol):
-    """A way to compare two versions by one metric."""
+    """A way to compare two versions by one metric, or to hold one to a rule."""
 
     @property
-    def metric(self) -> str:
-        """The name of the metric that it judges."""
+    def name(self) -> str:
+        """What `MetricSpec.method` calls it."""
         ...
 
     @property
     def share(self) -> float:
-        """Its weight in the evidence of a release that compares several metrics, relative to the others'."""
+        """Its weight in the evidence of a release that compares several metrics, relative to the others'.
+
+        0 for a rule that has no error rate.
+        """
         ...
 
     @property
     def initial(self) -> tuple[float, ...]:
         """What it remembers before the first span of a release."""
+        ...
+
+    @property
+    def assumed_noise(self) -> tuple[float, ...]:
+        """What it takes for the noise of one version when nothing is known of it; empty if it needs none."""
         ...
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
@@ -161,6 +202,16 @@ class Method(Protocol):
 
         Returns:
             The columns, or why the sample cannot be compared with what is remembered: the span is then lost.
+        """
+        ...
+
+    def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> tuple[float, ...] | None:
+        """How noisy one version is by itself, as many numbers as `assumed_noise`; None when the history is too thin.
+
+        Args:
+            metric: what is to be judged.
+            history: of stable's pods.
+            canary_pods: how many pods the canary has.
         """
         ...
 

@@ -160,7 +160,7 @@ def make_plan(spec: CanarySpec, traffic: Traffic, dice: Dice) -> Plan:
     metric = _errors_metric(spec, traffic)
     first = _first_words(spec)
     analysis = replace(spec.analysis, metrics=(metric,), false_rollback=1 / first[0].rollback_bound)
-    harms = (0.0, *sorted({metric.margin.fraction, *SHOWN_HARMS}))
+    harms = (0.0, *sorted({metric.margin_fraction, *SHOWN_HARMS}))
     cases = [Case(analysis=analysis, steps=spec.steps, harm=harm) for harm in harms]
     flown = _fly(cases, traffic, dice)
     good = flown[0]
@@ -186,7 +186,7 @@ def _errors_metric(spec: CanarySpec, traffic: Traffic) -> MetricSpec:
     subject = f"Canary {spec.key}"
     for metric in spec.analysis.metrics:
         if metric.name == ERRORS:
-            if metric.margin.fraction + traffic.error_rate < 1:
+            if metric.margin_fraction + traffic.error_rate < 1:
                 return metric
             fault = Fault(
                 path="--error-rate",
@@ -207,6 +207,7 @@ def _first_words(spec: CanarySpec) -> list[MetricVerdict]:
             analysis=spec.analysis,
             step=place,
             steps=len(spec.steps),
+            weight=spec.steps[place].weight,
             next_weight=spec.weight_after(place),
             evidence=Evidence(step=place),
             measurement=None,
@@ -328,7 +329,7 @@ def _heavier(case: Case, place: int) -> list[tuple[str, Case]]:
 
 
 def _wider(case: Case, metric: MetricSpec) -> list[tuple[str, Case]]:
-    margins = [PercentagePoints(metric.margin.fraction * factor) for factor in _FACTORS]
+    margins = [PercentagePoints(metric.margin_fraction * factor) for factor in _FACTORS]
     return [
         (
             f"widen the margin of errors from {metric.margin} to {margin}",

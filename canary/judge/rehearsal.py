@@ -12,6 +12,8 @@ those in warm-up are no evidence), because judge and machine are neighbours who 
 All rollouts share one clock and are judged in one call per span. Spans grow with the time that has passed, to at most
 a fortieth of it: a day at fifteen seconds then takes 264 calls instead of 5,760, and times are coarse by 2.5 %.
 
+What is rehearsed is chance alone: no noise belongs to one version, as after a calibration that found none.
+
 Rejected: one rollout after the other (fifty times slower), the methods' own `update` (it would leave out the guard, the
 combination of metrics and the verdict's words of absence).
 """
@@ -26,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray
+from canary.judge.calibration import quiet
 from canary.judge.judge import Question, judge
 from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, Step
@@ -122,7 +125,10 @@ class Rehearsal:
     ended_after: timedelta = timedelta(0)
     judgments: int = 0
     entered_after: timedelta = timedelta(0)
-    _evidence: Evidence = field(default_factory=lambda: Evidence(watermark=_EPOCH))
+    _evidence: Evidence = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._evidence = Evidence(watermark=_EPOCH, noise=quiet(self.case.analysis.metrics))
 
     @property
     def step(self) -> int:
@@ -153,6 +159,7 @@ class Rehearsal:
             analysis=self.case.analysis,
             step=step,
             steps=len(steps),
+            weight=steps[step].weight,
             next_weight=following,
             evidence=self._evidence,
             measurement=measurement,

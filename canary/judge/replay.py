@@ -13,10 +13,11 @@ A release begins when the canary first has traffic and ends when it has none aga
 in which the weight changed, and the warm-up from the beginning of each release, are no evidence, as in a live one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import log
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -122,7 +123,12 @@ def _likeliest(logs: FloatArray) -> list[int]:
     return course[::-1]
 
 
-def replay(spec: CanarySpec, spans: Sequence[RecordedSpan], step: int | None = None) -> Iterator[Moment]:
+def replay(
+    spec: CanarySpec,
+    spans: Sequence[RecordedSpan],
+    step: int | None = None,
+    noise: Mapping[str, tuple[float, ...]] = MappingProxyType({}),
+) -> Iterator[Moment]:
     """Judge what was recorded.
 
     Args:
@@ -130,6 +136,7 @@ def replay(spec: CanarySpec, spans: Sequence[RecordedSpan], step: int | None = N
             whose weight is not above its own, or to the first.
         spans: in the order of time, none overlapping; what lies between two is lost, as in a live release.
         step: index of the step to judge all spans at, whatever their weights; None goes by the weights.
+        noise: what stable's pods taught before (`canary.judge.calibration`); empty lets the methods assume it.
 
     Yields:
         one moment for each span of a release.
@@ -143,7 +150,7 @@ def replay(spec: CanarySpec, spans: Sequence[RecordedSpan], step: int | None = N
             evidence = None
             continue
         if evidence is None or began is None:
-            evidence, began, before = Evidence(watermark=measurement.start), measurement.start, None
+            evidence, began, before = Evidence(watermark=measurement.start, noise=noise), measurement.start, None
             release += 1
         there, asked = (_step_at(spec, weight), weight) if step is None else (step, None)
         evidence = _skip_gap(spec, evidence, measurement, there)
@@ -197,6 +204,7 @@ def _ask(
         analysis=spec.analysis,
         step=step,
         steps=len(spec.steps),
+        weight=spec.steps[step].weight,
         next_weight=spec.weight_after(step),
         evidence=evidence,
         measurement=measurement,

@@ -19,16 +19,20 @@ margin". The step passes when every stream has passed: no correction for several
 
 Both are e-processes, so their running maxima are what counts (Ville): evidence once reached is not unreached.
 
+Requests enter divided by the design effect of `canary.judge.dispersion`, and "not worse" allows for the tolerance
+between pods of `canary.judge.pod_noise`: p_C <= (1 + tolerance) p_S. Alternatives inside that are no bets.
+
 Shapes: n rows, s streams, k alternatives.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
 from canary.judge.bernoulli import FloatArray, clip_rate, kl, log_e, pool, project
-from canary.judge.method import Batch, BoolArray
+from canary.judge.dispersion import Residuals, design_effect
+from canary.judge.method import LARGEST_STEP_MARGIN, Batch, BoolArray, grade
 
 HARMS: Final = 6
 _HARM_WEIGHTS: Final = 0.8 ** np.arange(HARMS) / np.sum(0.8 ** np.arange(HARMS))
@@ -38,6 +42,7 @@ _FIRST_STAKE: Final = 0.70
 _STEP_STAKE: Final = 0.15
 _TRICKLE: Final = 0.15
 _SHARES_OF_MARGIN: Final = np.array([0.0, 0.25, 0.5])
+SHARES: Final = len(_SHARES_OF_MARGIN)
 _SHARE_WEIGHTS: Final = np.array([0.5, 0.3, 0.2])
 """Most versions are as good as stable. Against equal thirds and a first stake of 0.6, a good version passes with 12 %
 fewer requests (median of 400 simulated rollouts in each of eight kinds of traffic)."""
@@ -47,7 +52,35 @@ _PROMOTION_TRICKLE: Final = 0.2 / 240
 _HIGHEST_SHARE_OF_ROOM: Final = 0.999
 _LARGEST_WEALTH: Final = 1e30
 _LARGEST_LOG: Final = 60.0
+_MOST_REQUESTS: Final = 1e12
+_LARGEST_STEP_RATIO: Final = 1.0
+"""As `LARGEST_STEP_MARGIN`, for margins that are a part of stable's rate: no step passes without excluding twice it."""
 """Bets are cut off here: an e-value made smaller is still one, and numbers stay far from overflow."""
+
+
+class Line(NamedTuple):
+    """The line p_C = ratio * p_S + offset, (n, s) each, at or above which a version must not pass the step."""
+
+    ratio: FloatArray
+    offset: FloatArray
+
+    @classmethod
+    def of(cls, batch: Batch, margin: FloatArray) -> Self:
+        """The margin, graded by the weight that passing leads to.
+
+        Args:
+            batch: the rows.
+            margin: (n, s), as a part of stable's rate where the batch is relative, else as a share of the requests.
+        """
+        relative = batch.is_relative[:, None]
+        largest = np.where(relative, _LARGEST_STEP_RATIO, LARGEST_STEP_MARGIN)
+        graded = grade(margin, batch.next_weight[:, None], largest)
+        return cls(np.where(relative, 1 + graded, 1.0), np.where(relative, 0.0, graded))
+
+    def gap(self, rate: FloatArray) -> FloatArray:
+        """(n, s): how far above stable's rate the line runs, as a share of the requests."""
+        gap: FloatArray = (self.ratio - 1) * rate + self.offset
+        return gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +93,9 @@ class Span:
         comparable: (n,), whether the span is evidence.
         rate: (n, s), stable's expected share of requests that go wrong.
         margin: (n, s), the regression that must never be promoted to all of the traffic, as a share of the requests.
-        step_margin: (n, s), the regression that this step must exclude.
+        line: what this step must exclude.
+        level_seconds: (n, s), of the noise that belongs to one version.
+        tolerance: (n, s), by what part of stable's rate a canary may differ and be called not worse.
     """
 
     canary_bad: FloatArray
@@ -70,27 +105,57 @@ class Span:
     comparable: BoolArray
     rate: FloatArray
     margin: FloatArray
-    step_margin: FloatArray
+    line: Line
+    level_seconds: FloatArray
+    tolerance: FloatArray
 
-    def requests(self) -> tuple[FloatArray, FloatArray]:
-        """Of canary and stable, (n, 1, 1); 1 where there is nothing to compare."""
-        return (
-            np.where(self.comparable, self.canary_requests, 1.0)[:, None, None],
-            np.where(self.comparable, self.stable_requests, 1.0)[:, None, None],
-        )
+    def effects(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """(n, s) each: the design effects of canary and stable."""
+        interval, rate = batch.interval_seconds[:, None], self.rate
+        both = (self.canary_requests[:, None], self.stable_requests[:, None])
+        canary, stable = (design_effect(requests, rate, self.level_seconds, interval) for requests in both)
+        return canary, stable
 
     def expecting(self, rate: FloatArray) -> Self:
         """The next span, of which nothing is known but the rate to be expected."""
         return replace(self, rate=rate)
 
+    def scattered(self, residuals: Residuals, judged: tuple[FloatArray, FloatArray]) -> Residuals:
+        """The scatter of the difference with this span; `judged` as `Residuals.grown` wants it."""
+        bad = self.canary_bad, self.stable_bad
+        requests = self.canary_requests[:, None], self.stable_requests[:, None]
+        return residuals.grown(bad, requests, self.rate, judged, self.comparable)
+
     @property
     def low_rate(self) -> FloatArray:
-        """(n, s): the rate, kept where a version could still be worse by the step's margin.
+        """(n, s): the rate, kept where a version could still be worse by the step's margin and the tolerance.
 
         In an outage of both versions there is no room left above stable's rate, and the nearest point of the null
         would lie in the corner where all requests fail. Betting on a lower rate than expected is always allowed.
         """
-        return np.minimum(self.rate, _HIGHEST_SHARE_OF_ROOM * (1 - self.step_margin))
+        room = np.minimum((1 - self.line.offset) / self.line.ratio, 1 / (1 + self.tolerance))
+        return np.minimum(self.rate, _HIGHEST_SHARE_OF_ROOM * room)
+
+
+class _Counts(NamedTuple):
+    """What a span is worth: effective requests and how many went wrong, (n, s, 1) each; 1 and 0 where it is nothing."""
+
+    n_canary: FloatArray
+    n_stable: FloatArray
+    x_canary: FloatArray
+    x_stable: FloatArray
+
+    @classmethod
+    def of(cls, batch: Batch, span: Span) -> Self:
+        canary, stable = span.effects(batch)
+        use = span.comparable[:, None]
+        parts = (
+            np.where(use, span.canary_requests[:, None] / canary, 1.0),
+            np.where(use, span.stable_requests[:, None] / stable, 1.0),
+            np.where(use, span.canary_bad / canary, 0.0),
+            np.where(use, span.stable_bad / stable, 0.0),
+        )
+        return cls(*(part[:, :, None] for part in parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +166,7 @@ class Stakes:
         rollback: (n, s, HARMS), what each alternative has made of its stakes.
         cash: (n,), what is not staked yet on any stream.
         rollback_peak: (n,), the largest rollback evidence of the release.
-        promotion: (n, s, 3), as `rollback`.
+        promotion: (n, s, SHARES), as `rollback`.
         promotion_cash: (n,), as `cash`.
         promotion_peak: (n, s), each stream's largest promotion evidence since the step began.
     """
@@ -124,6 +189,33 @@ class Stakes:
             promotion_cash=np.full(rows, 1 - _PROMOTION_FIRST_STAKE),
             promotion_peak=np.ones((rows, streams)),
         )
+
+    @staticmethod
+    def size(streams: int) -> int:
+        """How many numbers a row keeps."""
+        return streams * (HARMS + SHARES + 1) + 3
+
+    @classmethod
+    def unpack(cls, numbers: FloatArray, streams: int) -> Self:
+        """Of (n, size)."""
+        rows, ends = len(numbers), np.cumsum([streams * HARMS, streams * SHARES, streams, 1, 1])
+        rollback, promotion, promotion_peak, *single = np.split(numbers, ends, axis=1)
+        cash, rollback_peak, promotion_cash = (part[:, 0] for part in single)
+        return cls(
+            rollback=rollback.reshape(rows, streams, HARMS),
+            cash=cash,
+            rollback_peak=rollback_peak,
+            promotion=promotion.reshape(rows, streams, SHARES),
+            promotion_cash=promotion_cash,
+            promotion_peak=promotion_peak,
+        )
+
+    def pack(self) -> FloatArray:
+        """(n, size)."""
+        rows = len(self.cash)
+        single = (part[:, None] for part in (self.cash, self.rollback_peak, self.promotion_cash))
+        several = (self.rollback.reshape(rows, -1), self.promotion.reshape(rows, -1), self.promotion_peak)
+        return np.concatenate([*several, *single], axis=1)
 
     @property
     def rollback_by_stream(self) -> FloatArray:
@@ -154,12 +246,13 @@ class Stakes:
 
     def played(self, batch: Batch, span: Span) -> Self:
         """After one more span: stakes that fall due are placed, then the span decides."""
-        due = np.where(span.comparable, _TRICKLE / batch.planned_spans, 0.0)
-        rollback, cash = _bet(self.rollback, self.cash, due, _HARM_WEIGHTS, _rollback_logs(span, _log_cap(batch)))
-        due = np.where(span.comparable, _PROMOTION_TRICKLE, 0.0)
-        promotion, promotion_cash = _bet(
-            self.promotion, self.promotion_cash, due, _SHARE_WEIGHTS, _promotion_logs(span)
-        )
+        counts, use = _Counts.of(batch, span), span.comparable
+        due = np.where(use, _TRICKLE / batch.planned_spans, 0.0)
+        logs = np.where(use[:, None, None], _rollback_logs(span, counts, _log_cap(batch)), 0.0)
+        rollback, cash = _bet(self.rollback, self.cash, due, _HARM_WEIGHTS, logs)
+        due = np.where(use, _PROMOTION_TRICKLE, 0.0)
+        logs = np.where(use[:, None, None], _promotion_logs(span, counts), 0.0)
+        promotion, promotion_cash = _bet(self.promotion, self.promotion_cash, due, _SHARE_WEIGHTS, logs)
         now = (rollback.sum(axis=2) + cash[:, None]).mean(axis=1)
         risen = promotion.sum(axis=2) + promotion_cash[:, None]
         return type(self)(
@@ -178,19 +271,22 @@ class Stakes:
 
         Args:
             batch: the rows.
-            span: of which only what is expected matters.
+            span: of which only what is expected matters, and how many requests there were for the design effect.
             stable_per_canary: (n,), stable's requests per canary request of late; nan when unknown.
         """
         known = np.isfinite(stable_per_canary)
-        n_stable = np.where(known, np.maximum(stable_per_canary, 1e-6), 1.0)[:, None]
-        rate = span.low_rate
-        canary, stable = project(rate, rate, np.ones_like(rate), n_stable, offset=span.step_margin)
-        growth = kl(rate, canary) + n_stable * kl(rate, stable)
+        effect_canary, effect_stable = span.effects(batch)
+        n_canary = 1 / effect_canary
+        n_stable = np.where(known, np.maximum(stable_per_canary, 1e-6), 1.0)[:, None] / effect_stable
+        rate, line = span.low_rate, span.line
+        canary, stable = project(rate, rate, n_canary, n_stable, ratio=line.ratio, offset=line.offset)
+        growth = np.maximum(n_canary * kl(rate, canary) + n_stable * kl(rate, stable), 1e-300)
         best = np.maximum(self.promotion.max(axis=2), _PROMOTION_TRICKLE * self.promotion_cash[:, None])
         missing = -np.log(batch.false_promotion)[:, None] - np.log(np.maximum(best, 1 / _LARGEST_WEALTH))
         passed = self.promotion_peak * batch.false_promotion[:, None] >= 1
         needed = np.where(passed, 0.0, np.ceil(np.maximum(missing, 0.0) / growth)).max(axis=1)
-        return np.where(known | passed.all(axis=1), needed, np.nan)
+        can_be_told = (known & (needed < _MOST_REQUESTS)) | passed.all(axis=1)
+        return np.where(can_be_told, needed, np.nan)
 
 
 def _log_cap(batch: Batch) -> FloatArray:
@@ -227,27 +323,40 @@ def _bet(
     return np.minimum(grown, _LARGEST_WEALTH), cash - staked
 
 
-def _rollback_logs(span: Span, cap: FloatArray) -> FloatArray:
-    """(n, s, HARMS): log e of the span against "not worse", capped; 0 where there is nothing to compare."""
-    n_canary, n_stable = span.requests()
+def _rollback_logs(span: Span, counts: _Counts, cap: FloatArray) -> FloatArray:
+    """(n, s, HARMS): log e of the span against "not worse", capped."""
+    n_canary, n_stable, x_canary, x_stable = counts
     least = span.margin[:, :, None]
     largest = np.maximum(_LARGEST_HARM, (1 + least) / 2)
     harm = least * (largest / least) ** (np.arange(HARMS) / (HARMS - 1))
-    stable = span.rate[:, :, None]
+    tolerance = span.tolerance[:, :, None]
+    stable = np.where(tolerance > 0, span.low_rate[:, :, None], span.rate[:, :, None])
     canary = clip_rate(stable + harm * (1 - stable))
-    null = pool(canary, stable, n_canary, n_stable)
-    bad = span.canary_bad[:, :, None], span.stable_bad[:, :, None]
-    logs = log_e(bad[0], n_canary, bad[1], n_stable, (canary, stable), (null, null))
-    return np.where(span.comparable[:, None, None], np.minimum(logs, cap[:, None, None]), 0.0)
+    null = _not_worse(canary, stable, n_canary, n_stable, tolerance)
+    logs = log_e(x_canary, n_canary, x_stable, n_stable, (canary, stable), null)
+    return np.where(canary > (1 + tolerance) * stable, np.minimum(logs, cap[:, None, None]), 0.0)
 
 
-def _promotion_logs(span: Span) -> FloatArray:
-    """(n, s, 3): log e of the span against "worse by the step's margin"; 0 where there is nothing to compare."""
-    n_canary, n_stable = span.requests()
-    offset = span.step_margin[:, :, None]
-    stable = np.broadcast_to(span.low_rate[:, :, None], (*span.rate.shape, len(_SHARES_OF_MARGIN)))
-    canary = clip_rate(stable + _SHARES_OF_MARGIN * offset)
-    null = project(canary, stable, n_canary, n_stable, offset=offset)
-    bad = span.canary_bad[:, :, None], span.stable_bad[:, :, None]
-    logs = log_e(bad[0], n_canary, bad[1], n_stable, (canary, stable), null)
-    return np.where(span.comparable[:, None, None], logs, 0.0)
+def _not_worse(
+    canary: FloatArray, stable: FloatArray, n_canary: FloatArray, n_stable: FloatArray, tolerance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The nearest point of p_C = (1 + tolerance) p_S; in closed form where nothing is tolerated, as for most."""
+    even = pool(canary, stable, n_canary, n_stable)
+    tolerant = np.flatnonzero(tolerance.any(axis=(1, 2)))
+    if not len(tolerant):
+        return even, even
+    some = (np.broadcast_to(part, canary.shape)[tolerant] for part in (canary, stable, n_canary, n_stable))
+    q_canary, q_stable = even.copy(), even.copy()
+    q_canary[tolerant], q_stable[tolerant] = project(*some, ratio=1 + tolerance[tolerant], offset=0.0)
+    return q_canary, q_stable
+
+
+def _promotion_logs(span: Span, counts: _Counts) -> FloatArray:
+    """(n, s, SHARES): log e of the span against "on or above the step's line"."""
+    n_canary, n_stable, x_canary, x_stable = counts
+    ratio, offset = (part[:, :, None] for part in span.line)
+    low = span.low_rate
+    stable = np.broadcast_to(low[:, :, None], (*low.shape, len(_SHARES_OF_MARGIN)))
+    canary = clip_rate(stable + _SHARES_OF_MARGIN * span.line.gap(low)[:, :, None])
+    null = project(canary, stable, n_canary, n_stable, ratio=ratio, offset=offset)
+    return log_e(x_canary, n_canary, x_stable, n_stable, (canary, stable), null)

@@ -58,6 +58,8 @@ def _both(reading: Reading) -> str:
 
 def worse(reading: Reading, e_value: float, bound: float) -> str:
     """FAIL by comparison."""
+    if reading.facts is not None:
+        return reading.facts
     if e_value < bound:
         return f"{_both(reading)}: worse, condemned by the evidence of all metrics together"
     return f"{_both(reading)}: worse, with evidence {evidence(e_value)} (needed: {evidence(bound)})"
@@ -74,6 +76,8 @@ def guarded(streak: Streak) -> str:
 
 def passed(reading: Reading, e_value: float, bound: float, step_margin: float) -> str:
     """PASS."""
+    if reading.facts is not None:
+        return reading.facts
     return (
         f"{_both(reading)}: a regression of {points(step_margin)} or more is excluded, "
         f"with evidence {evidence(e_value)} (needed: {evidence(bound)})"
@@ -84,6 +88,8 @@ def undecided(
     totals: ArmCounts, reading: Reading, upper: float | None, step_margin: float, requests_needed: int | None
 ) -> str:
     """INCONCLUSIVE: what is excluded so far, what must be, and what that takes."""
+    if reading.facts is not None:
+        return f"not enough yet: {reading.facts}"
     if not reading.counts.canary.requests:
         return (
             f"not enough yet: canary requests counted: {totals.canary.requests:,}, none of them as evidence, "
@@ -95,6 +101,11 @@ def undecided(
     if requests_needed is not None:
         excluded += f"; at most about {_about(requests_needed):,} more canary requests if it is as good as stable"
     return f"not enough yet: {_both(reading)}; {excluded}"
+
+
+def with_assumed_noise(sentence: str) -> str:
+    """What is said besides when stable's pods have no history."""
+    return f"{sentence} (noise assumed: stable has no history)"
 
 
 def unavailable(reason: str) -> str:

@@ -100,7 +100,15 @@ class ArmHistograms:
         return ArmCounts(stable=Counts(self.stable.requests), canary=Counts(self.canary.requests))
 
 
-Sample = ArmCounts | ArmHistograms | NoData | QueryFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmValues:
+    """One finite number for each version over the same span, of whatever the team measures."""
+
+    stable: float
+    canary: float
+
+
+Sample = ArmCounts | ArmHistograms | ArmValues | NoData | QueryFailed
 """What measuring one metric over one span gave."""
 
 
@@ -124,6 +132,7 @@ class Evidence:
         totals: every request of the release that was counted.
         judged: the part of `totals` that was admitted as evidence.
         tests: per metric name, the numbers its method keeps; only the method knows their meaning.
+        noise: per metric name, what its method learned from stable's own pods; a metric without history is not there.
     """
 
     watermark: datetime | None = None
@@ -132,3 +141,4 @@ class Evidence:
     totals: ArmCounts = ArmCounts()
     judged: ArmCounts = ArmCounts()
     tests: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    noise: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ of seconds, ...) may be relied upon here and everywhere inside.
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 from canary.model.quantities import Percentage, PercentagePoints
 
@@ -65,20 +66,69 @@ class Step:
     approval: bool = False
 
 
+class Signal(StrEnum):
+    """What is measured of both versions."""
+
+    REQUESTS = "requests"
+    """How many requests were served, and how many of them failed."""
+    DURATIONS = "durations"
+    """Requests by how long they took."""
+    VALUES = "values"
+    """One number per version and span, from a query of the team's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSource:
+    """Where the samples of a metric come from.
+
+    Attributes:
+        signal: what is measured.
+        codes: of requests, which ones failed: HTTP classes (5xx), HTTP codes (429), names of gRPC statuses
+            (UNAVAILABLE); empty means the standard set (see `metrics.istio_answers`).
+        query: of values, a PromQL expression with $namespace and $workload in the place of one version's.
+        per: of values, a second such expression. Both are then counters, and the value of a span is the increase of
+            the first for one of the second.
+    """
+
+    signal: Signal = Signal.REQUESTS
+    codes: tuple[str, ...] = ()
+    query: str | None = None
+    per: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
     """One thing to compare.
 
     Attributes:
         name: of the metric.
+        method: name of the statistical method that judges it.
+        source: what it is measured by.
         margin: the smallest regression that must not be promoted: percentage points of a rate, or a percentage of
-            stable's latency.
-        quantile: only what lies at or beyond this quantile of stable's latency is compared; None means all of it.
+            what stable does. None for methods that compare with no margin.
+        quantile: of latency, only what lies at or beyond this quantile is compared; None means all of it.
+        limit: what the canary alone must keep, as a fraction of its requests or in milliseconds; None without one.
+        failures: of the method `threshold`, how many failed checks roll back.
     """
 
     name: str
-    margin: PercentagePoints | Percentage
+    method: str = "error-proportion"
+    source: MetricSource = MetricSource()
+    margin: PercentagePoints | Percentage | None = None
     quantile: float | None = None
+    limit: Percentage | timedelta | None = None
+    failures: int | None = None
+
+    @property
+    def margin_fraction(self) -> float:
+        """The margin as a fraction of whatever it is a part or a difference of; 0 without one."""
+        return self.margin.fraction if self.margin else 0.0
+
+
+STANDARD_ERRORS: Final = MetricSource()
+"""Which requests failed by the standard set; the absolute guard looks at nothing else."""
+STANDARD_DURATIONS: Final = MetricSource(signal=Signal.DURATIONS)
+"""How long all requests took."""
 
 
 class InconclusivePolicy(StrEnum):

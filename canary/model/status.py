@@ -114,6 +114,9 @@ class AnalysisDocument(Document):
     totals: ArmCountsDocument
     judged: ArmCountsDocument
     tests: dict[str, list[Finite]]
+    noise: dict[str, list[Finite]] = Field(
+        default={}, description="How noisy one version is by itself, learned from stable's pods."
+    )
     metrics: list[MetricDocument] = Field(default=[], max_length=10)
     share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="The canary's share of the requests in the last measurement."
@@ -314,11 +317,16 @@ def _analysis(
         "step": evidence.step,
         "totals": _arms(evidence.totals),
         "judged": _arms(evidence.judged),
-        "tests": {name: [_finite(number) for number in numbers] for name, numbers in sorted(evidence.tests.items())},
+        "tests": _numbers(evidence.tests),
+        "noise": _numbers(evidence.noise) or None,
         "metrics": [_metric(m) for m in result.metrics] if result else _dumped_metrics(shown),
         "share": _rounded(share) if share is not None else shown and shown.share,
     }
     return {key: value for key, value in analysis.items() if value is not None}
+
+
+def _numbers(kept: Mapping[str, tuple[float, ...]]) -> dict[str, list[float]]:
+    return {name: [_finite(number) for number in numbers] for name, numbers in sorted(kept.items())}
 
 
 def _dumped_metrics(shown: AnalysisDocument | None) -> list[dict[str, object]]:
@@ -367,6 +375,7 @@ def _read_evidence(document: AnalysisDocument | None) -> Evidence:
         totals=_read_arms(document.totals),
         judged=_read_arms(document.judged),
         tests={name: tuple(numbers) for name, numbers in document.tests.items()},
+        noise={name: tuple(numbers) for name, numbers in document.noise.items()},
     )
 
 

@@ -1,13 +1,14 @@
 """Short ways to put questions to the judge, one span of fifteen seconds after the other."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from canary.judge.judge import Question, judge
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
 from canary.model.quantities import Percentage, PercentagePoints
-from canary.model.spec import AnalysisSpec, InconclusivePolicy, MetricSpec
+from canary.model.spec import STANDARD_DURATIONS, AnalysisSpec, InconclusivePolicy, MetricSpec
 from canary.model.verdict import AnalysisResult
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -22,13 +23,11 @@ ANALYSIS = AnalysisSpec(
     on_inconclusive=InconclusivePolicy.HOLD,
     max_duration=timedelta(hours=2),
 )
-BY_METRIC = {
-    "errors": ANALYSIS,
-    "latency": replace(ANALYSIS, metrics=(MetricSpec(name="latency", margin=Percentage(0.1)),)),
-}
-"""One analysis for each method."""
+LATENCY = MetricSpec(name="latency", method="latency", source=STANDARD_DURATIONS, margin=Percentage(0.1))
 BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
-NEW = Evidence(watermark=START)
+QUIET = {"errors": (0.0,) * 2, "latency": (0.0,) * 8, "twin": (0.0,) * 2}
+"""What the pods of a service teach whose noise all versions share."""
+NEW = Evidence(watermark=START, noise=QUIET)
 GOOD = ((1350, 2), (150, 0))
 """(requests, errors) of stable and of the canary in one span: 100 requests per second, 10% of them to the canary."""
 BAD = ((1350, 2), (150, 8))
@@ -49,22 +48,42 @@ def histogram(requests: int, slow: int) -> Histogram:
     return Histogram(BOUNDS, (body * 2 // 10, body * 5 // 10, body - body * 2 // 10 - body * 5 // 10, 0, 0, slow, 0, 0))
 
 
-def sample_of(metric: str, stable: Pair, canary: Pair) -> Sample:
-    """A sample of a metric from (requests, how many of them went wrong)."""
-    if metric == "latency":
-        return ArmHistograms(stable=histogram(*stable), canary=histogram(*canary))
-    return counts(stable, canary)
+def histograms(stable: Pair, canary: Pair) -> ArmHistograms:
+    """Histograms of both versions from (requests, how many were slow)."""
+    return ArmHistograms(stable=histogram(*stable), canary=histogram(*canary))
 
 
-def ask(evidence: Evidence, sample: Sample | None, **changes: object) -> Question:
+class Trial(NamedTuple):
+    """How a method is tried by the tests that every method must stand.
+
+    Attributes:
+        analysis: compares one metric, by this method.
+        sample: of that metric, from (requests, how many went wrong) of stable and of the canary.
+    """
+
+    analysis: AnalysisSpec
+    sample: Callable[[Pair, Pair], Sample]
+
+
+ERRORS = "error-proportion"
+TRIALS = {
+    ERRORS: Trial(ANALYSIS, counts),
+    "latency": Trial(replace(ANALYSIS, metrics=(LATENCY,)), histograms),
+}
+"""By method."""
+
+
+def ask(evidence: Evidence, sample: Sample | None, method: str | None = None, **changes: object) -> Question:
     """The question at the end of the next span; `changes` replace fields of the question."""
     start = evidence.watermark or START
     end = start + SPAN
-    name = "latency" if isinstance(sample, ArmHistograms) else "errors"
+    analysis = TRIALS[method or ("latency" if isinstance(sample, ArmHistograms) else ERRORS)].analysis
+    name = analysis.metrics[0].name
     question = Question(
-        analysis=BY_METRIC[name],
+        analysis=analysis,
         step=evidence.step,
         steps=4,
+        weight=10,
         next_weight=25,
         evidence=evidence,
         measurement=None if sample is None else Measurement(start=start, end=end, samples={name: sample}),
@@ -74,17 +93,17 @@ def ask(evidence: Evidence, sample: Sample | None, **changes: object) -> Questio
     return replace(question, **changes)  # type: ignore[arg-type]  # the fields are checked where they are named
 
 
-def answer(evidence: Evidence, sample: Sample | None, **changes: object) -> AnalysisResult:
+def answer(evidence: Evidence, sample: Sample | None, method: str | None = None, **changes: object) -> AnalysisResult:
     """The answer to one question."""
-    return judge([ask(evidence, sample, **changes)])[0]
+    return judge([ask(evidence, sample, method, **changes)])[0]
 
 
 def watch(
-    evidence: Evidence, spans: Iterable[tuple[Pair, Pair]], metric: str = "errors", **changes: object
+    evidence: Evidence, spans: Iterable[tuple[Pair, Pair]], method: str = ERRORS, **changes: object
 ) -> list[AnalysisResult]:
     """Answers span after span, each from what the one before remembered."""
     results = []
     for stable, canary in spans:
-        results.append(answer(evidence, sample_of(metric, stable, canary), **changes))
+        results.append(answer(evidence, TRIALS[method].sample(stable, canary), method, **changes))
         evidence = results[-1].evidence
     return results

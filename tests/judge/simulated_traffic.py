@@ -168,6 +168,9 @@ def simulate(
                 sample=traffic.counted(rng, Split(requests - canary, canary), rate, harmful=span >= turns_bad_at),
                 admissible=np.full(rollouts, span >= 0),
                 restarted=np.full(rollouts, restarted),
+                noise=np.zeros((rollouts, len(method.assumed_noise))),
+                is_relative=np.full(rollouts, fill_value=False),
+                weight=np.full(rollouts, weight),
                 next_weight=np.full(rollouts, following),
                 **_constants(promise, rollouts=rollouts, spans=len(weights), steps=len(levels)),
             )
@@ -192,6 +195,8 @@ def _constants(promise: Promise, *, rollouts: int, spans: int, steps: int) -> di
         "false_promotion": promise.false_promotion,
         "margin": promise.margin,
         "quantile": 0.0,
+        "limit": 0.0,
+        "failures": 0.0,
     }
     return {name: np.full(rollouts, float(value)) for name, value in constants.items()}
 

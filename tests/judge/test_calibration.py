@@ -12,7 +12,7 @@ from simulated_traffic import Promise, Traffic, simulate
 
 from canary.judge.methods import discover
 
-ERRORS = discover()["errors"]
+ERRORS = discover()["error-proportion"]
 STEPS = [0.05] * 60 + [0.1] * 60 + [0.25] * 60 + [0.5] * 60
 TENTH = [0.1] * 240
 

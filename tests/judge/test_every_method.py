@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from judge_questions import BAD, BROKEN, GOOD, NEW, Pair, answer, ask, sample_of, watch
+from judge_questions import BAD, BROKEN, GOOD, NEW, TRIALS, Pair, answer, ask, watch
 
 from canary.judge.judge import GUARD_KEY, ROLLBACK_KEY, judge
 from canary.judge.method import Batch, Method, Outcome, Row
@@ -18,7 +18,7 @@ from canary.model.evidence import Evidence, NoData
 from canary.model.verdict import AnalysisResult, Verdict
 
 METHODS = list(discover().values())
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.metric)
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 ROW = Row(
     admissible=1,
@@ -30,12 +30,16 @@ ROW = Row(
     false_rollback=0.01,
     false_promotion=0.05,
     margin=0.005,
+    is_relative=0,
+    weight=0.1,
     next_weight=0.25,
     quantile=0,
+    limit=0,
+    failures=0,
 )
 COUNTED = ((1350, 2), (150, 1))
 NOTHING = ((0, 0), (0, 0))
-CONDEMNED = {method.metric: watch(NEW, [BAD] * 10, method.metric)[-1].evidence for method in METHODS}
+CONDEMNED = {method.name: watch(NEW, [BAD] * 10, method.name)[-1].evidence for method in METHODS}
 
 
 @st.composite
@@ -51,7 +55,7 @@ spans = st.lists(st.tuples(pairs(), pairs()), min_size=1, max_size=8)
 
 def row_of(method: Method, **changes: float) -> Row:
     """A margin that the method can mean: half a point, or a tenth longer."""
-    return ROW._replace(margin=0.1 if method.metric == "latency" else 0.005)._replace(**changes)
+    return ROW._replace(margin=0.1 if method.name == "latency" else 0.005)._replace(**changes)
 
 
 def put(
@@ -65,10 +69,11 @@ def put(
     states = states or [method.initial] * len(spans)
     samples = []
     for span, state in zip(spans, states, strict=True):
-        columns = method.read(sample_of(method.metric, *span), state)
+        columns = method.read(TRIALS[method.name].sample(*span), state)
         assert not isinstance(columns, NoData)
         samples.append(columns)
-    batch = Batch.of(states, samples, rows or [row_of(method)] * len(spans))
+    noises = [(0.0,) * len(method.assumed_noise)] * len(spans)
+    batch = Batch.of(states, samples, noises, rows or [row_of(method)] * len(spans))
     kept = batch.sample.copy()
     kept[:, scaled(method)] *= scale
     return method.update(replace(batch, sample=kept))
@@ -76,7 +81,7 @@ def put(
 
 def scaled(method: Method) -> slice:
     """The columns that are counts."""
-    return slice(MOST_BOUNDS, None) if method.metric == "latency" else slice(None)
+    return slice(MOST_BOUNDS, None) if method.name == "latency" else slice(None)
 
 
 def states_of(outcome: Outcome) -> list[tuple[float, ...]]:
@@ -94,7 +99,8 @@ def carry(method: Method, spans: Sequence[tuple[Pair, Pair]], rows: Sequence[Row
 
 @every_method
 def test_metric_name_is_free_for_evidence(method: Method) -> None:
-    assert method.metric not in (GUARD_KEY, ROLLBACK_KEY)
+    metric = TRIALS[method.name].analysis.metrics[0].name
+    assert metric not in (GUARD_KEY, ROLLBACK_KEY)
     assert method.share > 0
 
 
@@ -121,7 +127,7 @@ def test_inadmissible_spans_give_no_evidence(method: Method) -> None:
 def test_more_of_the_same_evidence_never_reverses_a_verdict(
     method: Method, span: tuple[Pair, Pair], verdict: Verdict
 ) -> None:
-    verdicts = [result.verdict for result in watch(NEW, [span] * 200, method.metric)]
+    verdicts = [result.verdict for result in watch(NEW, [span] * 200, method.name)]
 
     reached = verdicts.index(verdict)
     assert set(verdicts[reached:]) == {verdict}
@@ -132,9 +138,7 @@ def test_more_of_the_same_evidence_never_reverses_a_verdict(
 @settings(max_examples=60, deadline=None)
 @given(after=spans)
 def test_a_condemned_version_stays_condemned(method: Method, after: list[tuple[Pair, Pair]]) -> None:
-    assert {result.verdict for result in watch(CONDEMNED[method.metric], after, method.metric, step=3)} == {
-        Verdict.FAIL
-    }
+    assert {result.verdict for result in watch(CONDEMNED[method.name], after, method.name, step=3)} == {Verdict.FAIL}
 
 
 @every_method
@@ -144,8 +148,8 @@ def test_a_condemned_version_stays_condemned(method: Method, after: list[tuple[P
 def test_swapping_the_labels_swaps_the_sign_and_lets_no_condemnation_stand(
     method: Method, history: list[tuple[Pair, Pair]]
 ) -> None:
-    as_is = watch(NEW, history, method.metric)
-    swapped = watch(NEW, [(canary, stable) for stable, canary in history], method.metric)
+    as_is = watch(NEW, history, method.name)
+    swapped = watch(NEW, [(canary, stable) for stable, canary in history], method.name)
 
     for one, other in zip(as_is, swapped, strict=True):
         (ours,), (theirs,) = one.metrics, other.metrics
@@ -163,7 +167,7 @@ def test_what_condemns_a_version_acquits_it_when_the_labels_are_swapped(
     method: Method, span: tuple[Pair, Pair]
 ) -> None:
     stable, canary = span
-    verdicts = {watch(NEW, [pair] * 60, method.metric)[-1].verdict for pair in ((stable, canary), (canary, stable))}
+    verdicts = {watch(NEW, [pair] * 60, method.name)[-1].verdict for pair in ((stable, canary), (canary, stable))}
 
     assert verdicts == {Verdict.FAIL, Verdict.PASS}
 
@@ -174,12 +178,12 @@ def test_what_condemns_a_version_acquits_it_when_the_labels_are_swapped(
 def test_state_read_back_from_json_continues_identically(
     method: Method, history: list[tuple[Pair, Pair]], following: list[tuple[Pair, Pair]]
 ) -> None:
-    evidence = watch(NEW, history, method.metric)[-1].evidence
+    evidence = watch(NEW, history, method.name)[-1].evidence
     written = json.loads(json.dumps(dict(evidence.tests), allow_nan=False))
     read = replace(evidence, tests={name: tuple(numbers) for name, numbers in written.items()})
 
     assert read == evidence
-    assert watch(read, following, method.metric) == watch(evidence, following, method.metric)
+    assert watch(read, following, method.name) == watch(evidence, following, method.name)
 
 
 @every_method
@@ -213,10 +217,8 @@ def test_many_are_judged_as_each_alone(method: Method) -> None:
 
 @every_method
 def test_answers_do_not_depend_on_the_company_a_question_keeps(method: Method) -> None:
-    evidences = [
-        watch(NEW, [span] * length, method.metric)[-1].evidence for span in (GOOD, BAD) for length in (1, 2, 9)
-    ]
-    questions = [ask(evidence, sample_of(method.metric, *GOOD)) for evidence in evidences]
+    evidences = [watch(NEW, [span] * length, method.name)[-1].evidence for span in (GOOD, BAD) for length in (1, 2, 9)]
+    questions = [ask(evidence, TRIALS[method.name].sample(*GOOD)) for evidence in evidences]
 
     together = judge(questions)
 
@@ -296,15 +298,17 @@ def test_fewer_than_three_spans_never_lead_from_no_evidence_to_a_rollback(
 
 @every_method
 def test_memory_of_another_shape_is_not_read(method: Method) -> None:
-    strange = replace(NEW, tests={method.metric: (1.0, 2.0)})
+    metric = TRIALS[method.name].analysis.metrics[0].name
+    strange = replace(NEW, tests={metric: (1.0, 2.0)}, noise={metric: (3.0, 2.0, 1.0)})
+    unknown = replace(NEW, noise={})
 
-    sample = sample_of(method.metric, *GOOD)
+    sample = TRIALS[method.name].sample(*GOOD)
 
-    assert answer(strange, sample).evidence == answer(NEW, sample).evidence
+    assert answer(strange, sample).evidence.tests == answer(unknown, sample).evidence.tests
 
 
 @every_method
 def test_state_is_small(method: Method) -> None:
-    evidence: Evidence = watch(NEW, [GOOD] * 200 + [BAD] * 200, method.metric)[-1].evidence
+    evidence: Evidence = watch(NEW, [GOOD] * 200 + [BAD] * 200, method.name)[-1].evidence
 
     assert len(json.dumps({name: list(numbers) for name, numbers in evidence.tests.items()})) < 2048

@@ -1,17 +1,16 @@
 """What the judge concludes from what it remembers and newly sees."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, Span, answer, ask, counts, watch
 
-from canary.judge import judge as judge_module
 from canary.judge.judge import ROLLBACK_KEY, agreeing_spans, judge, step_margin
-from canary.judge.methods import discover
+from canary.judge.stakes import Stakes
 from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed, Sample
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import MetricSpec
@@ -173,11 +172,11 @@ def test_span_that_ends_at_its_start_is_an_error_of_the_caller() -> None:
 
 def test_metric_without_a_sample_or_a_method_is_an_error_of_the_caller() -> None:
     bare = Measurement(start=START, end=START + SPAN, samples={})
-    unknown = replace(ANALYSIS, metrics=(MetricSpec(name="karma", margin=PercentagePoints(0.01)),))
+    unknown = replace(ANALYSIS, metrics=(MetricSpec(name="karma", method="astrology"),))
 
     with pytest.raises(ValueError, match="no sample of the metric errors"):
         judge([ask(NEW, None, measurement=bare)])
-    with pytest.raises(ValueError, match="no method judges the metric 'karma'"):
+    with pytest.raises(ValueError, match="the metric karma asks for the method 'astrology'"):
         judge([ask(NEW, None, analysis=unknown)])
 
 
@@ -250,7 +249,8 @@ def test_stakes_set_aside_for_changes_of_step_are_released_once_each() -> None:
     cash = []
     for step in (1, 2, 3, 3, 3):
         evidence = answer(evidence, None, step=step).evidence
-        cash.append(evidence.tests["errors"][6])
+        stakes = np.array([evidence.tests["errors"][: Stakes.size(1)]])
+        cash.append(float(Stakes.unpack(stakes, 1).cash[0]))
 
     assert cash[0] - cash[1] == pytest.approx(0.05)
     assert cash[1] - cash[2] == pytest.approx(0.05)
@@ -290,27 +290,7 @@ def test_any_counts_get_an_answer(
         assert interval is None or -1 <= interval[0] <= (result.metrics[0].estimate or 0) <= interval[1] <= 1
 
 
-class _Twin:
-    """The method for errors under another name."""
-
-    metric = "twin"
-    share = discover()["errors"].share
-    initial = discover()["errors"].initial
-    read = staticmethod(discover()["errors"].read)
-    update = staticmethod(discover()["errors"].update)
-    describe = staticmethod(discover()["errors"].describe)
-
-
 BOTH = replace(ANALYSIS, metrics=(*ANALYSIS.metrics, MetricSpec(name="twin", margin=PercentagePoints(0.005))))
-
-
-@pytest.fixture
-def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A house with two methods."""
-    monkeypatch.setattr(judge_module, "discover", lambda: {**discover(), "twin": _Twin()})
-    judge_module._weights.cache_clear()  # noqa: SLF001 (it remembers the methods of the house as it was)
-    yield
-    judge_module._weights.cache_clear()  # noqa: SLF001 (see above)
 
 
 def watch_both(evidence: Evidence, errors: Span, other: Span, spans: int) -> list[AnalysisResult]:
@@ -324,7 +304,6 @@ def watch_both(evidence: Evidence, errors: Span, other: Span, spans: int) -> lis
     return results
 
 
-@pytest.mark.usefixtures("twin")
 def test_evidence_of_metrics_is_averaged_and_never_multiplied() -> None:
     results = watch_both(NEW, BAD, GOOD, 12)
 
@@ -336,7 +315,6 @@ def test_evidence_of_metrics_is_averaged_and_never_multiplied() -> None:
     assert first.sentence.startswith("errors: ")
 
 
-@pytest.mark.usefixtures("twin")
 def test_metrics_condemn_together_what_neither_condemns_alone_and_it_stands() -> None:
     worse = ((1350, 2), (150, 1))
     results = watch_both(NEW, worse, worse, 60)
@@ -349,7 +327,6 @@ def test_metrics_condemn_together_what_neither_condemns_alone_and_it_stands() ->
     assert {result.verdict for result in after} == {Verdict.FAIL}
 
 
-@pytest.mark.usefixtures("twin")
 def test_step_passes_when_all_metrics_pass_and_one_failed_query_consumes_nothing_of_the_others() -> None:
     passed = watch_both(NEW, GOOD, GOOD, 12)[-1]
     waiting = watch_both(NEW, GOOD, ((1350, 40), (150, 5)), 3)[-1]

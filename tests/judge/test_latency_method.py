@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from judge_questions import BAD, BY_METRIC, GOOD, NEW, SPAN, START, answer, ask, counts, sample_of, watch
+from judge_questions import BAD, GOOD, NEW, SPAN, START, TRIALS, answer, ask, counts, histograms, watch
 from scipy.stats import norm
 from simulated_traffic import EDGES, Delays, Promise, p99_doubled, simulate, survival
 
@@ -29,9 +29,10 @@ STEPS = [0.05] * 60 + [0.1] * 60 + [0.25] * 60 + [0.5] * 60
 TENTH = [0.1] * 240
 TENTH_LONGER = Promise(margin=0.1)
 BESIDE_ERRORS = Promise(margin=0.1, false_rollback=0.006)
+LATENCY_ONLY = TRIALS["latency"].analysis
 BOTH = replace(
-    BY_METRIC["latency"],
-    metrics=(MetricSpec(name="errors", margin=PercentagePoints(0.005)), *BY_METRIC["latency"].metrics),
+    LATENCY_ONLY,
+    metrics=(MetricSpec(name="errors", margin=PercentagePoints(0.005)), *LATENCY_ONLY.metrics),
 )
 
 
@@ -148,7 +149,7 @@ def test_a_quantile_narrows_the_comparison_to_the_tail() -> None:
     sample = ArmHistograms(stable=simulated(90_000, survival(EDGES)), canary=simulated(10_000, body))
     verdicts = []
     for quantile in (None, 0.98):
-        analysis = replace(BY_METRIC["latency"], metrics=(replace(BY_METRIC["latency"].metrics[0], quantile=quantile),))
+        analysis = replace(LATENCY_ONLY, metrics=(replace(LATENCY_ONLY.metrics[0], quantile=quantile),))
         evidence = NEW
         for _ in range(8):
             result = answer(evidence, sample, analysis=analysis)
@@ -169,7 +170,7 @@ def test_bounds_that_change_in_the_middle_of_a_release_lose_the_span_and_say_so(
         result.sentence
     )
     assert result.evidence.tests["latency"] == evidence.tests["latency"]
-    assert answer(result.evidence, sample_of("latency", *GOOD)).verdict is Verdict.PASS
+    assert answer(result.evidence, histograms(*GOOD)).verdict is Verdict.PASS
 
 
 def test_bounds_that_differ_between_versions_are_an_error_of_the_caller() -> None:
@@ -202,8 +203,8 @@ def measured(evidence_start: int, **samples: object) -> Measurement:
 def test_a_fast_but_failing_canary_is_guarded_even_when_only_latency_is_compared() -> None:
     evidence = NEW
     for span in range(3):
-        samples = {"errors": counts((1350, 2), (150, 150)), "latency": sample_of("latency", *GOOD)}
-        result = judge([ask(evidence, None, analysis=BY_METRIC["latency"], measurement=measured(span, **samples))])[0]
+        samples = {"errors": counts((1350, 2), (150, 150)), "latency": histograms(*GOOD)}
+        result = judge([ask(evidence, None, analysis=LATENCY_ONLY, measurement=measured(span, **samples))])[0]
         evidence = result.evidence
 
     assert result.verdict is Verdict.FAIL
@@ -211,9 +212,9 @@ def test_a_fast_but_failing_canary_is_guarded_even_when_only_latency_is_compared
 
 
 def test_errors_that_cannot_be_measured_for_the_guard_consume_nothing() -> None:
-    samples = {"errors": QueryFailed("down"), "latency": sample_of("latency", *GOOD)}
+    samples = {"errors": QueryFailed("down"), "latency": histograms(*GOOD)}
 
-    result = judge([ask(NEW, None, analysis=BY_METRIC["latency"], measurement=measured(0, **samples))])[0]
+    result = judge([ask(NEW, None, analysis=LATENCY_ONLY, measurement=measured(0, **samples))])[0]
 
     assert (result.verdict, result.evidence.watermark) == (Verdict.ERROR, NEW.watermark)
 
@@ -222,7 +223,7 @@ def test_both_metrics_must_pass_and_either_may_condemn() -> None:
     def verdict(errors: tuple[tuple[int, int], tuple[int, int]], slow: tuple[tuple[int, int], tuple[int, int]]) -> str:
         evidence = NEW
         for span in range(30):
-            samples = {"errors": counts(*errors), "latency": sample_of("latency", *slow)}
+            samples = {"errors": counts(*errors), "latency": histograms(*slow)}
             result = judge([ask(evidence, None, analysis=BOTH, measurement=measured(span, **samples))])[0]
             evidence = result.evidence
         return result.verdict

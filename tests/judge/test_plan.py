@@ -17,7 +17,7 @@ from canary.model.evidence import Evidence
 from canary.model.observation import NO_WORKLOAD, Observation, RouteWeights, Split
 from canary.model.quantities import Percentage, PercentagePoints, format_duration
 from canary.model.resource import parse_canary
-from canary.model.spec import CanarySpec, MetricSpec, Step
+from canary.model.spec import STANDARD_DURATIONS, CanarySpec, MetricSpec, Step
 from canary.model.state import Phase, RolloutState
 
 CANARIES = Path(__file__).parents[2] / "config" / "canaries"
@@ -116,7 +116,7 @@ def test_a_hold_that_evidence_outlasts_is_told() -> None:
 
 def test_beside_another_metric_errors_condemn_at_the_bound_that_they_have_there() -> None:
     spec = spec_of("shortest")
-    latency = MetricSpec(name="latency", margin=Percentage(0.1))
+    latency = MetricSpec(name="latency", method="latency", source=STANDARD_DURATIONS, margin=Percentage(0.1))
     both = replace(spec, analysis=replace(spec.analysis, metrics=(*spec.analysis.metrics, latency)))
     alone, beside = (make_plan(each, BUSY, np.random.default_rng(1)) for each in (spec, both))
     assert beside.versions[0].promoted.share >= ENOUGH

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from judge_questions import QUIET
 
 from canary.judge.judge import Question, judge
 from canary.judge.replay import Moment, RecordedSpan, changes, find_weights, replay
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, NoData, Sample
+from canary.model.quantities import PercentagePoints
 from canary.model.resource import parse_canary
 from canary.model.verdict import Verdict
 
@@ -52,7 +54,7 @@ def recorded(samples: Sequence[Sample], weights: Sequence[int]) -> list[Recorded
 
 
 def replayed(weights: Sequence[int], rate: float = GOOD) -> list[Moment]:
-    return list(replay(SPEC, recorded(traffic(weights, rate), weights)))
+    return list(replay(SPEC, recorded(traffic(weights, rate), weights), noise=QUIET))
 
 
 def test_it_asks_what_the_controller_asks() -> None:
@@ -66,6 +68,7 @@ def test_it_asks_what_the_controller_asks() -> None:
             analysis=SPEC.analysis,
             step=step,
             steps=4,
+            weight=(5, 10)[step],
             next_weight=(10, 25)[step],
             evidence=evidence,
             measurement=measurement,
@@ -177,7 +180,7 @@ def test_a_wider_margin_passes_earlier_on_the_same_recording() -> None:
     weights = [5] * 12 + [10] * 4 + [25] * 4 + [50] * 60
     spans = recorded(traffic(weights, rps=20), weights)
     metric = SPEC.analysis.metrics[0]
-    wide = replace(metric, margin=replace(metric.margin, fraction=0.02))
+    wide = replace(metric, margin=PercentagePoints(0.02))
     wider = replace(SPEC, analysis=replace(SPEC.analysis, metrics=(wide,)))
 
     def passed_after(moments: Sequence[Moment]) -> timedelta:

@@ -16,17 +16,17 @@ from canary.judge.method import Method
 
 @cache
 def discover() -> Mapping[str, Method]:
-    """Every method by the name of the metric it judges.
+    """Every method by its name.
 
     Raises:
-        TypeError: when a module has no `METHOD`, or two methods judge one metric; the message names the module.
+        TypeError: when a module has no `METHOD`, or two methods have one name; the message names the module.
     """
     found: dict[str, Method] = {}
     for module in pkgutil.iter_modules(__path__, prefix=f"{__name__}."):
         method: Method | None = getattr(importlib.import_module(module.name), "METHOD", None)
         if method is None:
             raise TypeError(f"{module.name} has no METHOD; every module of {__name__} is one method")
-        if method.metric in found:
-            raise TypeError(f"{module.name} judges the metric {method.metric!r}, which another method judges already")
-        found[method.metric] = method
+        if method.name in found:
+            raise TypeError(f"{module.name} calls its method {method.name!r}, as another module does already")
+        found[method.name] = method
     return MappingProxyType(found)

@@ -1,7 +1,12 @@
 """Errors: is the canary's share of failed requests larger than stable's?
 
 One stream of bets, as `canary.judge.stakes` makes them; here is only which counts they are about, stable's rate to be
-expected in the next span (`canary.judge.baseline`), and how all of it lies in a row of numbers.
+expected in the next span (`canary.judge.baseline`), the noise of one version (`canary.judge.dispersion`), and how all
+of it lies in a row of numbers. What counts as failed is the metric's business (`MetricSource.codes`).
+
+**Margin.** Percentage points of the requests, or a percentage of stable's own rate. The second cannot be told from
+nothing where nothing fails: at zero errors of both versions a regression by half can never be excluded, and the step
+stays undecided. Percentage points can, so they are the default.
 """
 
 from collections.abc import Sequence
@@ -10,52 +15,39 @@ from typing import Final
 import numpy as np
 
 from canary.judge import baseline
-from canary.judge.bernoulli import FloatArray
-from canary.judge.method import Batch, Outcome, Reading, grade
-from canary.judge.stakes import HARMS, Span, Stakes
-from canary.model.evidence import ArmCounts, Sample
+from canary.judge.dispersion import Residuals
+from canary.judge.method import Batch, Outcome, Reading
+from canary.judge.pod_noise import measure_noise
+from canary.judge.stakes import Line, Span, Stakes
+from canary.model.evidence import ArmCounts, Counts, Sample
+from canary.model.history import PodCounts, PodHistory
+from canary.model.spec import MetricSpec
 
-_ROLLBACK: Final = slice(0, HARMS)
-_CASH: Final = HARMS
-_ROLLBACK_PEAK: Final = HARMS + 1
-_PROMOTION: Final = slice(HARMS + 2, HARMS + 5)
-_PROMOTION_CASH: Final = HARMS + 5
-_PROMOTION_PEAK: Final = HARMS + 6
-_MEMORY: Final = slice(HARMS + 7, HARMS + 7 + baseline.SIZE)
-
-
-def _unpack(state: FloatArray) -> Stakes:
-    return Stakes(
-        rollback=state[:, None, _ROLLBACK],
-        cash=state[:, _CASH],
-        rollback_peak=state[:, _ROLLBACK_PEAK],
-        promotion=state[:, None, _PROMOTION],
-        promotion_cash=state[:, _PROMOTION_CASH],
-        promotion_peak=state[:, _PROMOTION_PEAK, None],
-    )
-
-
-def _pack(stakes: Stakes, memory: FloatArray) -> FloatArray:
-    return np.concatenate(
-        [
-            stakes.rollback[:, 0],
-            stakes.cash[:, None],
-            stakes.rollback_peak[:, None],
-            stakes.promotion[:, 0],
-            stakes.promotion_cash[:, None],
-            stakes.promotion_peak,
-            memory,
-        ],
-        axis=1,
-    )
+_SIZES: Final = {
+    "stakes": Stakes.size(1),
+    "memory": baseline.SIZE,
+    "judged": 4,
+    "residuals": Residuals.size(1),
+}
+"""What lies in a row: the stakes; stable's rate of late; requests that were evidence and how many failed, of stable and
+of the canary; how the difference of the versions scatters."""
+_ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
+_AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
+_SMALLEST_HARM: Final = 1e-6
 
 
 class ErrorProportion:
     """Failed requests, compared span by span."""
 
-    metric = "errors"
+    name = "error-proportion"
     share = 0.4
-    initial: tuple[float, ...] = tuple(_pack(Stakes.initial(1), np.array([baseline.INITIAL]))[0].tolist())
+    assumed_noise: tuple[float, ...] = (21.6, 0.0)
+    """Relative noise of 30 % in either version that lasts two minutes; all pods alike."""
+    initial: tuple[float, ...] = (
+        *Stakes.initial(1).pack()[0].tolist(),
+        *baseline.INITIAL,
+        *(0.0,) * (_SIZES["judged"] + _SIZES["residuals"]),
+    )
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """Stable's requests and errors, and the canary's."""
@@ -63,35 +55,58 @@ class ErrorProportion:
             return (0.0, 0.0, 0.0, 0.0)
         return (sample.stable.requests, sample.stable.errors, sample.canary.requests, sample.canary.errors)
 
+    def calibrate(
+        self,
+        metric: MetricSpec,  # noqa: ARG002 (the seam's)
+        history: PodHistory,
+        canary_pods: int,
+    ) -> tuple[float, ...] | None:
+        """Level of the noise in seconds, and tolerance between pods."""
+        if not isinstance(history, PodCounts):
+            return None
+        errors, requests = history.errors.astype(np.float64), history.requests.astype(np.float64)
+        noise = measure_noise(errors[:, :, None], requests, history.step.total_seconds(), canary_pods)
+        return noise.numbers() if noise else None
+
     def update(self, batch: Batch) -> Outcome:
         """Take the new span of every row into account; see `canary.judge.method`."""
         stable_requests, stable_errors, canary_requests, canary_errors = batch.sample.T
-        memory, step_margin = batch.state[:, _MEMORY], grade(batch.margin, batch.next_weight)
+        memory, judged = batch.state[:, _AT["memory"]], batch.state[:, _AT["judged"]]
+        residuals = Residuals.unpack(batch.state[:, _AT["residuals"]])
+        rate = baseline.guess_rate(memory)[:, None]
+        margin = batch.margin[:, None]
+        relative = np.maximum(margin * rate / (1 - rate), _SMALLEST_HARM)
         span = Span(
             canary_bad=canary_errors[:, None],
             stable_bad=stable_errors[:, None],
             canary_requests=canary_requests,
             stable_requests=stable_requests,
             comparable=batch.admissible & (stable_requests > 0) & (canary_requests > 0),
-            rate=baseline.guess_rate(memory)[:, None],
-            margin=batch.margin[:, None],
-            step_margin=step_margin[:, None],
+            rate=rate,
+            margin=np.where(batch.is_relative[:, None], np.minimum(relative, 1 - _SMALLEST_HARM), margin),
+            line=Line.of(batch, margin),
+            level_seconds=np.maximum(batch.noise[:, :1], residuals.level_seconds(batch.interval_seconds)),
+            tolerance=batch.noise[:, 1:],
         )
-        stakes = _unpack(batch.state).restarted(batch).played(batch, span)
+        stakes = Stakes.unpack(batch.state[:, _AT["stakes"]], 1).restarted(batch).played(batch, span)
+        residuals = span.scattered(residuals, (judged[:, 3:], judged[:, 2:3]))
         memory = baseline.learn(memory, stable_errors, stable_requests, canary_requests, batch.interval_seconds)
         following = span.expecting(baseline.guess_rate(memory)[:, None])
+        judged = judged + np.where(span.comparable[:, None], batch.sample, 0.0)
         return Outcome(
-            state=_pack(stakes, memory),
+            state=np.concatenate([stakes.pack(), memory, judged, residuals.pack()], axis=1),
             rollback_evidence=stakes.rollback_evidence,
             rollback_peak=stakes.rollback_peak,
             promotion_peak=stakes.promotion_peak[:, 0],
             requests_needed=stakes.requests_needed(batch, following, baseline.stable_per_canary(memory)),
-            step_margin=step_margin,
+            step_margin=span.line.gap(rate)[:, 0],
         )
 
     def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
         """The failed requests of the release."""
-        return Reading(counts=judged)
+        stable_requests, stable_errors, canary_requests, canary_errors = map(int, state[_AT["judged"]])
+        stable, canary = Counts(stable_requests, stable_errors), Counts(canary_requests, canary_errors)
+        return Reading(counts=ArmCounts(stable=stable, canary=canary))
 
 
 METHOD = ErrorProportion()

@@ -39,10 +39,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray, clip_rate
+from canary.judge.dispersion import Residuals
 from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
+from canary.judge.pod_noise import measure_noise
 from canary.judge.probit import normal_cdf, probit
-from canary.judge.stakes import HARMS, Span, Stakes
+from canary.judge.stakes import Line, Span, Stakes
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, Sample
+from canary.model.history import PodHistograms, PodHistory
+from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
 
 MOST_BOUNDS: Final = 24
@@ -54,17 +58,15 @@ _ROOM: Final = 0.9
 """A margin takes at most this part of the requests that are not past the edge anyway."""
 _ENOUGH_TO_CHOOSE: Final = 20
 _HALF_LIFE_SECONDS: Final = 300.0
+_UNKNOWN: Final = -1.0
+_ASSUMED_WOBBLE: Final = 0.03
+_ASSUMED_TO_LAST_SECONDS: Final = 120.0
 _SHOWN: Final = (0.5, 0.95, 0.99)
 _BUCKETS: Final = MOST_BOUNDS + 1
 IntArray = NDArray[np.intp]
 
 _SIZES: Final = {
-    "rollback": _STREAMS * HARMS,
-    "cash": 1,
-    "rollback_peak": 1,
-    "promotion": _STREAMS * 3,
-    "promotion_cash": 1,
-    "promotion_peak": _STREAMS,
+    "stakes": Stakes.size(_STREAMS),
     "edges": _STREAMS,
     "shown": 1,
     "bounds": MOST_BOUNDS,
@@ -72,36 +74,13 @@ _SIZES: Final = {
     "recent": _BUCKETS,
     "stable": _BUCKETS,
     "canary": _BUCKETS,
+    "residuals": Residuals.size(_STREAMS),
 }
 """What lies in a row: the stakes; the edges as places in the bounds, -1 before they are chosen; which of them is shown
 to people; the bounds, 0 where there are no more; requests of late, the canary's and stable's by bucket; those that were
-evidence, by bucket."""
+evidence, by bucket; how the difference of the versions scatters at each edge."""
 _ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
 _AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
-
-
-def _unpack(state: FloatArray) -> Stakes:
-    return Stakes(
-        rollback=state[:, _AT["rollback"]].reshape(-1, _STREAMS, HARMS),
-        cash=state[:, _AT["cash"]][:, 0],
-        rollback_peak=state[:, _AT["rollback_peak"]][:, 0],
-        promotion=state[:, _AT["promotion"]].reshape(-1, _STREAMS, 3),
-        promotion_cash=state[:, _AT["promotion_cash"]][:, 0],
-        promotion_peak=state[:, _AT["promotion_peak"]],
-    )
-
-
-def _pack(stakes: Stakes, *rest: FloatArray) -> FloatArray:
-    rows = len(stakes.cash)
-    parts = (
-        stakes.rollback.reshape(rows, -1),
-        stakes.cash[:, None],
-        stakes.rollback_peak[:, None],
-        stakes.promotion.reshape(rows, -1),
-        stakes.promotion_cash[:, None],
-        stakes.promotion_peak,
-    )
-    return np.concatenate([*parts, *rest], axis=1)
 
 
 def _slower(buckets: FloatArray) -> FloatArray:
@@ -148,7 +127,7 @@ def _choose(survival: FloatArray, bounds: FloatArray, quantile: FloatArray) -> F
     return places
 
 
-def _margins(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdown: FloatArray) -> FloatArray:
+def _shifts(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdown: FloatArray) -> FloatArray:
     """(n, streams): what share more of the requests passes each edge when all take so much longer.
 
     Args:
@@ -166,21 +145,38 @@ def _margins(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdown: F
     low_z, high_z = (probit(np.take_along_axis(survival, place, axis=1)) for place in (low, low + 1))
     slope = (high_z - low_z) / (high_log - low_log)
     here = np.take_along_axis(survival, at, axis=1)
-    more = normal_cdf(low_z + slope * (reached - low_log)) - here
+    more: FloatArray = normal_cdf(low_z + slope * (reached - low_log)) - here
+    return more
+
+
+def _margins(batch: Batch, survival: FloatArray, bounds: FloatArray, at: IntArray) -> FloatArray:
+    """(n, streams): the metric's margin as a share of the requests; arguments as those of `_shifts`."""
+    here = np.take_along_axis(survival, at, axis=1)
+    more = _shifts(survival, bounds, at, batch.margin)
     return np.clip(more, _FLOOR, np.maximum(_ROOM * (1 - here), _FLOOR))
+
+
+def _levels(batch: Batch, survival: FloatArray, bounds: FloatArray, at: IntArray) -> FloatArray:
+    """(n, streams): the noise that was learned, in seconds, or what is assumed: 3 % on either latency."""
+    learned = batch.noise[:, :_STREAMS]
+    if (learned >= 0).all():
+        return learned
+    here = np.take_along_axis(survival, at, axis=1)
+    wobble = _shifts(survival, bounds, at, np.full(len(at), _ASSUMED_WOBBLE)) / here
+    return np.where(learned >= 0, learned, 2 * wobble**2 * _ASSUMED_TO_LAST_SECONDS)
 
 
 class Latency:
     """The distribution of response times, compared at four edges of its buckets."""
 
-    metric = "latency"
+    name = "latency"
     share = 0.6
-    initial: tuple[float, ...] = tuple(
-        _pack(
-            Stakes.initial(_STREAMS),
-            np.full((1, _STREAMS + 1), -1.0),
-            np.zeros((1, MOST_BOUNDS + 1 + 3 * _BUCKETS)),
-        )[0].tolist()
+    assumed_noise: tuple[float, ...] = (_UNKNOWN,) * _STREAMS + (0.0,) * _STREAMS
+    """Levels that `_level` makes of stable's distribution; all pods alike."""
+    initial: tuple[float, ...] = (
+        *Stakes.initial(_STREAMS).pack()[0].tolist(),
+        *(-1.0,) * (_STREAMS + 1),
+        *(0.0,) * (MOST_BOUNDS + 1 + 3 * _BUCKETS + Residuals.size(_STREAMS)),
     )
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
@@ -198,6 +194,19 @@ class Latency:
             )
         return (*_padded(stable.bounds), *_spread(stable.counts), *_spread(canary.counts))
 
+    def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> tuple[float, ...] | None:
+        """Levels of the noise in seconds, then tolerances between pods, at the edges that all of the history has."""
+        if not isinstance(history, PodHistograms) or not history.bounds:
+            return None
+        kept = _kept(len(history.bounds))
+        merged = np.add.reduceat(history.counts, [0, *(place + 1 for place in kept)], axis=2).astype(np.float64)
+        buckets = np.insert(merged, [len(kept)] * (MOST_BOUNDS - len(kept)), 0.0, axis=2)
+        bounds = np.array([_padded(tuple(history.bounds[place] for place in kept))])
+        edges = _choose(_thinnest(buckets.sum(axis=(0, 1))[None]), bounds, np.array([metric.quantile or 0.0]))
+        slower = (buckets.sum(axis=2, keepdims=True) - np.cumsum(buckets, axis=2))[:, :, edges[0].astype(np.intp)]
+        noise = measure_noise(slower, buckets.sum(axis=2), history.step.total_seconds(), canary_pods)
+        return noise.numbers() if noise else None
+
     def update(self, batch: Batch) -> Outcome:
         """Take the new span of every row into account; see `canary.judge.method`."""
         state, sample = batch.state, batch.sample
@@ -207,7 +216,9 @@ class Latency:
         recent, recent_canary = state[:, _AT["recent"]], state[:, _AT["recent_canary"]][:, 0]
         survival, edges = _survival(recent), self._edges(batch, bounds)
         at = np.maximum(edges, 0).astype(np.intp)
-        margin = _margins(survival, bounds, at, batch.margin)
+        margin = _margins(batch, survival, bounds, at)
+        residuals = Residuals.unpack(state[:, _AT["residuals"]]).forgetting(edges != state[:, _AT["edges"]])
+        level = _levels(batch, survival, bounds, at)
         span = Span(
             canary_bad=np.take_along_axis(_slower(canary), at, axis=1),
             stable_bad=np.take_along_axis(_slower(stable), at, axis=1),
@@ -216,9 +227,14 @@ class Latency:
             comparable=_comparable(batch, edges, stable, canary),
             rate=np.take_along_axis(survival, at, axis=1),
             margin=margin,
-            step_margin=grade(margin, batch.next_weight[:, None]),
+            line=Line(np.ones_like(margin), grade(margin, batch.next_weight[:, None])),
+            level_seconds=np.maximum(level, residuals.level_seconds(batch.interval_seconds)),
+            tolerance=batch.noise[:, _STREAMS:],
         )
-        stakes = _unpack(state).restarted(batch).played(batch, span)
+        stakes = Stakes.unpack(state[:, _AT["stakes"]], _STREAMS).restarted(batch).played(batch, span)
+        served = state[:, _AT["canary"]]
+        at_edges = np.take_along_axis(_slower(served), at, axis=1), served.sum(axis=1, keepdims=True)
+        residuals = span.scattered(residuals, at_edges)
         recent, recent_canary = _learn(batch, recent, recent_canary, stable, canary)
         judged = span.comparable[:, None]
         following = span.expecting(np.take_along_axis(_survival(recent), at, axis=1))
@@ -227,21 +243,25 @@ class Latency:
         np.divide(recent.sum(axis=1), recent_canary, out=per_canary, where=flowing)
         decisive = _decisive(stakes)
         return Outcome(
-            state=_pack(
-                stakes,
-                edges,
-                np.take_along_axis(edges, decisive[:, None], axis=1),
-                bounds,
-                recent_canary[:, None],
-                recent,
-                state[:, _AT["stable"]] + np.where(judged, stable, 0.0),
-                state[:, _AT["canary"]] + np.where(judged, canary, 0.0),
+            state=np.concatenate(
+                [
+                    stakes.pack(),
+                    edges,
+                    np.take_along_axis(edges, decisive[:, None], axis=1),
+                    bounds,
+                    recent_canary[:, None],
+                    recent,
+                    state[:, _AT["stable"]] + np.where(judged, stable, 0.0),
+                    served + np.where(judged, canary, 0.0),
+                    residuals.pack(),
+                ],
+                axis=1,
             ),
             rollback_evidence=stakes.rollback_evidence,
             rollback_peak=stakes.rollback_peak,
             promotion_peak=stakes.promotion_peak.min(axis=1),
             requests_needed=stakes.requests_needed(batch, following, per_canary),
-            step_margin=np.take_along_axis(span.step_margin, decisive[:, None], axis=1)[:, 0],
+            step_margin=np.take_along_axis(span.line.offset, decisive[:, None], axis=1)[:, 0],
         )
 
     def _edges(self, batch: Batch, bounds: FloatArray) -> FloatArray:
@@ -297,11 +317,18 @@ def thin(histogram: Histogram) -> Histogram:
     bounds = histogram.bounds
     if len(bounds) <= MOST_BOUNDS:
         return histogram
-    kept = [round(place * (len(bounds) - 1) / (MOST_BOUNDS - 1)) for place in range(MOST_BOUNDS)]
+    kept = _kept(len(bounds))
     starts = [0, *(place + 1 for place in kept)]
     ends = [*(place + 1 for place in kept), len(histogram.counts)]
     counts = tuple(sum(histogram.counts[start:end]) for start, end in zip(starts, ends, strict=True))
     return Histogram(tuple(bounds[place] for place in kept), counts)
+
+
+def _kept(bounds: int) -> Sequence[int]:
+    """Places of the bounds that are kept of so many."""
+    if bounds <= MOST_BOUNDS:
+        return range(bounds)
+    return [round(place * (bounds - 1) / (MOST_BOUNDS - 1)) for place in range(MOST_BOUNDS)]
 
 
 def _padded(bounds: tuple[float, ...]) -> tuple[float, ...]:

@@ -73,6 +73,7 @@ def _ask(evidence: Evidence, errors: int) -> Question:
         analysis=_ANALYSIS,
         step=0,
         steps=4,
+        weight=10,
         next_weight=25,
         evidence=evidence,
         measurement=Measurement(start=start, end=end, samples=samples),

@@ -18,7 +18,7 @@ from benchmark_traffic import BOUNDS_MS, Arm, FloatArray, IntArray, Traffic
 from canary.judge.judge import Question, judge
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
 from canary.model.quantities import Percentage, PercentagePoints
-from canary.model.spec import FULL_WEIGHT, AnalysisSpec, InconclusivePolicy, MetricSpec
+from canary.model.spec import FULL_WEIGHT, STANDARD_DURATIONS, AnalysisSpec, InconclusivePolicy, MetricSpec
 from canary.model.verdict import Verdict
 
 START: Final = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -47,7 +47,9 @@ def analysis(interval_seconds: int, *, latency: bool = False) -> AnalysisSpec:
     """What the rollouts promise: the defaults, and latency as the second metric where it is looked at."""
     metrics = [MetricSpec(name="errors", margin=PercentagePoints(MARGIN))]
     if latency:
-        metrics.append(MetricSpec(name="latency", margin=Percentage(SLOWDOWN)))
+        metrics.append(
+            MetricSpec(name="latency", method="latency", source=STANDARD_DURATIONS, margin=Percentage(SLOWDOWN))
+        )
     return AnalysisSpec(
         interval=timedelta(seconds=interval_seconds),
         false_rollback=FALSE_ROLLBACK,
@@ -79,6 +81,7 @@ def follow(scenario: Scenario, traffic: Traffic) -> Endings:
                 analysis=spec,
                 step=step,
                 steps=len(scenario.weights),
+                weight=scenario.weights[step],
                 next_weight=scenario.weights[step + 1] if step + 1 < len(scenario.weights) else FULL_WEIGHT,
                 evidence=remembered[row],
                 measurement=Measurement(
