@@ -220,11 +220,17 @@ def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
         bound = _read_bound(metric)
         sighting.up_to[bound] = sighting.up_to.get(bound, 0) + value
     else:
-        code, flags = metric.get(labels.HTTP_CODE, ""), metric.get(labels.FLAGS, "").split(",")
-        if code == _NO_RESPONSE and _CLIENT_HUNG_UP in flags:
+        if has_hung_up(metric):
             return
         sighting.requests += value
+        code = metric.get(labels.HTTP_CODE, "")
         sighting.errors += value if has_failed(code, metric.get(labels.GRPC_STATUS, "")) else 0
+
+
+def has_hung_up(metric: Mapping[str, str]) -> bool:
+    """Whether the client did not wait for an answer: such a request is not counted at all."""
+    flags = metric.get(labels.FLAGS, "").split(",")
+    return metric.get(labels.HTTP_CODE) == _NO_RESPONSE and _CLIENT_HUNG_UP in flags
 
 
 def has_failed(http_code: str, grpc_status: str) -> bool:

@@ -49,6 +49,7 @@ DURATIONS: Final = "istio_request_duration_milliseconds_bucket"
 NAMESPACE: Final = "destination_workload_namespace"
 WORKLOAD: Final = "destination_workload"
 REPORTER: Final = "reporter"
+POD: Final = "pod"
 HTTP_CODE: Final = "response_code"
 FLAGS: Final = "response_flags"
 GRPC_STATUS: Final = "grpc_response_status"
@@ -152,15 +153,20 @@ def _counts(
     )
 
 
-def select(workloads: Iterable[tuple[str, str]], reporters: Iterable[str]) -> str:
+def select(workloads: Iterable[tuple[str, str]], reporters: Iterable[str], pods: Iterable[str] | None = None) -> str:
     """The braces that choose these (namespace, workload) pairs, and perhaps others of the same names.
 
-    Naming the reporters leaves out what nobody will read: every pod has destination series of its own.
+    Naming the reporters leaves out what nobody will read: every pod has destination series of its own. None means all
+    pods.
     """
     pairs = tuple(workloads)
-    namespaces = _alternation(namespace for namespace, _ in pairs)
-    names = _alternation(name for _, name in pairs)
-    return f"{{{NAMESPACE}=~{namespaces},{WORKLOAD}=~{names},{REPORTER}=~{_alternation(reporters)}}}"
+    chosen = {
+        NAMESPACE: (namespace for namespace, _ in pairs),
+        WORKLOAD: (name for _, name in pairs),
+        REPORTER: reporters,
+        **({} if pods is None else {POD: pods}),
+    }
+    return "{" + ",".join(f"{label}=~{_alternation(names)}" for label, names in chosen.items()) + "}"
 
 
 def batch(

@@ -14,9 +14,10 @@ once).
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import requests
 import urllib3
@@ -34,18 +35,23 @@ from canary.metrics.istio_queries import (
     request_counts,
     select,
 )
+from canary.metrics.pod_history import Grid, recall
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
 from canary.model.evidence import ArmCounts, ArmHistograms, Measurement, NoData, QueryFailed, Sample
+from canary.model.history import PodHistory
 from canary.model.quantities import format_duration
-from canary.model.spec import ObjectKey
-from canary.ports import MeasurementQuery
+from canary.model.spec import ObjectKey, Signal
+from canary.ports import HistoryQuery, MeasurementQuery
 from canary.settings import ReporterPolicy, without_credentials
 
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
-METRICS: Final = {"errors": (REQUESTS, request_counts), "latency": (DURATIONS, duration_counts)}
-"""By metric: what is counted, and how to ask for it. The first chooses the reporter for all."""
+SIGNALS: Final = {Signal.REQUESTS: (REQUESTS, request_counts), Signal.DURATIONS: (DURATIONS, duration_counts)}
+"""By signal: what is counted, and how to ask for it. The first chooses the reporter for all."""
 QueryWatcher = Callable[[float, Literal["answered", "failed"]], None]
+_T = TypeVar("_T")
 _CONNECT_SECONDS: Final = 3.0
+_UNREAD: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The library would round times to seconds, so they go among the parameters, which prevail."""
 _NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 # requests' own error for bad JSON is both a RequestException and a ValueError, so nonsense is looked for first
 _NONSENSE = (NotAnAnswer, PrometheusApiClientException, KeyError, TypeError, ValueError, RecursionError)
@@ -101,46 +107,43 @@ class PrometheusProvider:
         samples: dict[ObjectKey, dict[str, Sample]] = {query.key: {} for query in queries}
         call = _Call(self._url, self._timeout)
         chosen: dict[ObjectKey, str | None] = {}
-        for metric, span, piece in self._plan(queries, samples):
-            answer = self._ask(call, metric, span, piece)
+        for signal, span, piece in self._plan(queries, samples):
+            answer = self._ask(call, signal, span, piece)
             for query in piece:
-                samples[query.key][metric] = (
-                    answer if isinstance(answer, QueryFailed) else self._pick(metric, query, answer, chosen)
-                )
+                sample = answer if isinstance(answer, QueryFailed) else self._pick(signal, query, answer, chosen)
+                names = [name for name, source in query.metrics.items() if source.signal is signal]
+                samples[query.key].update(dict.fromkeys(names, sample))
         return {
             query.key: Measurement(start=query.start, end=query.end, samples=samples[query.key]) for query in queries
         }
 
     def _pick(
-        self, metric: str, query: MeasurementQuery, answer: Answer, chosen: dict[ObjectKey, str | None]
+        self, signal: Signal, query: MeasurementQuery, answer: Answer, chosen: dict[ObjectKey, str | None]
     ) -> ArmCounts | ArmHistograms | NoData:
-        """The sample as told by the reporter that told the query's first metric."""
+        """The sample as told by the reporter that told the query's first signal."""
         first = chosen.setdefault(query.key, pick_reporter(query, answer, self._reporters))
         # where nobody could tell the requests, nobody tells the durations: the sample says who was looked for
         reporters = self._reporters if first is None else (first,)
-        if first is None and metric != next(iter(METRICS)) and pick_reporter(query, answer, reporters):
+        if first is None and signal != next(iter(SIGNALS)) and pick_reporter(query, answer, reporters):
             return NoData("the requests of this span could not be counted, so its durations are dropped")
-        series, _ = METRICS[metric]
+        series, _ = SIGNALS[signal]
         return pick_sample(query, answer, reporters=reporters, settling=self._scrape_interval, series=series)
 
     def _plan(
         self, queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
-    ) -> Iterator[tuple[str, Span, tuple[MeasurementQuery, ...]]]:
+    ) -> Iterator[tuple[Signal, Span, tuple[MeasurementQuery, ...]]]:
         """What to ask, in bounded pieces; what need not be asked is answered at once in `samples`."""
-        together: dict[tuple[str, Span], list[MeasurementQuery]] = {}
+        together: dict[tuple[Signal, Span], list[MeasurementQuery]] = {}
         for query in queries:
             span = Span.between(query.start, query.end)
-            for metric in query.metrics:
-                if metric not in METRICS:
-                    known = ", ".join(METRICS)
-                    samples[query.key][metric] = QueryFailed(f"there is no metric {metric!r}; there is {known}")
-                elif span.length > self._longest_span:
-                    samples[query.key][metric] = self._dropped(query, span)
-                else:
-                    together.setdefault((metric, span), []).append(query)
-        for (metric, span), group in sorted(together.items(), key=lambda each: list(METRICS).index(each[0][0])):
+            if span.length > self._longest_span:
+                samples[query.key].update(dict.fromkeys(query.metrics, self._dropped(query, span)))
+                continue
+            for signal in dict.fromkeys(source.signal for source in query.metrics.values()):
+                together.setdefault((signal, span), []).append(query)
+        for (signal, span), group in sorted(together.items(), key=lambda each: list(SIGNALS).index(each[0][0])):
             for piece in batch(group):
-                yield metric, span, piece
+                yield signal, span, piece
 
     def _dropped(self, query: MeasurementQuery, span: Span) -> NoData:
         return NoData(
@@ -149,23 +152,39 @@ class PrometheusProvider:
             "counted exactly in one piece, so the span is dropped"
         )
 
-    def _ask(self, call: "_Call", metric: str, span: Span, piece: Sequence[MeasurementQuery]) -> Answer | QueryFailed:
-        """Ask one query and read its answer; whatever goes wrong becomes a sentence."""
+    def _ask(
+        self, call: "_Call", signal: Signal, span: Span, piece: Sequence[MeasurementQuery]
+    ) -> Answer | QueryFailed:
+        """Ask one query and read its answer."""
+        selector = select((arm for query in piece for arm in arms(query)), self._reporters)
+        _, question = SIGNALS[signal]
+        text = question(selector, span, self._scrape_interval)
+        return self._attempt(call, f"the query for {signal}", lambda left: read_answer(call.query(text, span, left)))
+
+    def recall(self, query: HistoryQuery) -> Mapping[str, PodHistory | NoData | QueryFailed]:
+        """Answer from stable's own proxies; see `ports.MetricsProvider` and `pod_history`."""
+        call = _Call(self._url, self._timeout)
+
+        def ask(text: str, grid: Grid, read: Callable[[object], _T]) -> _T | QueryFailed:
+            what = "the history of stable's pods"
+            return self._attempt(call, what, lambda left: read(call.query_range(text, grid, left)))
+
+        return recall(replace(query, step=max(query.step, self._scrape_interval)), ask)
+
+    def _attempt(self, call: "_Call", what: str, ask: Callable[[float], _T]) -> _T | QueryFailed:
+        """Ask one query, given the seconds left, and read its answer; whatever goes wrong becomes a sentence."""
         if call.unreachable is not None:
             return call.unreachable
         remaining = call.remaining_seconds()
         if remaining <= 0:
             return QueryFailed(f"{self._late} Later queries of the tick were not asked.")
-        selector = select((arm for query in piece for arm in arms(query)), self._reporters)
         began = time.monotonic()
-        outcome: Answer | QueryFailed
+        outcome: _T | QueryFailed
         try:
-            _, question = METRICS[metric]
-            rows = call.query(question(selector, span, self._scrape_interval), span, remaining)
-            outcome = read_answer(rows)
+            outcome = ask(remaining)
         except _NONSENSE as error:
             outcome = QueryFailed(
-                f"Prometheus at {self._shown_url} answered the query for {metric!r} with something else than counts: "
+                f"Prometheus at {self._shown_url} answered {what} with something else than counts: "
                 f"{without_credentials(str(error))[:300]}. Check that the address is that of Prometheus' query API "
                 "(CANARY_PROMETHEUS_URL)."
             )
@@ -176,7 +195,7 @@ class PrometheusProvider:
             )
         except _NO_ANSWER as error:
             outcome = call.unreachable = self._no_answer(error)
-        self._note(time.monotonic() - began, answered=isinstance(outcome, Answer))
+        self._note(time.monotonic() - began, answered=not isinstance(outcome, QueryFailed))
         return outcome
 
     def _note(self, seconds: float, *, answered: bool) -> None:
@@ -216,14 +235,33 @@ class _Call:
 
     def query(self, text: str, span: Span, remaining: float) -> object:
         """Evaluate `text` at the end of `span` and return the `result` member of the answer, whatever it is."""
-        # the server gets the same deadline, so that it does not work on an answer nobody waits for
-        parameters = {"time": span.evaluation_time, "timeout": f"{max(1, round(remaining * 1000))}ms"}
-        session = BoundedSession(deadline=self._deadline, largest=LARGEST_ANSWER)
-        with PrometheusConnect(self._url, session=session, retry=urllib3.Retry(0), method="POST") as prometheus:
-            result: object = prometheus.custom_query(
-                text, params=parameters, timeout=(min(remaining, _CONNECT_SECONDS), remaining)
+        parameters = {"time": span.evaluation_time, "timeout": _server_timeout(remaining)}
+        with self._connect() as prometheus:
+            result: object = prometheus.custom_query(text, params=parameters, timeout=_client_timeouts(remaining))
+        return result
+
+    def query_range(self, text: str, grid: Grid, remaining: float) -> object:
+        """Evaluate `text` at every instant of `grid` and return the `result` member of the answer, whatever it is."""
+        parameters = grid.parameters | {"timeout": _server_timeout(remaining)}
+        with self._connect() as prometheus:
+            result: object = prometheus.custom_query_range(
+                text, _UNREAD, _UNREAD, "", params=parameters, timeout=_client_timeouts(remaining)
             )
         return result
+
+    def _connect(self) -> PrometheusConnect:
+        session = BoundedSession(deadline=self._deadline, largest=LARGEST_ANSWER)
+        return PrometheusConnect(self._url, session=session, retry=urllib3.Retry(0), method="POST")
+
+
+def _server_timeout(remaining: float) -> str:
+    """The server gets the same deadline, so that it does not work on an answer nobody waits for."""
+    return f"{max(1, round(remaining * 1000))}ms"
+
+
+def _client_timeouts(remaining: float) -> tuple[float, float]:
+    """To connect, and to wait for the next byte."""
+    return min(remaining, _CONNECT_SECONDS), remaining
 
 
 def _root(error: BaseException) -> str:

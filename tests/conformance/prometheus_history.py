@@ -90,6 +90,7 @@ def worked_history() -> History:
     history.add("fresh-store", "stable", every(15, start=0, until=300, value=lambda at: HISTORY + at), pod="a")
     history.add("fresh-store", "stable", every(15, start=10, until=300, value=lambda at: HISTORY + at), pod="b")
     _add_durations(history)
+    _add_pods(history)
     _add_reporters(history)
     _add_codes(history)
     for number, name in enumerate(NASTY, start=1):
@@ -116,6 +117,32 @@ def _add_durations(history: History) -> None:
         history.add("unlike", "canary", {15: 4}, name="istio_request_duration_milliseconds_bucket", le=bound)
     history.add("mute", "stable", steady())
     history.add_buckets("mute", "stable", {-60: (0, 0, 0), 15: (1, 2, 3)}, reporter="destination")
+
+
+def _add_pods(history: History) -> None:
+    """Ten minutes of three pods: a is called by two clients and begins to fail, b restarts, c comes later."""
+    for client, rate in (("web", 1), ("app", 2)):
+        samples = {at: HISTORY + rate * at for at in every(15, until=600)}
+        _add_pod(history, "a", samples, client=client)
+    _add_pod(history, "a", {130: 7, 190: 9}, response_code="503")
+    _add_pod(history, "b", _restarting(3, HISTORY))
+    _add_pod(history, "c", every(20, start=230, until=600, value=lambda at: HISTORY + at))
+    _add_pod(history, "gateway", steady(), reporter="source")
+    history.add("pods", "canary", steady(), pod="d", reporter="destination")
+    lives = {"a": every(15, start=0, until=600), "b": _restarting(1, 0)}
+    for pod, levels in lives.items():
+        buckets = {at: (level, 2 * level, 3 * level) for at, level in levels.items() if at >= 0}
+        history.add_buckets("pods", "stable", buckets, pod=pod, reporter="destination")
+
+
+def _add_pod(history: History, pod: str, samples: Mapping[float, float], **labels: str) -> None:
+    history.add("pods", "stable", samples, pod=pod, **({"reporter": "destination"} | labels))
+
+
+def _restarting(rate: int, before: int) -> dict[float, float]:
+    """So many a second; from zero again after 330 seconds."""
+    first = every(15, until=300, value=lambda at: before + rate * at)
+    return first | every(15, start=330, until=600, value=lambda at: at - 330)
 
 
 def _add_reporters(history: History) -> None:

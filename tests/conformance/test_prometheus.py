@@ -6,19 +6,21 @@ scraping can make (a staleness marker after a failed scrape) is scraped from an 
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from prometheus_history import NASTY, START, Exporter, random_fleet, running, store_history, worked_history
 
-from canary.metrics import istio_queries
+from canary.metrics import istio_queries, pod_history
 from canary.metrics.prometheus import PrometheusProvider
-from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, Sample
-from canary.model.spec import ObjectKey
-from canary.ports import MeasurementQuery
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, QueryFailed, Sample
+from canary.model.history import PodCounts, PodHistograms, PodHistory
+from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, ObjectKey
+from canary.ports import HistoryQuery, MeasurementQuery
 from canary.settings import ReporterPolicy
 
 SCRAPE = timedelta(seconds=15)
@@ -34,6 +36,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+SOURCES = {"errors": STANDARD_ERRORS, "latency": STANDARD_DURATIONS}
+
+
 def query(
     namespace: str, start: float, end: float, *, stable: str = "stable", metrics: tuple[str, ...] = ("errors",)
 ) -> MeasurementQuery:
@@ -41,7 +46,7 @@ def query(
         key=ObjectKey(namespace, f"{start}-{end}-{stable}"),
         stable=stable,
         canary="canary",
-        metrics=metrics,
+        metrics={name: SOURCES[name] for name in metrics},
         start=datetime.fromtimestamp(START + start, UTC),
         end=datetime.fromtimestamp(START + end, UTC),
     )
@@ -81,6 +86,67 @@ def test_buckets_are_counted_apart_and_a_proxy_that_restarted_counts_whole(store
         ArmHistograms(stable=Histogram(bounds, (9, 5, 1)), canary=Histogram(bounds, (1, 3, 5))),
         ArmHistograms(stable=Histogram(bounds, (2, 1, 2)), canary=Histogram(bounds, (3, 0, 3))),
     ]
+
+
+def history(store: str, namespace: str = "pods", **options: Any) -> Mapping[str, PodHistory | NoData | QueryFailed]:
+    """The ten minutes before second 600."""
+    asked = HistoryQuery(
+        key=ObjectKey(namespace, "canary"),
+        stable="stable",
+        metrics=SOURCES,
+        end=datetime.fromtimestamp(START + 600, UTC),
+        look_back=timedelta(minutes=10),
+    )
+    return PrometheusProvider(store, **({"scrape_interval": SCRAPE} | options)).recall(asked)
+
+
+def test_each_pod_of_stable_is_counted_by_itself_from_one_minute_to_the_next(store: str) -> None:
+    """Pod a fails for the first time in the third minute, b restarts in the sixth, c is first seen in the fourth."""
+    errors = history(store)["errors"]
+    assert isinstance(errors, PodCounts)
+    assert errors.step == timedelta(minutes=1)
+    assert errors.requests.tolist() == [
+        [180, 180, 187, 182, 180, 180, 180, 180, 180, 180],
+        [180, 180, 180, 180, 180, 30, 60, 60, 60, 60],
+        [0, 0, 0, 0, 60, 60, 60, 60, 60, 60],
+    ]
+    assert errors.errors.tolist() == [[0, 0, 7, 2, 0, 0, 0, 0, 0, 0], [0] * 10, [0] * 10]
+
+
+def test_each_pod_of_stable_has_buckets_of_its_own(store: str) -> None:
+    latency = history(store)["latency"]
+    assert isinstance(latency, PodHistograms)
+    assert latency.bounds == (10.0, 100.0)
+    assert latency.counts.tolist() == [
+        [[60, 60, 60]] * 10,
+        [*[[60, 60, 60]] * 5, [30, 30, 30], *[[60, 60, 60]] * 4],
+    ]
+
+
+def test_steps_are_no_shorter_than_the_time_between_scrapes(store: str) -> None:
+    errors = history(store, scrape_interval=timedelta(minutes=2))["errors"]
+    assert isinstance(errors, PodCounts)
+    assert errors.step == timedelta(minutes=2)
+    assert errors.requests[0].tolist() == [360, 369, 360, 360, 360]
+
+
+def test_a_history_is_asked_in_pieces_where_pods_have_many_series(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    together, seen = history(store)["errors"], []
+    monkeypatch.setattr(pod_history, "MOST_SAMPLES", 11)
+    apart = history(store, watcher=lambda _, outcome: seen.append(outcome))["errors"]
+    assert isinstance(together, PodCounts)
+    assert isinstance(apart, PodCounts)
+    assert apart.requests.tolist() == together.requests.tolist()
+    assert seen == ["answered"] * (1 + 3 + 1 + 2)
+
+
+def test_without_pods_of_its_own_a_version_has_no_history(store: str) -> None:
+    told = history(store, "waypoint")
+    assert {type(each) for each in told.values()} == {NoData}
+
+
+def test_a_name_cannot_change_which_history_is_asked_for(store: str) -> None:
+    assert {type(each) for name in NASTY for each in history(store, name).values()} == {NoData}
 
 
 def test_versions_with_different_buckets_are_no_data_and_say_which(store: str) -> None:
@@ -217,7 +283,7 @@ def test_a_failed_scrape_at_the_end_of_a_span_does_not_make_history_new(tmp_path
                     key=ObjectKey("live", str(number)),
                     stable="stable",
                     canary="canary",
-                    metrics=("errors",),
+                    metrics={"errors": STANDARD_ERRORS},
                     start=since,
                     end=until,
                 )

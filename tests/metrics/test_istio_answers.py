@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from canary.metrics.istio_answers import REPORTERS, NotAnAnswer, has_failed, pick_sample, read_answer
 from canary.metrics.istio_queries import DURATIONS
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
-from canary.model.spec import ObjectKey
+from canary.model.spec import STANDARD_ERRORS, ObjectKey
 from canary.ports import MeasurementQuery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 QUERY = MeasurementQuery(
-    key=ObjectKey("shop", "order"), stable="s", canary="c", metrics=("errors",), start=NOON - timedelta(15), end=NOON
+    key=ObjectKey("shop", "order"),
+    stable="s",
+    canary="c",
+    metrics={"errors": STANDARD_ERRORS},
+    start=NOON - timedelta(15),
+    end=NOON,
 )
 
 

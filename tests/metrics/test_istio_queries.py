@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.metrics.istio_queries import Span, batch, duration_counts, request_counts, select
-from canary.model.spec import ObjectKey
+from canary.model.spec import STANDARD_ERRORS, ObjectKey
 from canary.ports import MeasurementQuery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -102,7 +102,7 @@ def query(namespace: str, name: str) -> MeasurementQuery:
         key=ObjectKey(namespace, name),
         stable=f"{name}-stable",
         canary=f"{name}-canary",
-        metrics=("errors",),
+        metrics={"errors": STANDARD_ERRORS},
         start=NOON,
         end=NOON + timedelta(seconds=15),
     )
