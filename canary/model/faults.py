@@ -8,9 +8,9 @@ and in a status that must stay small.
 
 import difflib
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import EnumType
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -159,8 +159,18 @@ def _words(model: type[BaseModel], path: Sequence[object]) -> list[str]:
     field = _field_at(model, path)
     if field is None:
         return []
-    enum = next((kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, EnumType)), None)
-    return [str(word) for word in (enum or get_args(field.annotation))]
+    return list(_words_in(field.annotation))
+
+
+def _words_in(annotation: object) -> Iterator[str]:
+    """The words of an enum or a `Literal`, which may be one of several alternatives."""
+    if isinstance(annotation, EnumType):
+        yield from map(str, annotation)
+    elif get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    else:
+        for part in get_args(annotation):
+            yield from _words_in(part)
 
 
 def _example(model: type[BaseModel], path: Sequence[object]) -> str:

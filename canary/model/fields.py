@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from canary.model.faults import broken_rule, show
 from canary.model.quantities import (
     DURATION_PATTERN,
-    MARGIN_PATTERN,
     format_duration,
     parse_duration,
-    parse_margin,
 )
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -69,45 +67,19 @@ def _duration(
     return check
 
 
-_UNIT_REMEDIES: Final = {
-    "errors": ("%", "is a percentage, which could mean a part of stable's error rate", "pp", "of two error rates"),
-    "latency": ("pp", "is an absolute difference of rates", "%", "of stable's latency"),
-}
-"""By metric: the unit that is refused, why, the one that would be right, and what it is a part or a difference of."""
-
-
-def _margin(value: object, info: ValidationInfo) -> str:
-    """Check that a value is a margin in the unit of the metric named beside it."""
-    name = info.data.get("name", "")
-    wrong, why, right, of_what = _UNIT_REMEDIES.get(name, ("", "", "pp", ""))
-    kind = "a part" if right == "%" else "an absolute difference"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        words = "percent of stable's latency" if right == "%" else "percentage points"
-        raise broken_rule("has no unit", f'write "{show(value)}{right}" for {words}')
-    if wrong and isinstance(value, str) and value.endswith(wrong):
-        number = show(value)[1:-1].removesuffix(wrong)
-        raise broken_rule(why, f'write "{number}{right}": {kind} {of_what}')
-    try:
-        parse_margin(value if isinstance(value, str) else "")
-    except ValueError as error:
-        remedy = "write a percentage such as 10%" if right == "%" else "write percentage points such as 0.5pp"
-        raise broken_rule(str(error), remedy) from None
-    return str(value)
-
-
-def _schema(pattern: str, longest: int) -> WithJsonSchema:
+def matching(pattern: str, longest: int) -> WithJsonSchema:
+    """The schema of text of at most so many characters that matches a pattern."""
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest, "pattern": pattern})
 
 
 _SUBDOMAIN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
-_DURATION_SCHEMA: Final = _schema(DURATION_PATTERN, 64)
+_DURATION_SCHEMA: Final = matching(DURATION_PATTERN, 64)
 
-Label = Annotated[str, PlainValidator(_name("a DNS label", f"^{_LABEL}$", 63)), _schema(f"^{_LABEL}$", 63)]
-Subdomain = Annotated[str, PlainValidator(_name("a DNS name", _SUBDOMAIN, 253)), _schema(_SUBDOMAIN, 253)]
+Label = Annotated[str, PlainValidator(_name("a DNS label", f"^{_LABEL}$", 63)), matching(f"^{_LABEL}$", 63)]
+Subdomain = Annotated[str, PlainValidator(_name("a DNS name", _SUBDOMAIN, 253)), matching(_SUBDOMAIN, 253)]
 Duration = Annotated[str, PlainValidator(_duration()), _DURATION_SCHEMA]
 PositiveDuration = Annotated[str, PlainValidator(_duration("1s")), _DURATION_SCHEMA]
 Interval = Annotated[str, PlainValidator(_duration("1s", "5m", whole_seconds=True)), _DURATION_SCHEMA]
-Margin = Annotated[str, PlainValidator(_margin), _schema(MARGIN_PATTERN, 32)]
 Chance = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]
 
 

@@ -30,11 +30,11 @@ from canary.model.fields import (
     Duration,
     Interval,
     Label,
-    Margin,
     PositiveDuration,
     Subdomain,
 )
-from canary.model.quantities import parse_duration, parse_margin
+from canary.model.metric_documents import MetricDocument, metric_spec
+from canary.model.quantities import parse_duration
 from canary.model.rules import broken_rules
 from canary.model.spec import (
     AnalysisSpec,
@@ -43,7 +43,6 @@ from canary.model.spec import (
     Destination,
     InconclusivePolicy,
     IstioTraffic,
-    MetricSpec,
     ObjectKey,
     Step,
 )
@@ -132,27 +131,6 @@ class StepDocument(Document):
     hold: Duration = Field(default="1m", description="The least time on this step.", examples=["2m"])
     approval: bool = Field(
         default=False, description="Whether a person must agree before this step is left.", examples=["true"]
-    )
-
-
-class MetricDocument(Document):
-    """One thing that is compared."""
-
-    name: Literal["errors", "latency"] = Field(description="Name of a built-in metric.", examples=["errors"])
-    margin: Margin = Field(
-        description=(
-            "The smallest regression that must not be promoted: percentage points of the error rate (0.5pp), or a "
-            "percentage of stable's latency (10%)."
-        ),
-        examples=["0.5pp"],
-    )
-    quantile: float | None = Field(
-        default=None,
-        ge=0.5,
-        le=0.999,
-        allow_inf_nan=False,
-        description="Latency only: compare only what lies at or beyond this quantile of stable's latency.",
-        examples=[0.99],
     )
 
 
@@ -294,10 +272,7 @@ def _analysis(document: AnalysisDocument) -> AnalysisSpec:
         false_rollback=document.false_rollback,
         false_promotion=document.false_promotion,
         warmup=parse_duration(document.warmup),
-        metrics=tuple(
-            MetricSpec(name=metric.name, margin=parse_margin(metric.margin), quantile=metric.quantile)
-            for metric in document.metrics
-        ),
+        metrics=tuple(map(metric_spec, document.metrics)),
         on_inconclusive=document.on_inconclusive,
         max_duration=parse_duration(document.max_duration),
     )

@@ -9,6 +9,7 @@ from typing import Final
 
 from canary.model.errors import Fault
 from canary.model.faults import show
+from canary.model.metric_rules import broken_metric_rules
 
 _LONGEST_LIST: Final = 100
 """Beyond the bound of every list; what comes after it is refused anyway."""
@@ -19,14 +20,13 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
     yield from _deployments_differ(document)
     yield from _destinations_differ(document)
     yield from _steps_climb(document)
-    yield from _quantiles_are_of_latency(document)
-    yield from _are_unique(
-        [
-            metric.get("name") if isinstance(metric, Mapping) else None
-            for metric in _list(document, "spec", "analysis", "metrics")
-        ],
-        "spec.analysis.metrics[{index}].name",
-    )
+    metrics = _list(document, "spec", "analysis", "metrics")
+    for index, metric in enumerate(metrics):
+        if isinstance(metric, Mapping):
+            yield from broken_metric_rules(metric, f"spec.analysis.metrics[{index}]")
+            yield from _are_unique(_list(metric, "codes"), f"spec.analysis.metrics[{index}].codes[{{index}}]")
+    names = [metric.get("name") if isinstance(metric, Mapping) else None for metric in metrics]
+    yield from _are_unique(names, "spec.analysis.metrics[{index}].name")
     yield from _are_unique(_list(document, "spec", "traffic", "istio", "routes"), "spec.traffic.istio.routes[{index}]")
 
 
@@ -87,17 +87,6 @@ def _steps_climb(document: Mapping[str, object]) -> Iterator[Fault]:
                 remedy="let the weights strictly increase; any other list goes nowhere",
             )
         before = weight
-
-
-def _quantiles_are_of_latency(document: Mapping[str, object]) -> Iterator[Fault]:
-    for index, metric in enumerate(_list(document, "spec", "analysis", "metrics")):
-        if isinstance(metric, Mapping) and metric.get("name") == "errors" and metric.get("quantile") is not None:
-            yield Fault(
-                path=f"spec.analysis.metrics[{index}].quantile",
-                value=show(metric["quantile"]),
-                message="narrows errors, which have no quantiles",
-                remedy="remove it, or write it at the metric latency",
-            )
 
 
 def _are_unique(values: Sequence[object], path: str) -> Iterator[Fault]:

@@ -36,7 +36,16 @@ FULL = with_spec(
     canary={"deployment": "b", "replicas": 4, "scaleDownDelay": "1m"},
     traffic={"istio": {**ISTIO, "routes": ["r"], "stable": {"subset": "a"}, "canary": {"host": "h", "subset": "b"}}},
     steps=[{"weight": 1, "hold": "1m", "approval": False}, {"weight": 2}],
-    analysis={"interval": "1s", "falseRollback": 0.1, "metrics": [{"name": "errors", "margin": "1pp"}]},
+    analysis={
+        "interval": "1s",
+        "falseRollback": 0.1,
+        "metrics": [
+            {"name": "errors", "margin": "1pp"},
+            {"name": "quota", "codes": ["429", "5xx", "UNAVAILABLE"], "margin": "50%"},
+            {"name": "slow", "of": "latency", "quantile": 0.9, "limit": "500ms", "method": "threshold", "failures": 3},
+            {"name": "retries", "query": "r{w='$workload'}", "per": "n{w='$workload'}", "margin": "10%"},
+        ],
+    },
     paused=False,
 )
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

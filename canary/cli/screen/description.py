@@ -1,5 +1,6 @@
 """Everything there is to say about one Canary: its page, what it was asked to do, and its conditions."""
 
+from datetime import timedelta
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -10,8 +11,10 @@ from rich.text import Text
 from canary.cli.screen.page import draw_page
 from canary.cli.screen.view import Rollout
 from canary.cli.screen.words import NOTHING
+from canary.model.metric_documents import FOREIGN_METHODS
+from canary.model.metric_rules import BUILT_IN
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec
+from canary.model.spec import CanarySpec, MetricSpec, Signal
 
 _LABEL_WIDTH: Final = 17
 
@@ -63,12 +66,8 @@ def _draw_steps(spec: CanarySpec) -> Table:
 
 def _draw_analysis(spec: CanarySpec) -> Table:
     analysis = spec.analysis
-    metrics = ", ".join(
-        f"{metric.name} (margin {metric.margin}{f', from p{metric.quantile * 100:g} on' if metric.quantile else ''})"
-        for metric in analysis.metrics
-    )
     return _draw_rows(
-        ("metrics", metrics),
+        ("metrics", "\n".join(map(_describe_metric, analysis.metrics))),
         ("interval", format_duration(analysis.interval)),
         ("warm-up", format_duration(analysis.warmup)),
         ("false rollback", f"{analysis.false_rollback:g} over the whole release"),
@@ -76,6 +75,26 @@ def _draw_analysis(spec: CanarySpec) -> Table:
         ("no answer after", f"{format_duration(analysis.max_duration)}: {analysis.on_inconclusive.value}"),
         ("pods ready within", format_duration(spec.progress_deadline)),
     )
+
+
+def _describe_metric(metric: MetricSpec) -> str:
+    """`errors (margin 0.5pp)`, `tail (latency, at most 500ms at p99)`: what is measured, and how it is judged."""
+    source, judged = metric.source, []
+    if source.query is not None:
+        judged.append(source.query if source.per is None else f"{source.query} per {source.per}")
+    elif source.codes:
+        judged.append(" ".join(source.codes))
+    elif metric.name not in BUILT_IN:
+        judged.append("latency" if source.signal is Signal.DURATIONS else "errors")
+    if metric.margin is not None:
+        judged.append(f"margin {metric.margin}")
+        judged += [f"from p{metric.quantile * 100:g} on"] if metric.quantile else []
+    elif metric.limit is not None:
+        limit = format_duration(metric.limit) if isinstance(metric.limit, timedelta) else metric.limit
+        judged.append(f"at most {limit}{f' at p{metric.quantile * 100:g}' if metric.quantile else ''}")
+    if metric.method in FOREIGN_METHODS:
+        judged.append(f"method {metric.method}{f', {metric.failures} failures' if metric.failures else ''}")
+    return f"{metric.name} ({', '.join(judged)})"
 
 
 def _draw_conditions(rollout: Rollout) -> Table:
