@@ -46,8 +46,8 @@ def confidence_sequence(
 
 
 def _variance(errors: FloatArray, requests: FloatArray, alpha: FloatArray) -> FloatArray:
-    """Of the failed share; never 0."""
+    """Of the failed share; never 0, as 1 less that share would be where all of very many requests failed."""
     added = -np.log(alpha)
-    rate = (errors + added) / (requests + 2 * added)
-    variance: FloatArray = rate * (1 - rate) / requests
+    failed, served = errors + added, requests - errors + added
+    variance: FloatArray = failed / (failed + served) * served / (failed + served) / requests
     return variance
