@@ -69,6 +69,7 @@ ERRORS = "error-proportion"
 TRIALS = {
     ERRORS: Trial(ANALYSIS, counts),
     "latency": Trial(replace(ANALYSIS, metrics=(LATENCY,)), histograms),
+    "traffic-share": Trial(replace(ANALYSIS, metrics=(MetricSpec(name="split", method="traffic-share"),)), counts),
 }
 """By method."""
 
