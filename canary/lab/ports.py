@@ -3,19 +3,23 @@
 Asking the kernel for port 0 and giving it back is a race: the number comes from the ephemeral range, where the next
 outgoing connection of anyone may take it before our server binds. Ports below that range are taken only by servers,
 so a port found free there stays free but for another server starting in the same millisecond, which then fails
-loudly.
+loudly. What one process was given it is not given again: a server that takes a second to start has not bound its port
+when the next one is looked for.
 Rejected: holding the port with SO_REUSEPORT until the server binds (two labs could share one port without noticing).
 """
 
 import random
 import socket
+from collections import deque
 
 LOOPBACK = "127.0.0.1"
 LOWEST = 20000
 HIGHEST = 32000  # Linux hands out 32768 and above to outgoing connections
 ATTEMPTS = 200
+REMEMBERED = 2000
 
 _random = random.SystemRandom()  # two labs started together must not walk through the same sequence
+_given: deque[int] = deque(maxlen=REMEMBERED)
 
 
 def find_free_port(*, taken: frozenset[int] = frozenset()) -> int:
@@ -29,7 +33,8 @@ def find_free_port(*, taken: frozenset[int] = frozenset()) -> int:
     """
     for _ in range(ATTEMPTS):
         port = _random.randint(LOWEST, HIGHEST)
-        if port not in taken and _can_bind(port):
+        if port not in taken and port not in _given and _can_bind(port):
+            _given.append(port)
             return port
     raise OSError(f"no free port on {LOOPBACK} between {LOWEST} and {HIGHEST} after {ATTEMPTS} attempts")
 
