@@ -53,7 +53,7 @@ class Mesh:
         self.route(primary(stable, canary))
         self.wait(lambda: self.lab.served_weights() == {"stable": stable, "canary": canary}, "the new weights")
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
         self.lab.wait_until(condition, what=what, deadline_seconds=seconds)
 
     def wait_for_answer_from(self, workload: str) -> None:

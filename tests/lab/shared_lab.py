@@ -32,5 +32,5 @@ def mesh(running_lab: Lab) -> Iterator[Mesh]:
             and running_lab.served_weights() == {"stable": 100, "canary": 0}
         ),
         what="the first state",
-        deadline_seconds=30,
+        deadline_seconds=60,
     )

@@ -84,7 +84,7 @@ def test_failures_without_an_endpoint_have_no_workload(mesh: Mesh) -> None:
     mesh.lab.scale(CANARY, 0)
     mesh.wait(lambda: mesh.lab.is_rolled_out(CANARY), "no canary pods")
     mesh.split(0, 100)
-    mesh.get()
+    mesh.wait(lambda: mesh.get().status == 503, "a subset without pods")  # the pilot may hear of the pod's end last
     mesh.wait(lambda: mesh.total(unknown % "UH") > 0, "flag UH")
     mesh.route(primary(100, 0, fault={"abort": {"httpStatus": 500, "percentage": {"value": 100}}}))
     mesh.wait(lambda: mesh.get().status == 500, "the fault")

@@ -7,6 +7,7 @@ from mesh_visitor import Mesh
 
 from canary.lab.kube_api import DEPLOYMENTS, PODS, Document
 from canary.lab.lab import CANARY, NAMESPACE, STABLE
+from canary.lab.pods import version_of
 
 pytestmark = pytest.mark.lab
 pytest_plugins = ("shared_lab",)
@@ -73,16 +74,18 @@ def test_the_status_of_a_deployment_is_complete(mesh: Mesh) -> None:
 def test_a_crashing_version_is_restarted_with_a_growing_pause(mesh: Mesh) -> None:
     mesh.lab.deploy({"LAB_CRASH_AFTER_SECONDS": "0.1"}, version="crashing")
 
-    def container() -> Document:
-        newest = _pods(mesh, CANARY)[-1]
-        statuses: list[Document] = newest.get("status", {}).get("containerStatuses", [{}])
-        return statuses[0]
+    seen: list[Document] = []
 
-    mesh.wait(lambda: container().get("restartCount", 0) >= 2, "two restarts")
-    mesh.wait(lambda: "waiting" in container()["state"], "the pause")
-    assert container()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    assert container()["lastState"]["terminated"]["exitCode"] == 1
-    assert container()["ready"] is False
+    def is_paused() -> bool:
+        pods = [pod for pod in _pods(mesh, CANARY) if version_of(pod) == "crashing"]
+        seen.extend(status for pod in pods for status in pod.get("status", {}).get("containerStatuses", []))
+        return bool(seen) and seen[-1]["restartCount"] >= 2 and "waiting" in seen[-1]["state"]
+
+    mesh.wait(is_paused, "the pause after two restarts")
+    container = seen[-1]  # of that moment: the pause ends
+    assert container["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert container["lastState"]["terminated"]["exitCode"] == 1
+    assert container["ready"] is False
 
 
 def test_a_version_that_never_gets_ready_leaves_the_old_one_and_exceeds_its_deadline(mesh: Mesh) -> None:
