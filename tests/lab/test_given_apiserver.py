@@ -13,7 +13,7 @@ def test_the_lab_runs_on_any_api_server_and_leaves_it_running() -> None:
     with running_apiserver() as server:
         with Lab(LabOptions(kubeconfig=server.kubeconfig, rate=50)) as lab:
             assert "apiserver" not in lab.parts()
-            lab.wait_until(lambda: lab.client_counts().finished > 20, what="answers", deadline_seconds=20)
+            lab.wait_until(lambda: lab.client_counts().finished > 20, what="answers", deadline_seconds=60)
             assert lab.client_counts().failed == 0
             assert lab.served_weights() == {"stable": 100, "canary": 0}
         with Lab(LabOptions(kubeconfig=server.kubeconfig)) as again:

@@ -23,7 +23,7 @@ class World:
         arguments = ("--port", str(find_free_port()), "--kubeconfig", str(kubeconfig), "--history", "5")
         program = Program(name="apiserver", argv=python_module("canary.lab.apiserver", *arguments))
         self.server = self.supervisor.start(program)
-        self.server.wait_until(kubeconfig.exists, what="the API", deadline_seconds=15)
+        self.server.wait_until(kubeconfig.exists, what="the API", deadline_seconds=30)
         self.api = ApiServer(kubeconfig)
         self.changes = 0
         self.reflector = Reflector(self.api, SERVICES, self._count)
@@ -45,14 +45,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("api"))
     world.create("first")
     world.reflector.start()
-    assert world.reflector.synced.wait(10)
+    assert world.reflector.synced.wait(30)
     yield world
     world.supervisor.stop()
     world.api.close()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    assert comes_true(condition, within_seconds=20)
+    assert comes_true(condition, within_seconds=60)
 
 
 def test_it_starts_with_what_is_there(world: World) -> None:

@@ -35,7 +35,7 @@ class Owner:
     def __init__(self, tmp_path: Path) -> None:
         report = tmp_path / "report.json"
         self.process = subprocess.Popen([sys.executable, "-c", OWNER, str(report)], stderr=subprocess.PIPE, text=True)
-        comes_true(lambda: report.exists() or self.process.poll() is not None, within_seconds=30)
+        comes_true(lambda: report.exists() or self.process.poll() is not None, within_seconds=90)
         assert self.process.poll() is None, self.process.communicate()[1]
         document = json.loads(report.read_text())
         self.parts: dict[str, int] = document["parts"]
@@ -43,7 +43,7 @@ class Owner:
         self.everything = [*self.parts.values(), *document["pods"]]
 
     def all_gone(self) -> bool:
-        return comes_true(lambda: not any(is_running(pid) for pid in self.everything), within_seconds=15)
+        return comes_true(lambda: not any(is_running(pid) for pid in self.everything), within_seconds=30)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def owner(tmp_path: Path) -> Iterator[Owner]:
 def test_sigterm_takes_everything_down_in_order(owner: Owner) -> None:
     assert len(owner.everything) == 7 + 3
     owner.process.send_signal(signal.SIGTERM)
-    assert owner.process.wait(20) == 143
+    assert owner.process.wait(60) == 143
     assert owner.all_gone()
     assert not owner.directory.exists()
 
@@ -70,7 +70,7 @@ def test_kill_leaves_nothing_running(owner: Owner) -> None:
 
 def test_the_death_of_a_part_takes_everything_down_and_says_which(owner: Owner) -> None:
     os.kill(owner.parts["sidecar"], signal.SIGKILL)
-    _, errors = owner.process.communicate(timeout=20)
+    _, errors = owner.process.communicate(timeout=60)
     assert owner.process.returncode == 1
     assert "sidecar (pid" in errors
     assert "ended with signal SIGKILL" in errors

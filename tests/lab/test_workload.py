@@ -4,6 +4,7 @@ import http.client
 import random
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +28,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         argv = python_module("canary.lab.workload", *arguments)
         process = Process.start(Program(name="workload", argv=argv, env=environment), tmp_path)
         running.append(process)
-        process.wait_until(lambda: accepts_connections(port), what="listening", deadline_seconds=10)
+        process.wait_until(lambda: accepts_connections(port), what="listening", deadline_seconds=30)
         return process, port
 
     yield start_one
@@ -83,9 +84,12 @@ def test_a_dependency_that_died_and_came_back_is_asked_anew(start: Start) -> Non
 
 
 def test_not_ready_until_the_start_up_is_over(start: Start) -> None:
-    process, port = start({"LAB_STARTUP_SECONDS": "0.5"})
+    _, port = start({"LAB_STARTUP_SECONDS": "3600"})
     assert get(port, "/healthz").status == 503
-    process.wait_until(lambda: get(port, "/healthz").status == 200, what="readiness", deadline_seconds=5)
+    began = time.monotonic()
+    process, port = start({"LAB_STARTUP_SECONDS": "0.5"})
+    process.wait_until(lambda: get(port, "/healthz").status == 200, what="readiness", deadline_seconds=30)
+    assert time.monotonic() - began >= 0.5
 
 
 def test_a_crash_comes_when_it_was_asked_for(start: Start) -> None:
@@ -96,7 +100,7 @@ def test_a_crash_comes_when_it_was_asked_for(start: Start) -> None:
 
 
 def test_requests_in_flight_are_finished_after_sigterm(start: Start) -> None:
-    process, port = start({"LAB_LATENCY_MS": "400", "LAB_LATENCY_SIGMA": "0"})
+    process, port = start({"LAB_LATENCY_MS": "1500", "LAB_LATENCY_SIGMA": "0"})
     connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(3)]
     for connection in connections:
         connection.request("GET", "/")
