@@ -20,7 +20,7 @@ from kubernetes.client import (
 )
 
 
-def eventually(condition: Callable[[], bool], what: str, within: float = 10.0) -> float:
+def eventually(condition: Callable[[], bool], what: str, within: float = 30.0) -> float:
     """Wait until a condition holds; returns how many seconds that took, and fails when it never does."""
     begun, pause = time.monotonic(), threading.Event()
     while not condition():

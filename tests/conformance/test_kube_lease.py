@@ -20,6 +20,14 @@ pytest_plugins = ("kube_fixtures",)
 QUICK = LeaseTimings(
     duration=timedelta(seconds=2), renew_deadline=timedelta(seconds=1), retry_period=timedelta(milliseconds=100)
 )
+STEADY = LeaseTimings(
+    duration=timedelta(seconds=4), renew_deadline=timedelta(seconds=3), retry_period=timedelta(milliseconds=100)
+)
+"""Renewed in time on a busy machine too."""
+LONG = LeaseTimings(
+    duration=timedelta(seconds=60), renew_deadline=timedelta(seconds=50), retry_period=timedelta(milliseconds=100)
+)
+"""What happens soon under this lease has not waited for it to expire."""
 
 
 class Candidate:
@@ -59,31 +67,33 @@ def held(witness: Witness, key: ObjectKey) -> Any:
 
 
 def test_of_two_candidates_one_leads_and_keeps_leading(kube: KubeClient, key: ObjectKey, witness: Witness) -> None:
-    one, two = Candidate(kube, key, "one"), Candidate(kube, key, "two")
+    one, two = Candidate(kube, key, "one", STEADY), Candidate(kube, key, "two", STEADY)
     with standing(one, two):
         eventually(lambda: one.leadership.leads or two.leadership.leads, "somebody leads")
         first = held(witness, key).renew_time
-        eventually(lambda: held(witness, key).renew_time - first > QUICK.duration, "it is renewed for a whole lease")
+        eventually(
+            lambda: held(witness, key).renew_time - first > STEADY.duration, "it is renewed for a whole lease", 30
+        )
 
         assert one.leadership.leads != two.leadership.leads
         leader, other = (one, two) if one.leadership.leads else (two, one)
         assert (len(leader.gained), leader.lost, other.gained, other.lost) == (1, [], [], [])
         eventually(lambda: other.leadership.holder == leader.leadership.holder, "both name the same leader")
-        assert held(witness, key).lease_duration_seconds == 2
+        assert held(witness, key).lease_duration_seconds == 4
 
 
 def test_a_leader_that_stops_hands_over_at_once(kube: KubeClient, key: ObjectKey, witness: Witness) -> None:
-    one, two = Candidate(kube, key, "one"), Candidate(kube, key, "two")
+    one, two = Candidate(kube, key, "one", LONG), Candidate(kube, key, "two", LONG)
     with standing(one):
         eventually(lambda: one.leadership.leads, "one leads")
         with standing(two):
             eventually(lambda: two.leadership.holder == "one", "two has seen one")
             begun = time.monotonic()
             one.leadership.stop()
-            assert time.monotonic() - begun < 1
+            assert not one.leadership.running
             eventually(lambda: bool(two.gained), "two leads")
 
-            assert two.gained[0] - begun < 1  # the lease had 2 s to run
+            assert two.gained[0] - begun < 30  # the lease had a minute to run
             assert one.lost[0] <= two.gained[0]
             assert not one.leadership.leads
             assert (held(witness, key).holder_identity, held(witness, key).lease_transitions) == ("two", 1)
@@ -111,16 +121,16 @@ def test_a_leader_that_died_is_followed_when_its_lease_has_expired_and_not_befor
     with standing(heir):
         eventually(lambda: bool(heir.gained), "the heir leads")
 
-        assert 1.0 <= heir.gained[0] - begun < 3.0
+        assert heir.gained[0] - begun >= 1.0
 
 
 def test_a_process_that_comes_back_under_its_own_name_leads_at_once(kube: KubeClient, key: ObjectKey) -> None:
-    before = Candidate(kube, key, "same", LeaseTimings(duration=timedelta(minutes=1)))
+    before = Candidate(kube, key, "same", LONG)
     before.leadership._attempt()  # noqa: SLF001 (it has led, and its process is gone without handing back)
     after = Candidate(kube, key, "same")
 
     with standing(after):
-        assert eventually(lambda: after.leadership.leads, "it leads again") < 1
+        eventually(lambda: after.leadership.leads, "it leads again, long before the lease of before has expired")
 
 
 def test_a_leader_whose_lease_is_taken_stops_leading(kube: KubeClient, key: ObjectKey, witness: Witness) -> None:
@@ -155,12 +165,12 @@ def test_a_leader_without_an_api_server_gives_up_before_its_lease_can_expire() -
     gone = time.monotonic()
     eventually(lambda: len(one.lost) == 1, "one is told")
 
-    assert one.lost[0] - gone < QUICK.renew_deadline.total_seconds() + 0.3
+    assert one.lost[0] - gone < QUICK.duration.total_seconds()
     assert not one.leadership.leads
     assert one.leadership.running
     begun = time.monotonic()
     one.leadership.stop()
-    assert time.monotonic() - begun < 1.1
+    assert time.monotonic() - begun < 2  # a second, and what a busy machine adds
     assert len(one.lost) == 1
     client.close()
 

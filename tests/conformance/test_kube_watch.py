@@ -14,6 +14,7 @@ from canary.kube.resources import CANARIES, DEPLOYMENTS, Document, virtual_servi
 from canary.kube.stream import EventStream
 from canary.kube.watch import Watch
 from canary.lab.apiserver.process import running_apiserver
+from canary.lab.ports import find_free_port
 from canary.model.spec import ObjectKey
 
 pytest_plugins = ("kube_fixtures",)
@@ -123,11 +124,11 @@ def test_a_forgotten_version_is_told_as_that(kube: KubeClient, space: str, witne
 
 def test_a_watch_outlives_the_api_server(told: Told) -> None:
     """The second server has forgotten everything, as after a restore from an old backup: what it lacks is gone."""
+    port = find_free_port()  # below the ephemeral ones: nobody's connection may take it while no server has it
     with (
-        running_apiserver() as server,
+        running_apiserver(port=port) as server,
         new_client_from_config(str(server.kubeconfig)) as api,  # type: ignore[no-untyped-call]  # vendor's
     ):
-        port = int(server.url.rpartition(":")[2])
         client = KubeClient.connect(server.kubeconfig, timedelta(seconds=2))
         deployment = {
             "apiVersion": "apps/v1",
@@ -148,6 +149,6 @@ def test_a_watch_outlives_the_api_server(told: Told) -> None:
     with running_apiserver(port=port) as server:
         client.create(DEPLOYMENTS, "default", deployment | {"metadata": {"name": "after", "namespace": "default"}})
 
-        eventually(lambda: set(told.changes) >= {("after", True), ("before", False)}, "the new server is followed", 20)
+        eventually(lambda: set(told.changes) >= {("after", True), ("before", False)}, "the new server is followed", 60)
         watch.stop()
         client.close()
