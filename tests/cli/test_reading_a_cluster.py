@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 import yaml
 from pictures import REVISION, STATE, blocked, canary_at, climbing, condemned, promoted
 
+from canary.cli import cluster
 from canary.cli.codes import ExitCode
 from canary.cli.group import run
 from canary.kube.client import KubeClient
@@ -29,7 +30,9 @@ from canary.model.crd import custom_resource_definition
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
 
-DEADLINE: Final = 20.0
+DEADLINE: Final = 60.0
+PATIENCE: Final = "90s"
+"""Of a watch that ends by itself much sooner."""
 DEFINITIONS: Final = Resource(
     group="apiextensions.k8s.io", version="v1", plural="customresourcedefinitions", kind="CustomResourceDefinition"
 )
@@ -164,28 +167,42 @@ def test_watch_until_done_tells_how_the_release_ended(capsys: pytest.CaptureFixt
 def test_watch_until_done_follows_a_release_to_its_end(client: KubeClient, capsys: pytest.CaptureFixture[str]) -> None:
     put(client, canary_at("moving"))
     done = replace(STATE, phase=Phase.SUCCEEDED, step=3, judged_revision=REVISION)
-    timer = threading.Timer(0.5, put, [client, canary_at("moving", state=done, weight=0, reason="promoted")])
-    timer.start()
-    assert run(["watch", "moving", "-n", "shop", "--until-done", "--timeout", "20s"]) == ExitCode.OK
-    timer.join()
-    lines = capsys.readouterr().out.splitlines()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        watching = threads.submit(run, ["watch", "moving", "-n", "shop", "--until-done", "--timeout", PATIENCE])
+        shown = shown_up_to(capsys, "Progressing")
+        put(client, canary_at("moving", state=done, weight=0, reason="promoted"))
+        assert watching.result() == ExitCode.OK
+    lines = (shown + capsys.readouterr().out).splitlines()
     assert [line.split()[2] for line in lines] == ["Progressing", "Succeeded"]
 
 
-def test_watch_outlives_a_cluster_that_stops_answering(capsys: pytest.CaptureFixture[str]) -> None:
-    with ExitStack() as stack:
-        doomed = stack.enter_context(running_apiserver())
-        connection = KubeClient.connect(doomed.kubeconfig, timedelta(seconds=10))
-        install(connection)
-        put(connection, climbing())
-        connection.close()
-        stop = threading.Timer(0.5, stack.close)
-        stop.start()
-        assert run(["watch", "-n", "shop", "--kubeconfig", str(doomed.kubeconfig), "--timeout", "2s"]) == ExitCode.OK
-        stop.join()
-    shown = capsys.readouterr().out
-    assert "shop/order-service  Progressing" in shown
-    assert "! list Canary in namespace shop got no answer" in shown
+def test_watch_outlives_a_cluster_that_stops_answering(
+    server: Apiserver, client: KubeClient, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "REQUEST_TIMEOUT", timedelta(seconds=2))
+    put(client, canary_at("waiting"))
+    done = replace(STATE, phase=Phase.SUCCEEDED, step=3, judged_revision=REVISION)
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        watching = threads.submit(run, ["watch", "waiting", "-n", "shop", "--until-done", "--timeout", PATIENCE])
+        shown_up_to(capsys, "shop/waiting  Progressing")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            shown_up_to(capsys, "! get Canary shop/waiting got no answer")
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        put(client, canary_at("waiting", state=done, weight=0, reason="promoted"))
+        assert watching.result() == ExitCode.OK
+    assert "shop/waiting  Succeeded" in capsys.readouterr().out
+
+
+def shown_up_to(capsys: pytest.CaptureFixture[str], words: str) -> str:
+    """What a verb in another thread writes, up to some words."""
+    shown, deadline, pause = "", time.monotonic() + DEADLINE, threading.Event()
+    while words not in shown:
+        assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {words!r} in {shown!r}"
+        pause.wait(0.02)
+        shown += capsys.readouterr().out
+    return shown
 
 
 def test_ctrl_c_ends_a_watch_with_130_and_leaves_the_picture(server: Apiserver) -> None:

