@@ -16,6 +16,7 @@ from canary.bootstrap import SystemClock
 from canary.controller.schedule import Schedule
 from canary.controller.tick import Appointments
 from canary.model.spec import ObjectKey
+from canary.ports import Clock
 from canary.telemetry.metrics import Telemetry
 
 ONE, OTHER = ObjectKey("shop", "one"), ObjectKey("shop", "other")
@@ -23,6 +24,16 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INTERVAL = timedelta(milliseconds=200)
 DELAY = timedelta(milliseconds=50)
 FOR_EVER = timedelta(hours=1)
+
+
+class HeldClock:
+    """The time, or one moment that is held: what happens in a loop happens at once, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self.held: datetime | None = None
+
+    def now(self) -> datetime:
+        return self.held or datetime.now(UTC)
 
 
 class Ticks:
@@ -52,7 +63,7 @@ class Ticks:
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline, pause = time.monotonic() + 10, threading.Event()
+    deadline, pause = time.monotonic() + 30, threading.Event()
     while not condition():
         assert time.monotonic() < deadline, what
         pause.wait(0.005)
@@ -70,13 +81,13 @@ Make = Callable[..., Schedule]
 def make(ticks: Ticks) -> Iterator[Make]:
     made: list[Schedule] = []
 
-    def build(*keys: ObjectKey, resync: timedelta = FOR_EVER, workers: int = 4) -> Schedule:
+    def build(*keys: ObjectKey, resync: timedelta = FOR_EVER, workers: int = 4, clock: Clock | None = None) -> Schedule:
         schedule = Schedule(
             ticks,
             lambda: keys,
             metrics_delay=DELAY,
             resync_interval=resync,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             telemetry=Telemetry(),
             workers=workers,
         )
@@ -95,11 +106,14 @@ def test_everybody_is_ticked_at_the_start_and_again_at_every_resync(make: Make, 
 
 
 def test_wakes_of_one_moment_are_ticked_together_and_once(make: Make, ticks: Ticks) -> None:
-    schedule = make()
+    clock = HeldClock()
+    schedule = make(clock=clock)
     schedule.start()
+    clock.held = datetime.now(UTC) + timedelta(milliseconds=500)
     for _ in range(5):
         schedule.wake(ONE)
         schedule.wake(OTHER)
+    clock.held = None
     eventually(lambda: ticks.of(ONE) > 0, "a tick")
     assert [set(keys) for _, _, keys in ticks.made] == [{ONE, OTHER}]
 
@@ -115,7 +129,7 @@ def test_a_wake_while_its_canary_is_busy_is_not_lost(make: Make, ticks: Ticks) -
     release = threading.Event()
 
     def hang(_keys: Sequence[ObjectKey]) -> Appointments:
-        release.wait(10)
+        release.wait(60)
         return Appointments()
 
     ticks.answer = hang
@@ -153,10 +167,11 @@ def test_a_rhythm_keeps_to_the_grid_until_it_is_ended(make: Make, ticks: Ticks) 
     schedule.start()
     schedule.wake(ONE)
     schedule.wake(OTHER)
-    eventually(lambda: ticks.of(ONE) >= 5, "four instants of the rhythm")
-    late = [(at - DELAY - EPOCH) % INTERVAL for _, at, _ in ticks.made[1:]]
+    eventually(lambda: ticks.of(ONE) >= 7, "four instants of the rhythm at the least")
+    rhythm = ticks.made[3:]  # the two may have been woken apart, with an instant of the first between them
+    late = [(at - DELAY - EPOCH) % INTERVAL for _, at, _ in rhythm]
     assert sorted(late)[len(late) // 2] < timedelta(milliseconds=100), late
-    assert all(set(keys) == {ONE, OTHER} for _, _, keys in ticks.made[1:]), "those of one interval go together"
+    assert all(set(keys) == {ONE, OTHER} for _, _, keys in rhythm), "those of one interval go together"
 
     ticks.answer = lambda keys: Appointments(rhythm={key: None if key == ONE else INTERVAL for key in keys})
     ended = ticks.of(ONE) + 1
@@ -196,7 +211,7 @@ def test_stopping_waits_for_ticks_under_way_but_not_for_ever(make: Make, ticks: 
     release = threading.Event()
 
     def hang(_keys: Sequence[ObjectKey]) -> Appointments:
-        release.wait(10)
+        release.wait(60)
         return Appointments(soon={OTHER: timedelta()}, rhythm={OTHER: INTERVAL})
 
     ticks.answer = hang
