@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from shop_objects import CANARY, STABLE, analysis
 
 from canary.lab.apiserver import Apiserver, running_apiserver
 from canary.lab.kube_api import Kind
+from canary.lab.ports import find_free_port
 
 pytest_plugins = ("shop_fixtures",)
 
@@ -42,8 +42,7 @@ class Process:
     """
 
     def __init__(self, shop: Shop, kubeconfig: Path, log: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = find_free_port()
         settings = {
             "kubeconfig": kubeconfig,
             "namespace": shop.namespace,
@@ -51,8 +50,8 @@ class Process:
             "prometheus_url": shop.prometheus.url,
             "prometheus_scrape_interval": "1s",
             "metrics_delay": "200ms",
-            "lease_duration": "10s",
-            "lease_renew": "8s",
+            "lease_duration": "60s",
+            "lease_renew": "50s",
             "lease_retry": "300ms",
             "listen_port": self.port,
         }
@@ -219,7 +218,7 @@ def test_a_process_that_loses_its_lease_ends_so_that_its_supervisor_starts_it_ag
     lease = LEASES.path(live_shop.namespace, "canary-controller")
     running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
     live_shop.api.merge(lease, {"spec": {"holderIdentity": "somebody-else"}})
-    assert running.ends_within(15) == 3
+    assert running.ends_within(30) == 3
     assert live_shop.api.get(lease)["spec"]["holderIdentity"] == "somebody-else"
 
 
@@ -233,7 +232,7 @@ def test_the_lease_is_handed_back_so_that_the_next_process_need_not_wait(
     try:
         began = time.monotonic()
         following.waits_for(lambda: "leading" in following.asks("/readyz")[1], "the next leader")
-        assert time.monotonic() - began < 9, "sooner than the lease expires"
+        assert time.monotonic() - began < 50, "sooner than the lease expires"
     finally:
         following.process.kill()
         following.process.wait()
