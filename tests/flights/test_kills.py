@@ -65,19 +65,19 @@ def release_under_fire(cockpit: Cockpit, version: Version, kills: int, chance: r
     lab, killed = cockpit.lab, 0
     revision = cockpit.look().revision
     lab.deploy(version.behaviour, version=version.name)
-    lab.wait_until(lambda: cockpit.look().revision != revision, what="the release", deadline_seconds=30)
+    lab.wait_until(lambda: cockpit.look().revision != revision, what="the release", deadline_seconds=60)
     while not cockpit.look().is_over:
         if killed < kills:
             moment = time.monotonic() + chance.uniform(0.3, 4.0)
             lab.wait_until(
                 lambda: time.monotonic() > moment or cockpit.look().is_over,  # noqa: B023 (used within this round)
                 what="the moment to kill",
-                deadline_seconds=10,
+                deadline_seconds=30,
             )
             lab.restart(lab.kill(CONTROLLER))
             killed += 1
         else:
-            lab.wait_until(lambda: cockpit.look().is_over, what="the end of the release", deadline_seconds=60)
+            lab.wait_until(lambda: cockpit.look().is_over, what="the end of the release", deadline_seconds=120)
     return killed
 
 
