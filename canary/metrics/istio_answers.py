@@ -8,6 +8,9 @@ Which requests failed, by what the client got:
   set that OpenTelemetry holds against a server. UNIMPLEMENTED is gRPC's 501: a canary that lost a method has failed.
   RESOURCE_EXHAUSTED is its 429: a quota that did its work, an answer like any 4xx.
 
+A metric may name other results instead; they are looked up when a Canary's counts are picked, since one answer holds
+those of many Canaries. A client that hung up is not counted there either.
+
 Who tells. The client's proxy (reporter=source) sees what the server's never hears of: refused connections, ejections,
 time-outs. So it is preferred, then the waypoint, then the server's own. The choice is made once for a Canary and a
 span, by who has known *stable* since before the span, and holds for both versions: a canary's requests counted at the
@@ -31,13 +34,16 @@ from typing import Final
 from canary.metrics import istio_queries as labels
 from canary.metrics.istio_queries import arms
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
+from canary.model.metric_fields import GRPC_STATUSES
 from canary.model.quantities import format_duration
+from canary.model.spec import STANDARD_ERRORS, MetricSource, Signal
 from canary.ports import MeasurementQuery
 
 REPORTERS: Final = ("source", "waypoint", "destination")
 """In order of preference."""
 
 GRPC_SERVER_FAULTS: Final = frozenset({"2", "4", "12", "13", "14", "15"})
+_GRPC_NAMES: Final = {str(number): name for number, name in enumerate(GRPC_STATUSES, start=1)}
 _CLIENT_HUNG_UP: Final = "DC"
 _NO_RESPONSE: Final = "0"
 _LARGEST_EXACT: Final = 2**53
@@ -54,15 +60,14 @@ class Sighting:
     """What one reporter tells of one workload.
 
     Attributes:
-        requests, errors: from an answer to `request_counts`.
+        results: requests by HTTP code and gRPC status, from an answer to `request_counts`.
         up_to: requests that took no longer than so many milliseconds, from an answer to `duration_counts`.
         series: how many series each of these buckets has at the end of the span.
         known: whether it knew the workload before the span.
         present: whether it knows it at the end.
     """
 
-    requests: int = 0
-    errors: int = 0
+    results: dict[tuple[str, str], int] = field(default_factory=dict)
     up_to: dict[float, int] = field(default_factory=dict)
     series: dict[float, int] = field(default_factory=dict)
     known: bool = False
@@ -117,7 +122,7 @@ def pick_sample(
     *,
     reporters: Sequence[str],
     settling: timedelta,
-    series: str = labels.REQUESTS,
+    source: MetricSource = STANDARD_ERRORS,
 ) -> ArmCounts | ArmHistograms | NoData:
     """The counts of one Canary's two versions, as one and the same reporter tells them.
 
@@ -126,16 +131,17 @@ def pick_sample(
         answer: holds them, and perhaps others.
         reporters: in order of preference.
         settling: how long before the span stable must have been known; for the sentence.
-        series: what was asked for: requests, or durations.
+        source: what is measured: requests and which of them failed, or durations.
     """
     stable, canary = arms(query)
     reporter = pick_reporter(query, answer, reporters)
+    series = labels.DURATIONS if source.signal is Signal.DURATIONS else labels.REQUESTS
     if reporter is None:
         return _missing(query, answer, reporters=reporters, settling=settling, series=series)
     told = answer.of(stable, reporter), answer.of(canary, reporter)
-    if series == labels.DURATIONS:
+    if source.signal is Signal.DURATIONS:
         return _histograms(query, *told)
-    return ArmCounts(stable=_counts(told[0]), canary=_counts(told[1]))
+    return ArmCounts(stable=_counts(told[0], source.codes), canary=_counts(told[1], source.codes))
 
 
 def _histograms(query: MeasurementQuery, stable: Sighting, canary: Sighting) -> ArmHistograms | NoData:
@@ -204,8 +210,9 @@ def _missing(
     )
 
 
-def _counts(sighting: Sighting) -> Counts:
-    return Counts(requests=sighting.requests, errors=sighting.errors)
+def _counts(sighting: Sighting, codes: Sequence[str]) -> Counts:
+    failed = (count for (http, grpc), count in sighting.results.items() if has_failed(http, grpc, codes))
+    return Counts(requests=sum(sighting.results.values()), errors=sum(failed))
 
 
 def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
@@ -222,9 +229,8 @@ def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
     else:
         if has_hung_up(metric):
             return
-        sighting.requests += value
-        code = metric.get(labels.HTTP_CODE, "")
-        sighting.errors += value if has_failed(code, metric.get(labels.GRPC_STATUS, "")) else 0
+        result = metric.get(labels.HTTP_CODE, ""), metric.get(labels.GRPC_STATUS, "")
+        sighting.results[result] = sighting.results.get(result, 0) + value
 
 
 def has_hung_up(metric: Mapping[str, str]) -> bool:
@@ -233,9 +239,13 @@ def has_hung_up(metric: Mapping[str, str]) -> bool:
     return metric.get(labels.HTTP_CODE) == _NO_RESPONSE and _CLIENT_HUNG_UP in flags
 
 
-def has_failed(http_code: str, grpc_status: str) -> bool:
-    """Whether a request with these results is a failure of the version."""
-    if http_code == _NO_RESPONSE or (len(http_code) == len("500") and http_code.startswith("5")):
+def has_failed(http_code: str, grpc_status: str, codes: Sequence[str] = ()) -> bool:
+    """Whether a request with these results is a failure of the version: by `codes`, or by the standard set if empty."""
+    is_http = len(http_code) == len("500")
+    if codes:
+        is_listed = http_code in codes or (is_http and f"{http_code[0]}xx" in codes)
+        return is_listed or _GRPC_NAMES.get(grpc_status) in codes
+    if http_code == _NO_RESPONSE or (is_http and http_code.startswith("5")):
         return True
     return grpc_status in GRPC_SERVER_FAULTS
 

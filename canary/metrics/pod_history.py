@@ -236,7 +236,7 @@ def _fold(counters: list[Counter], source: MetricSource, step: timedelta) -> Pod
     if source.signal is Signal.DURATIONS:
         return _histograms(ordered, step)
     requests = np.array([not has_hung_up(counter.labels) for counter in ordered])
-    failed = np.array([_has_failed(counter.labels) for counter in ordered])
+    failed = np.array([_has_failed(counter.labels, source.codes) for counter in ordered])
     starts, counted = _starts(ordered), increments(ordered)
     return PodCounts(
         step=step,
@@ -245,8 +245,8 @@ def _fold(counters: list[Counter], source: MetricSource, step: timedelta) -> Pod
     )
 
 
-def _has_failed(metric: Mapping[str, str]) -> bool:
-    return has_failed(metric.get(labels.HTTP_CODE, ""), metric.get(labels.GRPC_STATUS, ""))
+def _has_failed(metric: Mapping[str, str], codes: Sequence[str]) -> bool:
+    return has_failed(metric.get(labels.HTTP_CODE, ""), metric.get(labels.GRPC_STATUS, ""), codes)
 
 
 def _histograms(ordered: list[Counter], step: timedelta) -> PodHistograms | NoData:

@@ -8,14 +8,17 @@ Each query has a session of its own. requests does not promise that a session ca
 would let one slow answer hold up every worker; and a connection per query costs a millisecond. There are no retries
 here: the next tick is the retry, and it asks for the same span.
 
-Rejected: `increase()` (see `istio_queries`), asking for each Canary by itself, caching answers (a span is asked for
-once).
+Queries of the teams' own (`own_queries`) come last, so that none of them takes time from what all need.
+
+Rejected: `increase()` (see `istio_queries`), asking for each Canary by itself where it can be helped, caching answers
+(a span is asked for once).
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import Final, Literal, TypeVar
 
@@ -35,12 +38,13 @@ from canary.metrics.istio_queries import (
     request_counts,
     select,
 )
+from canary.metrics.own_queries import measure_values, read_number, shown
 from canary.metrics.pod_history import Grid, recall
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
 from canary.model.evidence import ArmCounts, ArmHistograms, Measurement, NoData, QueryFailed, Sample
 from canary.model.history import PodHistory
 from canary.model.quantities import format_duration
-from canary.model.spec import ObjectKey, Signal
+from canary.model.spec import MetricSource, ObjectKey, Signal
 from canary.ports import HistoryQuery, MeasurementQuery
 from canary.settings import ReporterPolicy, without_credentials
 
@@ -52,6 +56,10 @@ _T = TypeVar("_T")
 _CONNECT_SECONDS: Final = 3.0
 _UNREAD: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The library would round times to seconds, so they go among the parameters, which prevail."""
+_QUERIES_IN_TIME: Final = 4
+"""So many times fits the longest wait for a query of a team's own into that for all queries together."""
+_CHEAPER: Final = "make it cheaper, for example by a recording rule"
+_TOO_LATE = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 # requests' own error for bad JSON is both a RequestException and a ValueError, so nonsense is looked for first
 _NONSENSE = (NotAnAnswer, PrometheusApiClientException, KeyError, TypeError, ValueError, RecursionError)
@@ -88,6 +96,7 @@ class PrometheusProvider:
         self._watcher = watcher
         self._lock = Lock()
         self._answered_at: float | None = None
+        self._turn = 0
 
     @property
     def since_answer(self) -> timedelta | None:
@@ -110,24 +119,58 @@ class PrometheusProvider:
         for signal, span, piece in self._plan(queries, samples):
             answer = self._ask(call, signal, span, piece)
             for query in piece:
-                sample = answer if isinstance(answer, QueryFailed) else self._pick(signal, query, answer, chosen)
-                names = [name for name, source in query.metrics.items() if source.signal is signal]
-                samples[query.key].update(dict.fromkeys(names, sample))
+                sources = {name: source for name, source in query.metrics.items() if source.signal is signal}
+                if isinstance(answer, QueryFailed):
+                    samples[query.key].update(dict.fromkeys(sources, answer))
+                    continue
+                for name, source in sources.items():
+                    samples[query.key][name] = self._pick(source, query, answer, chosen)
+        self._measure_values(call, queries, samples)
         return {
             query.key: Measurement(start=query.start, end=query.end, samples=samples[query.key]) for query in queries
         }
 
+    def _measure_values(
+        self, call: "_Call", queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
+    ) -> None:
+        """Ask the teams' own queries; with each call another Canary is the first, for the last may come too late."""
+        asking = [query for query in queries if any(source.query is not None for source in query.metrics.values())]
+        if not asking:
+            return
+        with self._lock:
+            self._turn += 1
+            first = self._turn % len(asking)
+        for query in (*asking[first:], *asking[:first]):
+            for name, source in query.metrics.items():
+                if source.query is not None and name not in samples[query.key]:
+                    samples[query.key][name] = measure_values(query, source, partial(self._evaluate, call))
+
+    def _evaluate(self, call: "_Call", text: str, span: Span) -> float | NoData | QueryFailed:
+        """Ask a query of a team's own; only when the server is out of reach nothing is lost by its failure."""
+        left = min(call.remaining_seconds(), self._timeout.total_seconds() / _QUERIES_IN_TIME)
+        if call.unreachable is None and left <= 0:
+            return NoData(f"no time was left to ask {shown(text)}; {_CHEAPER}")
+        own = _Call(self._url, timedelta(seconds=left), unreachable=call.unreachable)
+        found = self._attempt(own, shown(text), lambda left: read_number(own.query(text, span, left), text))
+        if not isinstance(found, QueryFailed):
+            return found
+        if own.is_late:
+            return NoData(f"Prometheus did not answer {shown(text)} within {left:.3g} s; {_CHEAPER}")
+        if own.unreachable is None:
+            return NoData(f"{shown(text)} was refused: {found.reason}")
+        call.unreachable = own.unreachable
+        return found
+
     def _pick(
-        self, signal: Signal, query: MeasurementQuery, answer: Answer, chosen: dict[ObjectKey, str | None]
+        self, source: MetricSource, query: MeasurementQuery, answer: Answer, chosen: dict[ObjectKey, str | None]
     ) -> ArmCounts | ArmHistograms | NoData:
         """The sample as told by the reporter that told the query's first signal."""
         first = chosen.setdefault(query.key, pick_reporter(query, answer, self._reporters))
         # where nobody could tell the requests, nobody tells the durations: the sample says who was looked for
         reporters = self._reporters if first is None else (first,)
-        if first is None and signal != next(iter(SIGNALS)) and pick_reporter(query, answer, reporters):
+        if first is None and source.signal != next(iter(SIGNALS)) and pick_reporter(query, answer, reporters):
             return NoData("the requests of this span could not be counted, so its durations are dropped")
-        series, _ = SIGNALS[signal]
-        return pick_sample(query, answer, reporters=reporters, settling=self._scrape_interval, series=series)
+        return pick_sample(query, answer, reporters=reporters, settling=self._scrape_interval, source=source)
 
     def _plan(
         self, queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
@@ -139,7 +182,7 @@ class PrometheusProvider:
             if span.length > self._longest_span:
                 samples[query.key].update(dict.fromkeys(query.metrics, self._dropped(query, span)))
                 continue
-            for signal in dict.fromkeys(source.signal for source in query.metrics.values()):
+            for signal in {source.signal for source in query.metrics.values()} & SIGNALS.keys():
                 together.setdefault((signal, span), []).append(query)
         for (signal, span), group in sorted(together.items(), key=lambda each: list(SIGNALS).index(each[0][0])):
             for piece in batch(group):
@@ -195,6 +238,7 @@ class PrometheusProvider:
             )
         except _NO_ANSWER as error:
             outcome = call.unreachable = self._no_answer(error)
+            call.is_late = isinstance(error, _TOO_LATE)
         self._note(time.monotonic() - began, answered=not isinstance(outcome, QueryFailed))
         return outcome
 
@@ -213,7 +257,7 @@ class PrometheusProvider:
         )
 
     def _no_answer(self, error: Exception) -> QueryFailed:
-        if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
+        if isinstance(error, _TOO_LATE):
             return QueryFailed(self._late)
         return QueryFailed(
             f"the exchange with Prometheus at {self._shown_url} failed: {_root(error)}. Check that it runs, "
@@ -222,12 +266,16 @@ class PrometheusProvider:
 
 
 class _Call:
-    """The state that the queries of one `measure` share: their deadline, and whether the server is out of reach."""
+    """The state that the queries of one `measure` share: their deadline, and whether the server is out of reach.
 
-    def __init__(self, url: str, timeout: timedelta) -> None:
+    `is_late` says that it is so because the deadline has passed.
+    """
+
+    def __init__(self, url: str, timeout: timedelta, *, unreachable: QueryFailed | None = None) -> None:
         self._url = url
         self._deadline = time.monotonic() + timeout.total_seconds()
-        self.unreachable: QueryFailed | None = None
+        self.unreachable = unreachable
+        self.is_late = False
 
     def remaining_seconds(self) -> float:
         """Time left for all further queries."""

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from canary.judge.replay import RecordedSpan
 from canary.model.errors import Fault, InvalidDocument
-from canary.model.evidence import ArmCounts, ArmHistograms, Histogram, Measurement, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Histogram, Measurement, QueryFailed, Sample
 from canary.model.resource import API_VERSION, KIND, parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 
@@ -121,7 +121,9 @@ def _read(tagged: Mapping[str, Any]) -> Sample:
         raise ValueError(f"there is no kind of sample {name!r}; there are {', '.join(_READERS)}")
     sample: Sample = _READERS[name].validate_python(content)
     for number in _numbers(_READERS[name].dump_python(sample)):
-        if not 0 <= number < math.inf:
+        if isinstance(sample, ArmValues) and not math.isfinite(number):
+            raise ValueError(f"{number} cannot be compared")
+        if not isinstance(sample, ArmValues) and not 0 <= number < math.inf:
             raise ValueError(f"{number} is no count")
     if isinstance(sample, ArmCounts):
         for counts in (sample.stable, sample.canary):

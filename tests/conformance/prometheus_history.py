@@ -91,6 +91,7 @@ def worked_history() -> History:
     history.add("fresh-store", "stable", every(15, start=10, until=300, value=lambda at: HISTORY + at), pod="b")
     _add_durations(history)
     _add_pods(history)
+    _add_own(history)
     _add_reporters(history)
     _add_codes(history)
     for number, name in enumerate(NASTY, start=1):
@@ -143,6 +144,20 @@ def _restarting(rate: int, before: int) -> dict[float, float]:
     """So many a second; from zero again after 330 seconds."""
     first = every(15, until=300, value=lambda at: before + rate * at)
     return first | every(15, start=330, until=600, value=lambda at: at - 330)
+
+
+def _add_own(history: History) -> None:
+    """What a team exports itself: queues per pod, and counters of which the canary's restart after 30 s."""
+    history.add("own", "stable", steady())
+    for pod, depth in (("stable-1", 3.0), ("stable-2", 5.5), ("canary-1", -2.0)):
+        at = {second: depth + second / 100 for second in (-15.0, 0.0, 15.0, 30.0, 45.0)}
+        history.add("own", pod, at, name="queue_depth", pod=pod)
+    history.add("own", "stable-1", {-15: 100, 0: 100, 15: 130, 30: 130, 45: 160}, name="retries_total", pod="stable-1")
+    history.add(
+        "own", "stable-1", {-15: 900, 0: 1000, 15: 1300, 30: 1300, 45: 1600}, name="orders_total", pod="stable-1"
+    )
+    history.add("own", "canary-1", {0: 5, 15: 7, 30: 9, 45: 1}, name="retries_total", pod="canary-1")
+    history.add("own", "canary-1", {0: 50, 15: 60, 30: 70, 45: 3}, name="orders_total", pod="canary-1")
 
 
 def _add_reporters(history: History) -> None:
@@ -217,7 +232,7 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline, pause = time.monotonic() + seconds, threading.Event()
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -277,9 +292,12 @@ class Exporter:
         self._thread.join()
         self.server.server_close()
 
-    def settle(self, scrapes: int = 3) -> datetime:
-        """Let scrapes see what is set; returns an instant after those and before any that sees what is set next."""
-        self._wait_for(scrapes)
+    def settle(self, is_stored: Callable[[], bool]) -> datetime:
+        """Wait until what is set is stored; returns an instant after that and before what is set next can be.
+
+        Scrapes are not counted instead: one that comes too late for its deadline was made, but is not stored.
+        """
+        wait_until(is_stored, "what is set to be stored")
         instant = datetime.now(UTC)
         self._wait_for(2)
         return instant

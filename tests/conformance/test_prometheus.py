@@ -7,6 +7,7 @@ scraping can make (a staleness marker after a failed scrape) is scraped from an 
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from prometheus_history import NASTY, START, Exporter, random_fleet, running, st
 
 from canary.metrics import istio_queries, pod_history
 from canary.metrics.prometheus import PrometheusProvider
-from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Counts, Histogram, NoData, QueryFailed, Sample
 from canary.model.history import PodCounts, PodHistograms, PodHistory
-from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, ObjectKey
+from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, MetricSource, ObjectKey, Signal
 from canary.ports import HistoryQuery, MeasurementQuery
 from canary.settings import ReporterPolicy
 
@@ -226,6 +227,61 @@ def test_what_failed_is_what_the_client_got(store: str) -> None:
     assert counts(store, "codes", 0, 15) == [arms(15, requests_without_hang_ups, failures)]
 
 
+def test_a_metric_may_say_which_codes_failed(store: str) -> None:
+    sources = {"quota": MetricSource(codes=("429", "RESOURCE_EXHAUSTED")), "strict": MetricSource(codes=("4xx", "5xx"))}
+    asked = replace(query("codes", 0, 15), metrics=sources | SOURCES)
+    samples = PrometheusProvider(store, scrape_interval=SCRAPE).measure([asked])[asked.key].samples
+    assert samples["quota"] == arms(15, 2**13 - 1 - 32 - 128, 4 + 1024)
+    assert samples["strict"] == arms(15, 2**13 - 1 - 32 - 128, 2 + 4 + 8 + 16)
+    assert samples["errors"] == counts(store, "codes", 0, 15)[0]
+
+
+def own(store: str, start: float, end: float, text: str, per: str | None = None) -> Sample:
+    """One sample of a team's own query."""
+    source = MetricSource(signal=Signal.VALUES, query=text, per=per)
+    asked = replace(query("own", start, end), metrics={"own": source})
+    return PrometheusProvider(store, scrape_interval=SCRAPE).measure([asked])[asked.key].samples["own"]
+
+
+def test_a_gauge_of_the_teams_own_is_read_at_the_end_of_the_span(store: str) -> None:
+    depths = 'queue_depth{destination_workload_namespace="$namespace",pod=~"$workload-.*"}'
+    assert own(store, 0, 15, f"sum({depths})") == ArmValues(stable=8.8, canary=-1.85)
+    several = own(store, 0, 15, depths)
+    assert isinstance(several, NoData)
+    assert "gave 2 series; put sum()" in several.reason
+
+
+def test_a_pair_of_counters_of_the_teams_own_is_divided_exactly(store: str) -> None:
+    retries, orders = (f'sum({name}{{pod=~"$workload-.*"}})' for name in ("retries_total", "orders_total"))
+    assert own(store, 0, 15, retries, orders) == ArmValues(stable=0.1, canary=0.2)
+    idle = own(store, 15, 30, retries, orders)
+    assert isinstance(idle, NoData)
+    assert 'sum(orders_total{pod=~"stable-.*"}) did not increase' in idle.reason
+    restarted = own(store, 30, 45, retries, orders)
+    assert isinstance(restarted, NoData)
+    assert 'sum(orders_total{pod=~"canary-.*"}) fell from 70 to 3: a restart reset it' in restarted.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('no_such_metric{pod="$workload"}', 'the query no_such_metric{pod="stable"} gave nothing'),
+        ('0 * sum(queue_depth{pod=~"$workload.*"}) / 0', "gave NaN, which cannot be compared"),
+        ('queue_depth{pod=~"$workload-1"}[5m]', "it must not end in a range such as [5m]"),
+        ('sum(queue_depth{pod=~"$workload-1"}', "parse error: unclosed left parenthesis"),
+        ('"$workload"', "gave no number at an instant"),
+    ],
+)
+def test_a_query_without_one_number_is_no_data_and_says_why(store: str, text: str, says: str) -> None:
+    sample = own(store, 0, 15, text)
+    assert isinstance(sample, NoData)
+    assert says in sample.reason
+
+
+def test_a_scalar_is_a_number(store: str) -> None:
+    assert own(store, 0, 15, 'scalar(sum(queue_depth{pod=~"$workload-1"}))') == ArmValues(stable=3.15, canary=-1.85)
+
+
 def test_no_name_can_change_what_is_asked(store: str) -> None:
     workloads = ask(store, [query("nasty", 0, 15, stable=name) for name in NASTY])
     assert workloads == [arms(number) for number in range(1, len(NASTY) + 1)]
@@ -267,15 +323,14 @@ def test_a_failed_scrape_at_the_end_of_a_span_does_not_make_history_new(tmp_path
             f"static_configs: [{{targets: ['127.0.0.1:{exporter.server.server_port}']}}]}}]}}"
         )
         with running(tmp_path, config) as url:
-            start = exporter.settle(10)
+            start = exporter.settle(lambda: _stored(url, seconds_ago=1) == [exporter.value])
             exporter.value += 7
-            exporter.settle()
+            exporter.settle(lambda: _stored(url) == [exporter.value])
             exporter.healthy = False
-            failed = exporter.settle()
-            assert _instant(url, failed) == [], "the failed scrape must have left staleness markers"
+            failed = exporter.settle(lambda: _stored(url) == [])  # by staleness markers, which the failed scrape left
             exporter.value += 4
             exporter.healthy = True
-            end = exporter.settle()
+            end = exporter.settle(lambda: _stored(url) == [exporter.value])
             provider = PrometheusProvider(url, scrape_interval=timedelta(milliseconds=300))
             spans = [(start, failed), (failed, end)]
             asked = [
@@ -293,6 +348,9 @@ def test_a_failed_scrape_at_the_end_of_a_span_does_not_make_history_new(tmp_path
     assert [measured[each.key].samples["errors"] for each in asked] == [arms(7), arms(4)]
 
 
-def _instant(url: str, at: datetime) -> object:
-    parameters = {"query": "istio_requests_total", "time": f"{at.timestamp():.3f}"}
-    return requests.get(f"{url}/api/v1/query", params=parameters, timeout=5).json()["data"]["result"]
+def _stored(url: str, *, seconds_ago: float = 0.0) -> list[int]:
+    """What the instant vector of the counter holds, or held."""
+    at = datetime.now(UTC).timestamp() - seconds_ago
+    parameters = {"query": "istio_requests_total", "time": f"{at:.3f}"}
+    found = requests.get(f"{url}/api/v1/query", params=parameters, timeout=10).json()["data"]["result"]
+    return [int(float(series["value"][1])) for series in found]

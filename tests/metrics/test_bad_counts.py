@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from test_prometheus_provider import saying, serving
+from scripted_prometheus import saying, serving
 
 from canary.judge.replay import RecordedSpan, replay
 from canary.metrics.istio_queries import DURATIONS

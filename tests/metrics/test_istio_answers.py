@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.metrics.istio_answers import REPORTERS, NotAnAnswer, has_failed, pick_sample, read_answer
-from canary.metrics.istio_queries import DURATIONS
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
-from canary.model.spec import STANDARD_ERRORS, ObjectKey
+from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, MetricSource, ObjectKey
 from canary.ports import MeasurementQuery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -53,6 +52,46 @@ def sample(*rows: object) -> ArmCounts | ArmHistograms | NoData:
 )
 def test_what_failed(code: str, status: str, *, failed: bool) -> None:
     assert has_failed(code, status) is failed
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "status", "failed"),
+    [
+        (("429",), "429", "", True),
+        (("429",), "503", "", False),
+        (("429",), "0", "", False),
+        (("0",), "0", "", True),
+        (("4xx",), "404", "", True),
+        (("4xx",), "4", "", False),
+        (("5xx",), "503", "", True),
+        (("5xx",), "200", "14", False),
+        (("UNAVAILABLE",), "200", "14", True),
+        (("UNAVAILABLE",), "200", "13", False),
+        (("CANCELLED", "UNAUTHENTICATED"), "200", "1", True),
+        (("CANCELLED", "UNAUTHENTICATED"), "200", "16", True),
+        (("RESOURCE_EXHAUSTED",), "200", "8", True),
+        (("RESOURCE_EXHAUSTED",), "200", "0", False),
+        (("RESOURCE_EXHAUSTED",), "200", "", False),
+        (("RESOURCE_EXHAUSTED",), "200", "99", False),
+    ],
+)
+def test_what_failed_by_codes_of_the_teams_own(codes: tuple[str, ...], code: str, status: str, *, failed: bool) -> None:
+    assert has_failed(code, status, codes) is failed
+
+
+def test_one_answer_is_picked_by_the_codes_of_each_metric() -> None:
+    told = [("200", "", "100"), ("503", "", "7"), ("429", "", "5"), ("200", "14", "3"), ("0", "", "1")]
+    rows = [row("c", count, response_code=code, grpc_response_status=status) for code, status, count in told]
+    answer = read_answer([row("s", "1", part="known"), row("s", "1", part="present"), *rows])
+    failed = {}
+    for codes in ((), ("429",), ("5xx", "UNAVAILABLE"), ("2xx",)):
+        counted = pick_sample(
+            QUERY, answer, reporters=REPORTERS, settling=timedelta(0), source=MetricSource(codes=codes)
+        )
+        assert isinstance(counted, ArmCounts)
+        assert counted.canary.requests == 116
+        failed[codes] = counted.canary.errors
+    assert failed == {(): 11, ("429",): 5, ("5xx", "UNAVAILABLE"): 10, ("2xx",): 103}
 
 
 def test_a_client_that_hung_up_is_not_counted_but_one_that_got_an_answer_first_is() -> None:
@@ -140,7 +179,7 @@ def buckets(
 
 def histograms(*rows: object) -> ArmCounts | ArmHistograms | NoData:
     return pick_sample(
-        QUERY, read_answer(list(rows)), reporters=REPORTERS, settling=timedelta(seconds=15), series=DURATIONS
+        QUERY, read_answer(list(rows)), reporters=REPORTERS, settling=timedelta(seconds=15), source=STANDARD_DURATIONS
     )
 
 

@@ -114,6 +114,13 @@ def test_each_pod_is_counted_by_itself_and_failures_are_told_apart() -> None:
     assert counted(*rows, steps=3) == ([[7, 2, 13], [0, 1, 2]], [[2, 2, 3], [0, 0, 0]])
 
 
+def test_a_metric_may_say_which_codes_failed() -> None:
+    rows = [codes([10, 15]), codes([1, 2], code="503"), codes([3, 7], code="429")]
+    found = recall(history_query(1, quota=MetricSource(codes=("429",))), Script(*rows))["quota"]
+    assert isinstance(found, PodCounts)
+    assert (found.requests.tolist(), found.errors.tolist()) == ([[10]], [[4]])
+
+
 def test_a_pod_that_restarted_counts_from_zero_with_all_its_series() -> None:
     """The failures fell from 9 to 2; the successes stand higher than before and count whole all the same."""
     rows = [codes([4, 5, 8, 9]), codes([9, 9, 2, 2], code="503")]

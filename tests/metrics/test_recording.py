@@ -12,7 +12,17 @@ from canary.judge.replay import RecordedSpan
 from canary.metrics import recording
 from canary.metrics.recording import check_metrics, header_line, read_recording, span_line
 from canary.model.errors import InvalidDocument
-from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, Measurement, NoData, QueryFailed, Sample
+from canary.model.evidence import (
+    ArmCounts,
+    ArmHistograms,
+    ArmValues,
+    Counts,
+    Histogram,
+    Measurement,
+    NoData,
+    QueryFailed,
+    Sample,
+)
 from canary.model.resource import parse_canary
 
 SHORTEST = Path(__file__).parents[2] / "config" / "canaries" / "shortest.yaml"
@@ -23,6 +33,7 @@ SAMPLES: list[Sample] = [
     ArmCounts(stable=Counts(1350, 2), canary=Counts(150, 0)),
     NoData("a gap in the metrics: „é“"),
     ArmHistograms(stable=Histogram((1.0, 2.5), (1350, 0, 2)), canary=Histogram((1.0, 2.5), (150, 0, 0))),
+    ArmValues(stable=-273.15, canary=1e-300),
 ]
 
 
@@ -54,7 +65,7 @@ def test_every_kind_of_sample_but_a_failed_query_can_be_read() -> None:
 
 def test_the_status_of_the_canary_and_empty_lines_are_left_out() -> None:
     assert "status" not in json.loads(lines()[0])["canary"]
-    assert len(read_recording(["\n", *lines(), "  \n"], "order.jsonl").spans) == 3
+    assert len(read_recording(["\n", *lines(), "  \n"], "order.jsonl").spans) == 4
 
 
 def broken(change: str, by: str) -> list[str]:
@@ -72,7 +83,7 @@ def broken(change: str, by: str) -> list[str]:
         ([lines()[0], "[1]"], "line 2: is not a JSON object"),
         ([lines()[0], "[" * 10_000], "line 2: is not a JSON object"),
         ([lines()[0], "{}"], "line 2: is no span"),
-        ([*lines(), lines()[2]], "line 5: begins before the span above it has ended"),
+        ([*lines(), lines()[2]], "line 6: begins before the span above it has ended"),
         (broken("12:00:15+00:00", "12:00:15"), "line 2: is no span: start and end must be instants"),
         (broken("12:00:15", "11:00:15"), "line 2: is no span: start and end must be instants"),
         (broken('"weight": 0', '"weight": 101'), "line 2: is no span: the weight 101 is no number from 0 to 100"),
@@ -107,6 +118,13 @@ def test_a_damaged_histogram_is_refused(change: str, by: str, words: str) -> Non
     with pytest.raises(InvalidDocument, match=r"line 2: is no span") as refused:
         read_recording([good[0], damaged], "order.jsonl")
     assert words in str(refused.value)
+
+
+def test_values_may_be_negative_but_not_without_end() -> None:
+    good = lines()
+    for damage in ("NaN", "Infinity"):
+        with pytest.raises(InvalidDocument, match="cannot be compared"):
+            read_recording([good[0], good[4].replace("-273.15", damage)], "order.jsonl")
 
 
 def test_the_canary_in_the_header_is_checked_like_any_other() -> None:
