@@ -24,6 +24,7 @@ ANALYSIS = AnalysisSpec(
     max_duration=timedelta(hours=2),
 )
 LATENCY = MetricSpec(name="latency", method="latency", source=STANDARD_DURATIONS, margin=Percentage(0.1))
+LIMIT = MetricSpec(name="errors", method="limit", limit=Percentage(0.01))
 BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 QUIET = {"errors": (0.0,) * 2, "latency": (0.0,) * 8, "twin": (0.0,) * 2}
 """What the pods of a service teach whose noise all versions share."""
@@ -59,16 +60,21 @@ class Trial(NamedTuple):
     Attributes:
         analysis: compares one metric, by this method.
         sample: of that metric, from (requests, how many went wrong) of stable and of the canary.
+        is_alone: whether the method looks at the canary only, so that stable changes nothing.
     """
 
     analysis: AnalysisSpec
     sample: Callable[[Pair, Pair], Sample]
+    is_alone: bool = False
 
 
 ERRORS = "error-proportion"
 TRIALS = {
     ERRORS: Trial(ANALYSIS, counts),
     "latency": Trial(replace(ANALYSIS, metrics=(LATENCY,)), histograms),
+    "limit": Trial(replace(ANALYSIS, metrics=(LIMIT,)), counts, is_alone=True),
+    "threshold": Trial(replace(ANALYSIS, metrics=(replace(LIMIT, method="threshold"),)), counts, is_alone=True),
+    "mann-whitney": Trial(replace(ANALYSIS, metrics=(MetricSpec(name="errors", method="mann-whitney"),)), counts),
     "traffic-share": Trial(replace(ANALYSIS, metrics=(MetricSpec(name="split", method="traffic-share"),)), counts),
 }
 """By method."""
