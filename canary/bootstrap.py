@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from canary.controller.apply import Applier
+from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
@@ -32,6 +33,8 @@ from canary.web.server import WebServer
 from canary.workloads.deployments import Deployments
 
 _LOOK_EVERY: Final = timedelta(milliseconds=200)
+_CALIBRATING_THREADS: Final = 2
+"""Few: reading twelve hours is work for Prometheus, and nobody waits for it."""
 
 
 class SystemClock:
@@ -123,6 +126,7 @@ def _build_ticker(
         memory=Memory(),
         observer=Observer(router=router, workloads=workloads, metrics_delay=settings.metrics_delay),
         metrics=metrics,
+        calibrator=Calibrator(metrics, ThreadPoolExecutor(_CALIBRATING_THREADS, thread_name_prefix="calibrate")),
         applier=Applier(router=router, workloads=workloads),
         reporter=Reporter(journal=KubeEvents(client), telemetry=telemetry),
         clock=clock,

@@ -21,6 +21,7 @@ from functools import partial
 from typing import TypeVar
 
 from canary.controller.apply import Applier
+from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet, Member
 from canary.controller.memory import Memory, Recollection
 from canary.controller.observe import Observer, Sight
@@ -103,6 +104,7 @@ class Ticker:
     memory: Memory
     observer: Observer
     metrics: MetricsProvider
+    calibrator: Calibrator
     applier: Applier
     reporter: Reporter
     clock: Clock
@@ -125,6 +127,7 @@ class Ticker:
     def forget(self, key: ObjectKey) -> None:
         """The Canary is gone; forgetting again is harmless."""
         self.memory.forget(key)
+        self.calibrator.forget(key)
         self.reporter.forget(key)
 
     def _each(
@@ -170,6 +173,8 @@ class Ticker:
             self._hold(canary, member.spec, recollection, problem)
             return None
         sight = self.observer.gather(canary, member.spec, now)
+        state = self.calibrator.attend(canary, member.spec, recollection.state, sight.observation.canary)
+        recollection = replace(recollection, state=state)
         return _Pass(canary=canary, spec=member.spec, recollection=recollection, sight=sight, began=now)
 
     def _measure(self, passes: Sequence[_Pass]) -> None:

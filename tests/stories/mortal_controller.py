@@ -6,7 +6,7 @@ behind that was killed: the objects on the API server.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import load_kube_config
 
 from canary.controller.apply import Applier
+from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
@@ -76,6 +77,15 @@ def live(_what: str, send: Callable[[], Any]) -> Any:
     return send()
 
 
+class _AtOnce(Executor):
+    """Does the work before it answers, so that a story knows in which tick it is done."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*args, **options))
+        return done
+
+
 class Controller:
     """One controller process without its threads: a story decides when it ticks.
 
@@ -85,6 +95,7 @@ class Controller:
         clock: the time.
         around: what happens to requests to the API server.
         patience: the longest wait for an answer of Prometheus.
+        calibrating: asks about the past; by default within the tick, so that a story knows when.
     """
 
     def __init__(
@@ -94,6 +105,7 @@ class Controller:
         clock: SettableClock,
         around: Callable[[str, Callable[[], Any]], Any] = live,
         patience: timedelta = timedelta(seconds=5),
+        calibrating: Executor | None = None,
     ) -> None:
         self.client = KubeClient(MortalApi(kubeconfig, around), timedelta(seconds=10))
         self.canaries = KubeCanaries(self.client)
@@ -101,14 +113,16 @@ class Controller:
         self.woken: set[ObjectKey] = set()
         router, workloads = IstioRouter(self.client), Deployments(self.client)
         self._threads = ThreadPoolExecutor(max_workers=1)
+        metrics = PrometheusProvider(
+            prometheus_url, timeout=patience, scrape_interval=timedelta(seconds=5), watcher=self.telemetry.queried
+        )
         self.ticker = Ticker(
             canaries=self.canaries,
             fleet=self.fleet,
             memory=Memory(),
             observer=Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY),
-            metrics=PrometheusProvider(
-                prometheus_url, timeout=patience, scrape_interval=timedelta(seconds=5), watcher=self.telemetry.queried
-            ),
+            metrics=metrics,
+            calibrator=Calibrator(metrics, calibrating or _AtOnce()),
             applier=Applier(router=router, workloads=workloads),
             reporter=Reporter(journal=KubeEvents(self.client), telemetry=self.telemetry),
             clock=clock,

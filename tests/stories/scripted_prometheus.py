@@ -1,7 +1,7 @@
 """Prometheus' query API over scripted traffic, and every way in which such a server lets its clients down.
 
-It understands exactly the one query that the controller sends, and refuses any other as Prometheus refuses a bad one,
-so that a story cannot pass on a question that was never understood. That the query means what is answered here is for
+It understands exactly the queries that the controller sends, and refuses any other as Prometheus refuses a bad one,
+so that a story cannot pass on a question that was never understood. That a query means what is answered here is for
 the tests of `canary.metrics`, which ask a real Prometheus.
 """
 
@@ -9,14 +9,14 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from scripted_traffic import Served, Traffic
+from scripted_traffic import PodTraffic, Served, Traffic
 
 _LAST: Final = r"last_over_time\(istio_requests_total\{(?:[^{}]*)\}\[\d+ms\]"
 _QUERY: Final = re.compile(
@@ -28,6 +28,11 @@ _KNOWN: Final = re.compile(rf'count by \([^)]*\) \({_LAST} offset (?P<back>\d+)m
 _SELECTOR: Final = re.compile(
     r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
 )
+_PODS: Final = re.compile(
+    r"(?P<sum>count by \(pod\)|sum by \(pod, response_code, response_flags, grpc_response_status\)) "
+    r'\(istio_requests_total\{destination_workload_namespace=~"(?P<namespace>[^"]*)",destination_workload=~"[^"]*",'
+    r'reporter=~"destination"(?:,pod=~"(?P<pods>[^"]*)")?\}\)'
+)
 _LONGEST_SLOWNESS: Final = 30.0
 
 
@@ -36,17 +41,22 @@ class ScriptedPrometheus:
 
     Attributes:
         traffic: by namespace.
+        pods: by namespace, what stable's own pods have served; none by default.
         url: where it listens.
         trouble: the way in which it fails now; None while it is well.
+        past_trouble: the same for questions about the past only.
         before_answer: called before each answer, for stories in real time.
         questions: how many queries it has been asked.
+        histories: how many of them were about the past.
     """
 
     def __init__(self) -> None:
         self.traffic: dict[str, Traffic] = {}
+        self.pods: dict[str, Sequence[PodTraffic]] = {}
         self.trouble: Callable[[_Handler], None] | None = None
+        self.past_trouble: Callable[[_Handler], None] | None = None
         self.before_answer: Callable[[], None] = lambda: None
-        self.questions = 0
+        self.questions, self.histories = 0, 0
         self.url = ""
         self.released = threading.Event()
 
@@ -73,6 +83,33 @@ class ScriptedPrometheus:
             if namespace in namespaces and workload in names
             for row in _rows(traffic, (namespace, workload), start=start, end=end, vouched=vouched)
         ]
+
+    def recall(self, query: str, start: float, end: float, step: float) -> list[dict[str, Any]] | None:
+        """The rows of the answer about the past; None when the query is not understood."""
+        asked = _PODS.fullmatch(query)
+        if asked is None:
+            return None
+        chosen = asked["pods"].split("|") if asked["pods"] else None
+        times = [start + place * step for place in range(round((end - start) / step) + 1)]
+        return [
+            row
+            for pod in self.pods.get(asked["namespace"], ())
+            if chosen is None or pod.name in chosen
+            for row in _pod_rows(pod, times, is_count=asked["sum"].startswith("count"))
+        ]
+
+
+def _pod_rows(pod: PodTraffic, times: Sequence[float], *, is_count: bool) -> Iterator[dict[str, Any]]:
+    if is_count:
+        yield {"metric": {"pod": pod.name}, "values": [[time, "2"] for time in times]}
+        return
+    levels = [pod.counter(datetime.fromtimestamp(time, UTC)) for time in times]
+    for code, counts in (
+        ("200", [level.requests - level.errors for level in levels]),
+        ("503", [level.errors for level in levels]),
+    ):
+        labels = {"pod": pod.name, "response_code": code, "response_flags": "-"}
+        yield {"metric": labels, "values": [[time, str(count)] for time, count in zip(times, counts, strict=True)]}
 
 
 def _rows(
@@ -103,20 +140,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     scripted: ScriptedPrometheus
+    asked: dict[str, list[str]]
 
     def do_POST(self) -> None:
         scripted = self.scripted
         scripted.questions += 1
-        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        if scripted.trouble is not None:
-            scripted.trouble(self)
-            return
-        scripted.before_answer()
-        rows = scripted.answer(asked["query"][0], datetime.fromtimestamp(float(asked["time"][0]), UTC))
-        if rows is None:
-            self.send(400, {"status": "error", "errorType": "bad_data", "error": "the script knows no such query"})
-        else:
-            self.send(200, {"status": "success", "data": {"resultType": "vector", "result": rows}})
+        self.asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        trouble = scripted.trouble
+        if self.path.endswith("/query_range"):
+            scripted.histories += 1
+            trouble = trouble or scripted.past_trouble
+        (trouble or answer)(self)
+
+    def find_rows(self) -> tuple[str, list[dict[str, Any]] | None]:
+        """Of what kind the answer is, and its rows; None when the query is not understood."""
+        query = self.asked["query"][0]
+        if self.path.endswith("/query_range"):
+            start, end, step = (float(self.asked[name][0]) for name in ("start", "end", "step"))
+            return "matrix", self.scripted.recall(query, start, end, step)
+        return "vector", self.scripted.answer(query, datetime.fromtimestamp(float(self.asked["time"][0]), UTC))
 
     def send(self, status: int, answer: object) -> None:
         """Answer; text goes out as it is."""
@@ -129,6 +171,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the stories tell enough."""
+
+
+def answer(handler: _Handler) -> None:
+    """As a server that is well."""
+    handler.scripted.before_answer()
+    kind, rows = handler.find_rows()
+    if rows is None:
+        handler.send(400, {"status": "error", "errorType": "bad_data", "error": "the script knows no such query"})
+    else:
+        handler.send(200, {"status": "success", "data": {"resultType": kind, "result": rows}})
 
 
 def drop_connections(handler: _Handler) -> None:
