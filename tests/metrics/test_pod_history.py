@@ -157,11 +157,19 @@ def test_a_pod_that_returns_after_a_gap_lower_than_it_stood_has_restarted() -> N
     assert counted(*rows, steps=4) == ([[0, 0, 44, 2]], [[0, 0, 41, 0]])
 
 
-def test_metrics_that_count_the_same_are_folded_from_one_answer() -> None:
-    script = Script(codes([0, 10]), codes([0, 3], code="503"))
-    found = recall(history_query(1, errors=STANDARD_ERRORS, again=STANDARD_ERRORS), script)
-    assert [each.errors.tolist() for each in found.values() if isinstance(each, PodCounts)] == [[[3]]] * 2
-    assert len(script.questions) == 2
+def test_failures_are_those_that_the_metric_names() -> None:
+    rows = [
+        codes([0, 10]),
+        codes([0, 3], code="503"),
+        codes([0, 4], code="429"),
+        codes([0, 5], grpc_response_status="8"),
+    ]
+    metrics = {"errors": STANDARD_ERRORS, "quota": MetricSource(codes=("4xx", "RESOURCE_EXHAUSTED"))}
+    script = Script(*rows)
+    found = recall(history_query(1, **metrics), script)
+    errors = {name: each.errors.tolist() for name, each in found.items() if isinstance(each, PodCounts)}
+    assert errors == {"errors": [[3]], "quota": [[9]]}
+    assert len(script.questions) == 2, "both metrics are folded from one answer"
 
 
 def test_values_need_no_history() -> None:
