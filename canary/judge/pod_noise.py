@@ -8,7 +8,7 @@ is the noise that a version makes by itself; see `canary.judge.dispersion` for w
   difference and v its sampling variance at a slowly moving rate; mean(z^2) - 1 over mean(p^2 / v) estimates the
   relative variance beyond sampling, and times the length of the block it is a level in seconds. Noise that lasts grows
   with the block, so the largest is taken; a length of block counts only if mean(z^2) - 1 is two standard errors above
-  0. The rate moves slowly on purpose: where it jumps for both groups at once, the sampling variance is right on
+  0, and then one standard error is added: twelve hours hold few blocks of half an hour. The rate moves slowly on purpose: where it jumps for both groups at once, the sampling variance is right on
   average.
 - **Tolerance.** A pod on a slow node is slow for ever; no number of minutes averages that out. So each pod's requests
   that went wrong are held against what its minutes would have given at the rate of all pods, and the spread between
@@ -144,7 +144,7 @@ def _variance(a: tuple[FloatArray, FloatArray], b: tuple[FloatArray, FloatArray]
     mean = by_block.sum(axis=0) / blocks
     error = np.sqrt(np.maximum((by_block**2).sum(axis=0) / blocks - mean**2, 0.0) / blocks)
     signal = (both * rate**2 / sampling).sum(axis=(0, 1)) / np.maximum(both.sum(axis=(0, 1)), 1.0)
-    variance: FloatArray = np.where(mean > _DEVIATIONS * error, mean, 0.0) / np.maximum(signal, 1e-12)
+    variance: FloatArray = np.where(mean > _DEVIATIONS * error, mean + error, 0.0) / np.maximum(signal, 1e-12)
     return variance
 
 

@@ -5,10 +5,10 @@ from math import sqrt
 from typing import Final
 
 import numpy as np
-from benchmark_judging import FALSE_ROLLBACK, follow, spans_that_must_agree
+from benchmark_judging import FALSE_ROLLBACK, follow, learn, spans_that_must_agree
 from benchmark_rivals import rivals
 from benchmark_scenarios import Group, Scenario
-from benchmark_traffic import FloatArray, Traffic, serve
+from benchmark_traffic import FloatArray, Traffic, remember, serve
 from benchmark_wald import condemn, requests_needed
 
 OURS: Final = "canary"
@@ -84,7 +84,8 @@ class Result:
 def run(scenario: Scenario, seed: int) -> Result:
     """Simulate a cell and let every judge see it."""
     traffic = serve(scenario, seed=seed, histograms=scenario.latency)
-    endings = follow(scenario, traffic)
+    before = remember(scenario, seed=seed, histograms=scenario.latency)
+    endings = follow(scenario, traffic, learn(scenario, before))
     condemned = {OURS: endings.condemned_at}
     condemned |= rivals(
         traffic,

@@ -4,9 +4,11 @@ The methods' vectorised `update` would be faster, and was rejected: the benchmar
 how evidence, guard and bounds become a verdict. Here only public types are used, so what is measured is what runs.
 
 The spans of the warm-up, and the first span after each change of weight, are counted but not admitted, as in the
-controller. A rollout that is condemned is not asked about again: that verdict stands.
+controller. Before, each rollout's judge learns from twelve hours of the same kind of traffic. A rollout that is
+condemned is not asked about again: that verdict stands.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,8 +17,10 @@ import numpy as np
 from benchmark_scenarios import HOUR_SECONDS, MARGIN, SLOWDOWN, WARMUP_SECONDS, Scenario
 from benchmark_traffic import BOUNDS_MS, Arm, FloatArray, IntArray, Traffic
 
+from canary.judge.calibration import calibrate
 from canary.judge.judge import Question, judge
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
+from canary.model.history import PodCounts, PodHistograms, PodHistory
 from canary.model.quantities import Percentage, PercentagePoints
 from canary.model.spec import FULL_WEIGHT, STANDARD_DURATIONS, AnalysisSpec, InconclusivePolicy, MetricSpec
 from canary.model.verdict import Verdict
@@ -61,11 +65,34 @@ def analysis(interval_seconds: int, *, latency: bool = False) -> AnalysisSpec:
     )
 
 
-def follow(scenario: Scenario, traffic: Traffic) -> Endings:
-    """Judge every rollout of a cell after every scrape."""
+def learn(scenario: Scenario, before: Traffic) -> list[Mapping[str, tuple[float, ...]]]:
+    """What each rollout's judge learns from what was served before it."""
+    metrics = analysis(scenario.interval_seconds, latency=scenario.latency).metrics
+    pods = before.stable, before.canary
+    step = timedelta(seconds=scenario.before.interval_seconds)
+    requests, errors = (np.stack(part, axis=1) for part in zip(*((p.requests, p.errors) for p in pods), strict=True))
+    histories: list[dict[str, PodHistory]] = [
+        {"errors": PodCounts(step=step, requests=served, errors=failed)}
+        for served, failed in zip(requests, errors, strict=True)
+    ]
+    if scenario.latency:
+        buckets = np.stack([_all_buckets(pod) for pod in pods], axis=1)
+        for history, counts in zip(histories, buckets, strict=True):
+            history["latency"] = PodHistograms(step=step, bounds=_BOUNDS, counts=counts)
+    return [calibrate(metrics, history, canary_pods=1) for history in histories]
+
+
+def follow(scenario: Scenario, traffic: Traffic, learned: Sequence[Mapping[str, tuple[float, ...]]]) -> Endings:
+    """Judge every rollout of a cell after every scrape.
+
+    Args:
+        scenario: the cell.
+        traffic: of its rollouts.
+        learned: by each rollout's judge, from `learn`.
+    """
     spec = analysis(scenario.interval_seconds, latency=scenario.latency)
     begin = START - scenario.warmup_spans * spec.interval
-    remembered = [Evidence(watermark=begin) for _ in range(scenario.rollouts)]
+    remembered = [Evidence(watermark=begin, noise=noise) for noise in learned]
     condemned_at, passed_at = np.full(scenario.rollouts, np.inf), np.full(scenario.rollouts, np.inf)
     running = list(range(scenario.rollouts))
     for span in range(-scenario.warmup_spans, scenario.spans):
@@ -127,11 +154,17 @@ def _histograms(traffic: Traffic, column: int) -> list[Sample]:
 
 def _buckets(arm: Arm, column: int) -> list[list[int]]:
     """Requests per bucket, the last one without a bound."""
+    buckets: list[list[int]] = _all_buckets(arm, slice(column, column + 1))[:, 0].tolist()
+    return buckets
+
+
+def _all_buckets(arm: Arm, columns: slice = slice(None)) -> IntArray:
+    """(rollouts, spans, buckets)."""
     if arm.slower is None:
         raise ValueError("this traffic was simulated without histograms")
-    none = np.zeros(len(arm.requests), dtype=np.int64)
-    above = np.column_stack([arm.requests[:, column], arm.slower[:, column], none])
-    buckets: list[list[int]] = (-np.diff(above, axis=1)).tolist()
+    requests = arm.requests[:, columns, None]
+    above = np.concatenate([requests, arm.slower[:, columns], np.zeros_like(requests)], axis=2)
+    buckets: IntArray = -np.diff(above, axis=2)
     return buckets
 
 

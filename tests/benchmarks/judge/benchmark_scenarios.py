@@ -15,6 +15,7 @@ MARGIN: Final = 0.005
 SLOWDOWN: Final = 0.10
 """The margins: added to the error rate; by how much every request may take longer, which is what "p50 +10%" does."""
 HOUR_SECONDS: Final = 3600
+LOOK_BACK_SECONDS: Final = 12 * HOUR_SECONDS
 WARMUP_SECONDS: Final = 120
 RATES: Final = (1, 10, 100, 1000)
 BASES: Final = (0.001, 0.01)
@@ -101,6 +102,7 @@ class Scenario:
         interval_seconds: time between two scrapes; divides a minute.
         rollouts: how many times it is simulated.
         latency: whether every judge looks at latency too, beside errors.
+        seconds: how long it lasts after the warm-up.
     """
 
     group: Group
@@ -112,6 +114,7 @@ class Scenario:
     interval_seconds: int
     rollouts: int
     latency: bool = False
+    seconds: int = HOUR_SECONDS
 
     @property
     def name(self) -> str:
@@ -124,13 +127,18 @@ class Scenario:
 
     @property
     def spans(self) -> int:
-        """Scrape intervals in the hour."""
-        return HOUR_SECONDS // self.interval_seconds
+        """Scrape intervals after the warm-up."""
+        return self.seconds // self.interval_seconds
 
     @property
     def warmup_spans(self) -> int:
         """Scrape intervals before the hour, in which the canary is good and nothing is evidence."""
         return WARMUP_SECONDS // self.interval_seconds
+
+    @property
+    def before(self) -> "Scenario":
+        """The twelve hours before it, minute by minute: two pods of stable that share its requests."""
+        return replace(self, regression=GOOD, weights=(50,), interval_seconds=60, seconds=LOOK_BACK_SECONDS)
 
     def step(self, span: int) -> int:
         """Index of the step on which a span of the hour lies; spans of the warm-up are negative and on the first."""

@@ -90,7 +90,16 @@ def survival(slowness: Slowness) -> Callable[[FloatArray], FloatArray]:
 
 def serve(scenario: Scenario, *, seed: int, histograms: bool) -> Traffic:
     """Simulate every rollout of a cell; equal seeds and cells give equal traffic, whatever else is run."""
-    root = np.random.SeedSequence([seed, zlib.crc32(scenario.name.encode())])
+    return _simulate(scenario, np.random.SeedSequence([seed, zlib.crc32(scenario.name.encode())]), histograms)
+
+
+def remember(scenario: Scenario, *, seed: int, histograms: bool) -> Traffic:
+    """Simulate what was served before every rollout of a cell: "both versions" are two pods of stable."""
+    root = np.random.SeedSequence([seed, zlib.crc32(scenario.name.encode()), 1])
+    return _simulate(scenario.before, root, histograms)
+
+
+def _simulate(scenario: Scenario, root: np.random.SeedSequence, histograms: bool) -> Traffic:  # noqa: FBT001 (passed on)
     rng, latency_rng = (np.random.default_rng(stream) for stream in root.spawn(2))
     warmup = scenario.warmup_spans
     spans = warmup + scenario.spans
