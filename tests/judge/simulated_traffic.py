@@ -104,11 +104,12 @@ def _buckets(rng: np.random.Generator, requests: Counted, past: FloatArray) -> F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What the spec of the rollouts promises; see `AnalysisSpec`."""
+    """What the spec of the rollouts promises; see `AnalysisSpec` and `MetricSpec`."""
 
     margin: float = 0.005
     false_rollback: float = 0.01
     false_promotion: float = 0.05
+    limit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +196,7 @@ def _constants(promise: Promise, *, rollouts: int, spans: int, steps: int) -> di
         "false_promotion": promise.false_promotion,
         "margin": promise.margin,
         "quantile": 0.0,
-        "limit": 0.0,
+        "limit": promise.limit,
         "failures": 0.0,
     }
     return {name: np.full(rollouts, float(value)) for name, value in constants.items()}

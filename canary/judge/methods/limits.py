@@ -197,8 +197,9 @@ def _terms(batch: Batch, canary: Served, kept: FloatArray) -> Terms[FloatArray]:
         allowed,
         grade(allowed, batch.next_weight),
     )
-    asked = canary.requests > 0
-    return Terms(*(np.where(asked, now, before) for now, before in zip(terms, kept.T, strict=True)))
+    asked, before = canary.requests > 0, Terms(*kept.T)
+    before = before._replace(limit_ms=np.where(before.limit_ms > 0, batch.limit, 0.0))  # or `read` never saw another
+    return Terms(*(np.where(asked, new, old) for new, old in zip(terms, before, strict=True)))
 
 
 def _renewed(stakes: Stakes, asks_otherwise: BoolArray) -> Stakes:
