@@ -3,10 +3,13 @@
 The spans lie on the same grid of instants as in a live release, and each is asked exactly as the controller asks, so
 that what it drops (a gap, a store that is too young) is dropped here too. One difference: a query that fails ends the
 command. A live release asks again a span later; a person would not notice what is missing.
+
+The noise of one version is learned from before the first release, and holds for all that follow: in a replay a person
+looks for what differs between them, which should not be their noise.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from canary.judge.replay import RecordedSpan
+    from canary.metrics.prometheus import PrometheusProvider
     from canary.model.evidence import Measurement
     from canary.model.spec import CanarySpec
     from canary.ports import MetricsProvider
@@ -68,7 +73,7 @@ class Length(click.ParamType[timedelta]):
             self.fail(f"{str(value)!r} {error}; write one such as 15s or 1m", param, ctx)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class History:
     """Which part of which Prometheus' past."""
 
@@ -77,10 +82,11 @@ class History:
     until: datetime
     scrape_interval: timedelta
     reporter: str
+    canary_pods: int
 
 
 def history_options(*, required: bool) -> Callable[[_Command], _Command]:
-    """The options; the verb gets `prometheus`, `since`, `until`, `scrape_interval` and `reporter`.
+    """The options; the verb gets `prometheus`, `since`, `until`, `scrape_interval`, `reporter` and `canary_pods`.
 
     Args:
         required: whether the address must be given.
@@ -97,6 +103,7 @@ def history_options(*, required: bool) -> Callable[[_Command], _Command]:
             click.option("--until", type=When(), default="0s", help="End, in the same way.  [default: now]"),
             click.option("--scrape-interval", type=Length(), default="1m", show_default=True, help=_SCRAPES),
             click.option("--reporter", type=click.Choice(_REPORTERS), default="auto", show_default=True, help=_WHOSE),
+            click.option("--canary-pods", type=click.IntRange(1), default=1, show_default=True, help=_PODS),
         )
         for option in reversed(options):
             command = option(command)
@@ -109,6 +116,7 @@ _URL: Final = "Address of Prometheus."
 _SCRAPES: Final = "The longest scrape interval among Istio's proxies."
 _REPORTERS: Final = ("auto", "source", "waypoint", "destination")
 _WHOSE: Final = "Whose account is counted."
+_PODS: Final = "How many pods the canary had: the fewer, the more they may differ from stable's by themselves."
 
 
 def measure(spec: "CanarySpec", history: History) -> "list[Measurement]":
@@ -118,16 +126,48 @@ def measure(spec: "CanarySpec", history: History) -> "list[Measurement]":
         UsageError: there is no whole span in the time given, or too many.
         Transient: Prometheus does not answer, or something else than counts.
     """
+    return ask_for(spec, _provider(history), *_grid(spec, history))
+
+
+def _provider(history: History) -> "PrometheusProvider":
     from canary.metrics.prometheus import PrometheusProvider  # noqa: PLC0415 (lazy: see the head of the package)
     from canary.settings import ReporterPolicy  # noqa: PLC0415 (as above)
 
-    provider = PrometheusProvider(
+    return PrometheusProvider(
         history.url,
         timeout=_QUERY_TIMEOUT,
         scrape_interval=history.scrape_interval,
         reporter=ReporterPolicy(history.reporter),
     )
-    return ask_for(spec, provider, *_grid(spec, history))
+
+
+def learn_noise(
+    spec: "CanarySpec", history: History, spans: "Sequence[RecordedSpan]"
+) -> "Mapping[str, tuple[float, ...]]":
+    """What stable's own pods teach, before the first of these spans that has a canary, of how noisy they are.
+
+    Raises:
+        Transient: Prometheus does not answer, or something else than counts.
+    """
+    from canary.judge.calibration import calibrate  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.model.errors import Transient  # noqa: PLC0415 (as above)
+    from canary.model.evidence import NoData, QueryFailed  # noqa: PLC0415 (as above)
+    from canary.ports import HistoryQuery  # noqa: PLC0415 (as above)
+
+    metrics = spec.analysis.metrics
+    first = next((span for span in spans if span.weight > 0), spans[0])
+    query = HistoryQuery(
+        key=spec.key,
+        stable=spec.stable_deployment,
+        metrics={metric.name: metric.source for metric in metrics},
+        end=first.measurement.start,
+    )
+    told = _provider(history).recall(query)
+    for each in told.values():
+        if isinstance(each, QueryFailed):
+            raise Transient(f"the history of stable's pods could not be read: {each.reason}")
+    pods = {name: each for name, each in told.items() if not isinstance(each, NoData | QueryFailed)}
+    return calibrate(metrics, pods, history.canary_pods)
 
 
 def _grid(spec: "CanarySpec", history: History) -> tuple[datetime, int]:

@@ -1,5 +1,6 @@
 """`canary judge`: what the judge would have said of traffic that was counted."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,13 +10,15 @@ import click
 
 from canary.cli.canary_file import read_bytes, read_one_canary
 from canary.cli.codes import ExitCode
-from canary.cli.history import History, history_options, measure
+from canary.cli.history import History, history_options, learn_noise, measure
 from canary.cli.output import Format, format_option, write_document
 from canary.cli.picture import picture_options, save
 
 if TYPE_CHECKING:
     from canary.judge.replay import RecordedSpan
     from canary.model.spec import CanarySpec
+
+Noise = Mapping[str, tuple[float, ...]]
 
 
 @click.command(
@@ -44,6 +47,7 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     until: datetime,
     scrape_interval: timedelta,
     reporter: str,
+    canary_pods: int,
     html: Path | None,
     png: Path | None,
     output: Format,
@@ -56,7 +60,7 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     """
     from canary.cli.screen.figures import draw_replay  # noqa: PLC0415 (lazy: see the head of the package)
     from canary.cli.screen.replay import document_of, show_replay  # noqa: PLC0415 (as above)
-    from canary.judge.replay import find_weights, replay  # noqa: PLC0415 (as above)
+    from canary.judge.replay import replay  # noqa: PLC0415 (as above)
     from canary.model.spec import ObjectKey  # noqa: PLC0415 (as above)
     from canary.model.verdict import Verdict  # noqa: PLC0415 (as above)
 
@@ -66,13 +70,12 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     if step is not None and step > len(spec.steps):
         raise click.UsageError(f"--step {step}: the Canary has {len(spec.steps)} steps")
     if recording is not None:
-        spans = _recorded(spec, recording)
+        spans, noise = _recorded(spec, recording)
     elif prometheus is not None:
-        history = History(url=prometheus, since=since, until=until, scrape_interval=scrape_interval, reporter=reporter)
-        spans = find_weights(measure(spec, history), [each.weight for each in spec.steps])
+        spans, noise = _counted(spec, History(prometheus, since, until, scrape_interval, reporter, canary_pods))
     else:
         raise click.UsageError("where is the traffic? Give --recording FILE or --prometheus URL")
-    moments = tuple(replay(spec, spans, None if step is None else step - 1))
+    moments = tuple(replay(spec, spans, None if step is None else step - 1, noise))
     if output is Format.TEXT:
         show_replay(spec, spans, moments)
     else:
@@ -82,10 +85,18 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     ctx.exit(ExitCode.NO if condemned else ExitCode.OK)
 
 
-def _recorded(spec: "CanarySpec", file: str) -> "tuple[RecordedSpan, ...]":
+def _counted(spec: "CanarySpec", history: History) -> "tuple[tuple[RecordedSpan, ...], Noise]":
+    """What Prometheus counted, and how noisy stable was before."""
+    from canary.judge.replay import find_weights  # noqa: PLC0415 (lazy: see the head of the package)
+
+    spans = find_weights(measure(spec, history), [step.weight for step in spec.steps])
+    return spans, learn_noise(spec, history, spans)
+
+
+def _recorded(spec: "CanarySpec", file: str) -> "tuple[tuple[RecordedSpan, ...], Noise]":
     """What the file holds, once it is known to be about these metrics."""
     from canary.metrics.recording import check_metrics, read_recording  # noqa: PLC0415 (lazy: see the head of the package)
 
     recording = read_recording(read_bytes(file).decode("utf-8", errors="replace").splitlines(), file)
     check_metrics(spec, recording, file)
-    return recording.spans
+    return recording.spans, recording.noise

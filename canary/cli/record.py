@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 
 from canary.cli.cluster import cluster_options, connected, namespace_of
-from canary.cli.history import History, history_options, measure
+from canary.cli.history import History, history_options, learn_noise, measure
 
 
 @click.command(
@@ -27,13 +27,15 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     until: datetime,
     scrape_interval: timedelta,
     reporter: str,
+    canary_pods: int,
     kubeconfig: str | None,
     namespace: str | None,
 ) -> None:
     """Write a recording of the Canary of that NAME: the exact counts of both versions, interval by interval.
 
-    Its first line holds the Canary as it is now. The weight in each of the others is the likeliest one by how the
-    requests were shared; correct it where you know better. `canary judge` judges it again.
+    Its first line holds the Canary as it is now, and how noisy stable's pods were before. The weight in each of the
+    others is the likeliest one by how the requests were shared; correct it where you know better. `canary judge` judges
+    it again.
     """
     from canary.cli.screen.reading import read_one  # noqa: PLC0415 (lazy: see the head of the package)
     from canary.judge.replay import find_weights  # noqa: PLC0415 (as above)
@@ -43,7 +45,8 @@ def command(  # noqa: PLR0913, PLR0917 (click hands over every option)
     with connected(kubeconfig) as client:
         document = read_one(client, namespace_of(namespace, kubeconfig), name)
     spec = parse_canary(document)
-    history = History(url=prometheus, since=since, until=until, scrape_interval=scrape_interval, reporter=reporter)
+    history = History(prometheus, since, until, scrape_interval, reporter, canary_pods)
     spans = find_weights(measure(spec, history), [step.weight for step in spec.steps])
-    out.writelines(f"{line}\n" for line in (header_line(document), *map(span_line, spans)))
+    header = header_line(document, learn_noise(spec, history, spans))
+    out.writelines(f"{line}\n" for line in (header, *map(span_line, spans)))
     click.echo(f"recorded {len(spans):,} spans of Canary {spec.key}", err=True)

@@ -1,8 +1,8 @@
 """Counts of the past in a file, for judging them again where Prometheus is not, or is no longer.
 
 JSON Lines, because a recording is appended to and cut with the tools that everybody has: first a header with the Canary
-as it was, then one line per span with the exact counts of both versions and the canary's weight. A person may correct
-the weights, which are only likely (see `canary.judge.replay`).
+as it was and the noise that stable's pods had before, then one line per span with the exact counts of both versions and
+the canary's weight. A person may correct the weights, which are only likely (see `canary.judge.replay`).
 
 A sample is written under the name of its type, so that a new kind of sample needs no change here. Failed queries are
 never written: a recording with holes that nobody knows of would be judged as if it were whole.
@@ -10,13 +10,13 @@ never written: a recording with holes that nobody knows of would be judged as if
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from canary.judge.replay import RecordedSpan
 from canary.model.errors import Fault, InvalidDocument
@@ -29,6 +29,7 @@ MOST_SPANS: Final = 100_000
 _READERS: Final[Mapping[str, TypeAdapter[Any]]] = {
     kind.__name__: TypeAdapter(kind) for kind in get_args(Sample) if kind is not QueryFailed
 }
+_NOISE: Final = TypeAdapter(dict[str, tuple[Annotated[float, Field(allow_inf_nan=False)], ...]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +39,19 @@ class Recording:
     Attributes:
         spec: the Canary as it was recorded.
         spans: in the order of time, none overlapping.
+        noise: what stable's pods taught before (`canary.judge.calibration`); empty where that is not known.
     """
 
     spec: CanarySpec
     spans: tuple[RecordedSpan, ...]
+    noise: Mapping[str, tuple[float, ...]]
 
 
-def header_line(document: Mapping[str, Any]) -> str:
+def header_line(document: Mapping[str, Any], noise: Mapping[str, Sequence[float]]) -> str:
     """The first line; of the Canary it keeps what `parse_canary` reads."""
     metadata = {key: document["metadata"][key] for key in ("name", "namespace") if key in document["metadata"]}
     canary = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": document["spec"]}
-    return json.dumps({"recording": VERSION, "canary": canary})
+    return json.dumps({"recording": VERSION, "canary": canary, "noise": {name: list(noise[name]) for name in noise}})
 
 
 def span_line(span: RecordedSpan) -> str:
@@ -84,7 +87,12 @@ def read_recording(lines: Iterable[str], file: str) -> Recording:
     header = _object(file, *first)
     if header.get("recording") != VERSION or not isinstance(header.get("canary"), dict):
         raise _fault(file, 1, f"is not the header of a recording of version {VERSION}", "write one by `canary record`")
-    return Recording(spec=parse_canary(header["canary"]), spans=tuple(_spans(numbered, file)))
+    try:
+        noise = _NOISE.validate_python(header.get("noise", {}))
+    except ValidationError as error:
+        remedy = "leave the noise out, and it is assumed"
+        raise _fault(file, 1, f"holds no noise: {error.errors()[0]['msg']}", remedy) from None
+    return Recording(spec=parse_canary(header["canary"]), spans=tuple(_spans(numbered, file)), noise=noise)
 
 
 def _spans(numbered: Iterable[tuple[int, str]], file: str) -> Iterator[RecordedSpan]:

@@ -54,14 +54,20 @@ def counts_at(place: int) -> ArmCounts:
 
 @dataclass
 class Prometheus:
-    """Answers with the counts of the span that ends at the time of the query; `first` is where the history begins."""
+    """Answers with the counts of the span that ends at the time of the query; `first` is where the history begins.
+
+    `pods` pods of stable have a past; `learned_until` is the end of what was asked about it.
+    """
 
     first: datetime
     url: str = ""
     status: int = 200
+    past_status: int = 200
+    pods: int = 0
+    learned_until: datetime | None = None
 
-    def rows(self, at: datetime) -> list[dict[str, object]]:
-        counts = counts_at((at - self.first) // SPAN - 1)
+    def rows(self, at: float) -> list[dict[str, object]]:
+        counts = counts_at((datetime.fromtimestamp(at, UTC) - self.first) // SPAN - 1)
         rows: list[dict[str, object]] = []
         for name, version in (("order-service-stable", counts.stable), ("order-service-canary", counts.canary)):
             arm = {
@@ -75,6 +81,24 @@ class Prometheus:
                 rows.append({"metric": metric, "value": [0, str(number)]})
         return rows
 
+    def past(self, form: dict[str, list[str]]) -> list[dict[str, object]]:
+        """Stable's own pods over that time: each second one fails three times as often as the others."""
+        start, end, step = (float(form[name][0]) for name in ("start", "end", "step"))
+        times = [start + place * step for place in range(round((end - start) / step) + 1)]
+        if form["query"][0].startswith("count by (pod)"):
+            rising = [({"pod": f"stable-{pod}"}, 0) for pod in range(self.pods)]
+        else:
+            self.learned_until = datetime.fromtimestamp(end, UTC)
+            rising = [
+                ({"pod": f"stable-{pod}", "response_code": code, "response_flags": "-"}, number)
+                for pod in range(self.pods)
+                for code, number in (("200", 1000), ("503", 6 if pod % 2 else 2))
+            ]
+        return [
+            {"metric": metric, "values": [[at, str(1 + number * place)] for place, at in enumerate(times)]}
+            for metric, number in rising
+        ]
+
 
 @contextmanager
 def prometheus_since(first: datetime) -> Iterator[Prometheus]:
@@ -83,10 +107,9 @@ def prometheus_since(first: datetime) -> Iterator[Prometheus]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            at = datetime.fromtimestamp(float(form["time"][0]), UTC)
-            result = {"status": "success", "data": {"resultType": "vector", "result": prometheus.rows(at)}}
-            body = json.dumps(result).encode()
-            self.send_response(prometheus.status)
+            rows = prometheus.past(form) if "start" in form else prometheus.rows(float(form["time"][0]))
+            body = json.dumps({"status": "success", "data": {"resultType": "any", "result": rows}}).encode()
+            self.send_response(prometheus.past_status if "start" in form else prometheus.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -120,7 +143,7 @@ def write_recording(file: Path) -> None:
         )
         for place in range(30)
     ]
-    file.write_text("\n".join([header_line(DOCUMENT), *map(span_line, spans)]), encoding="utf-8")
+    file.write_text("\n".join([header_line(DOCUMENT, {}), *map(span_line, spans)]), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +248,37 @@ def test_what_is_recorded_from_prometheus_is_judged_like_prometheus_itself(
     assert lines[0]["canary"]["metadata"] == {"name": "order-service", "namespace": "shop"}
     assert [line["weight"] for line in lines[1:]] == [weight_at(place) for place in range(30)]
     assert lines[-1]["samples"]["errors"]["ArmCounts"]["canary"] == {"requests": 600, "errors": 60}
+
+
+def test_the_noise_is_that_of_stables_pods_before_the_first_release_and_recorded_with_it(
+    folder: Path, kubeconfig: str, say: Say
+) -> None:
+    first = grid(datetime.now(UTC) - timedelta(minutes=20))
+    with prometheus_since(first) as prometheus:
+        prometheus.pods = 8
+        until = (first + 30 * SPAN).isoformat()
+        where = ("--prometheus", prometheus.url, "--since", first.isoformat(), "--until", until)
+        cluster = ("--kubeconfig", kubeconfig, "-n", "shop")
+        tolerances = []
+        for pods in ("1", "4"):
+            options = (*cluster, *where, "--canary-pods", pods, "--out", "new.jsonl")
+            assert say("record", "order-service", *options)[0] == ExitCode.OK
+            header = json.loads((folder / "new.jsonl").read_text(encoding="utf-8").splitlines()[0])
+            tolerances.append(header["noise"]["errors"][1])
+        assert prometheus.learned_until == first + 4 * SPAN
+        straight = json.loads(say("judge", "order.yaml", *where, "--canary-pods", "4", "-o", "json")[1])
+    recorded = json.loads(say("judge", "order.yaml", "--recording", "new.jsonl", "-o", "json")[1])
+    assert recorded == straight
+    assert "noise assumed" not in json.dumps(recorded)
+    assert tolerances[0] > tolerances[1] > 0
+
+
+def test_a_past_that_cannot_be_read_ends_the_command(say: Say) -> None:
+    with prometheus_since(grid(datetime.now(UTC) - timedelta(minutes=20))) as prometheus:
+        prometheus.past_status = 503
+        status, _, err = say("judge", "order.yaml", "--prometheus", prometheus.url, "--since", "10m")
+    assert status == ExitCode.UNREACHABLE
+    assert "the history of stable's pods could not be read: Prometheus at" in " ".join(err.split())
 
 
 def test_a_prometheus_that_fails_leaves_no_recording(folder: Path, kubeconfig: str, say: Say) -> None:

@@ -29,6 +29,7 @@ SHORTEST = Path(__file__).parents[2] / "config" / "canaries" / "shortest.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(SHORTEST.read_text(encoding="utf-8"))
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPAN = timedelta(seconds=15)
+NOISE = {"errors": (21.6, 0.125)}
 SAMPLES: list[Sample] = [
     ArmCounts(stable=Counts(1350, 2), canary=Counts(150, 0)),
     NoData("a gap in the metrics: „é“"),
@@ -50,13 +51,19 @@ def spans() -> list[RecordedSpan]:
 
 
 def lines() -> list[str]:
-    return [header_line(DOCUMENT | {"status": {"phase": "Failed"}}), *map(span_line, spans())]
+    return [header_line(DOCUMENT | {"status": {"phase": "Failed"}}, NOISE), *map(span_line, spans())]
 
 
 def test_a_recording_comes_back_as_it_was_written() -> None:
     read = read_recording(lines(), "order.jsonl")
     assert read.spec == parse_canary(DOCUMENT)
     assert list(read.spans) == spans()
+    assert read.noise == NOISE
+
+
+def test_the_noise_may_be_left_out() -> None:
+    header = {name: part for name, part in json.loads(lines()[0]).items() if name != "noise"}
+    assert read_recording([json.dumps(header)], "order.jsonl").noise == {}
 
 
 def test_every_kind_of_sample_but_a_failed_query_can_be_read() -> None:
@@ -80,6 +87,8 @@ def broken(change: str, by: str) -> list[str]:
         ([], "line 1: is not a JSON object"),
         (["{}"], "line 1: is not the header of a recording of version 1"),
         (['{"recording": 2, "canary": {}}'], "line 1: is not the header of a recording of version 1"),
+        ([lines()[0].replace("21.6", "NaN")], "line 1: holds no noise"),
+        ([lines()[0].replace("[21.6, 0.125]", "21.6")], "line 1: holds no noise"),
         ([lines()[0], "[1]"], "line 2: is not a JSON object"),
         ([lines()[0], "[" * 10_000], "line 2: is not a JSON object"),
         ([lines()[0], "{}"], "line 2: is no span"),
@@ -130,7 +139,7 @@ def test_values_may_be_negative_but_not_without_end() -> None:
 def test_the_canary_in_the_header_is_checked_like_any_other() -> None:
     wrong = DOCUMENT | {"spec": DOCUMENT["spec"] | {"paused": "yes"}}
     with pytest.raises(InvalidDocument, match=r"spec\.paused"):
-        read_recording([header_line(wrong)], "order.jsonl")
+        read_recording([header_line(wrong, {})], "order.jsonl")
 
 
 def test_a_metric_that_was_not_recorded_cannot_be_judged() -> None:
