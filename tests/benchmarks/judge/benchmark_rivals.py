@@ -8,6 +8,9 @@ hard-coded tolerance 0.25; any metric "High" fails the canary; minutes without d
 z-test** of two proportions on everything so far, looked at after every scrape, Bonferroni over its streams and none
 over its looks: what one gets by putting a textbook test into a loop.
 
+What of these the judge also offers as a method (the test on points, the guessed quantile) is the judge's own code here.
+Its method `threshold` is not, as it does not count a minute without data as a failed check, which Flagger does.
+
 None of them is told of weights or warm-up: their hour starts where the canary's warm-up ends. Their known defects
 (cumulative failures, a tolerance relative to the estimate itself) are theirs and are kept: they are the comparison.
 """
@@ -17,15 +20,15 @@ from typing import Final
 
 import numpy as np
 from benchmark_traffic import BOUNDS_MS, Arm, BoolArray, FloatArray, IntArray, Traffic
-from scipy.stats import mannwhitneyu, norm
+from scipy.stats import norm
+
+from canary.judge.methods.mann_whitney import compare
+from canary.judge.served import interpolate_quantile
 
 _MINUTE: Final = 60
 _SUCCESS_SHARE: Final = 0.99
 _P99_MS: Final = 500.0
 _FAILED_CHECKS: Final = 5
-_TOLERANCE: Final = 0.25
-_ONE_SIDED: Final = (1 - 0.98) / 2
-_ROWS_AT_ONCE: Final = 250
 FLAGGER_HOUR: Final = "flagger, 60 min"
 FLAGGER_TEN: Final = "flagger, 10 min"
 KAYENTA_ONE: Final = "kayenta, 1 look"
@@ -63,20 +66,15 @@ def flagger(minutes: Arm) -> FloatArray:
 
 
 def histogram_quantile(arm: Arm, quantile: float) -> FloatArray:
-    """As Prometheus does it: linear inside the bucket, the last finite bound above it, 0 without requests."""
+    """As Prometheus does it, (rollouts, spans); 0 without requests."""
     if arm.slower is None:
         raise ValueError("this traffic was simulated without histograms")
-    total = arm.requests.astype(np.float64)
-    cumulative = total[:, :, None] - arm.slower
-    rank = quantile * total
-    above = (cumulative < rank[:, :, None]).sum(axis=2)
-    place = np.minimum(above, len(BOUNDS_MS) - 1)
-    under = np.maximum(place - 1, 0)
-    low = np.where(place > 0, BOUNDS_MS[under], 0.0)
-    count_low = np.where(place > 0, np.take_along_axis(cumulative, under[:, :, None], 2)[:, :, 0], 0.0)
-    count = np.take_along_axis(cumulative, place[:, :, None], 2)[:, :, 0] - count_low
-    inside = low + (BOUNDS_MS[place] - low) * (rank - count_low) / np.maximum(count, 1e-12)
-    return np.where(total > 0, np.where(above >= len(BOUNDS_MS), BOUNDS_MS[-1], inside), 0.0)
+    requests = arm.requests[:, :, None]
+    above = np.concatenate([requests, arm.slower, np.zeros_like(requests)], axis=2).reshape(arm.requests.size, -1)
+    buckets = -np.diff(above, axis=1).astype(np.float64)
+    bounds = np.broadcast_to(BOUNDS_MS, (len(buckets), len(BOUNDS_MS)))
+    guessed = interpolate_quantile(bounds, buckets, np.full(len(buckets), quantile))
+    return np.nan_to_num(guessed).reshape(arm.requests.shape)
 
 
 def kayenta(minutes: Traffic, looks: Sequence[int]) -> FloatArray:
@@ -88,32 +86,9 @@ def kayenta(minutes: Traffic, looks: Sequence[int]) -> FloatArray:
     for look in looks:
         high = np.zeros(len(condemned), dtype=np.bool_)
         for canary, stable in metrics:
-            high |= is_high(canary[:, :look], stable[:, :look])
+            high |= compare(canary[:, :look], stable[:, :look]).is_high
         condemned = np.where(high, np.minimum(condemned, look), condemned)
     return condemned
-
-
-def is_high(canary: FloatArray, stable: FloatArray) -> BoolArray:
-    """Kayenta's "High": does the confidence interval of the shift lie above a quarter of the shift's own estimate?
-
-    The interval consists of the shifts that a two-sided Mann-Whitney test does not reject; so instead of searching for
-    its lower end, the one shift that matters is tested. The mean ratio must not be below 1 where it is defined.
-
-    Args:
-        canary: (rollouts, n) points of the canary.
-        stable: (rollouts, m) points of stable.
-    """
-    high = np.zeros(len(canary), dtype=np.bool_)
-    for start in range(0, len(canary), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        x, y = canary[rows], stable[rows]
-        shift = np.median((x[:, :, None] - y[:, None, :]).reshape(len(x), -1), axis=1)
-        tested = x - _TOLERANCE * np.abs(shift)[:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):  # all points equal: no rank differs, p is nan, not high
-            p = mannwhitneyu(tested, y, alternative="greater", method="asymptotic", axis=1).pvalue
-        not_below = (y.mean(axis=1) == 0) | (x.mean(axis=1) == 0) | (x.mean(axis=1) >= y.mean(axis=1))
-        high[rows] = (p < _ONE_SIDED) & not_below
-    return high
 
 
 def pooled_z(stable: Arm, canary: Arm, alpha: float) -> FloatArray:

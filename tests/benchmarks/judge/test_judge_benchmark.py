@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from benchmark_cells import WALD, run
 from benchmark_claims import check, limit
-from benchmark_rivals import FLAGGER_HOUR, Z_TEST, flagger, histogram_quantile, is_high, pooled_z
+from benchmark_rivals import FLAGGER_HOUR, Z_TEST, flagger, histogram_quantile, pooled_z
 from benchmark_scenarios import (
     GOOD,
     SHARED,
@@ -31,6 +31,8 @@ from benchmark_scenarios import (
 from benchmark_traffic import BOUNDS_MS, Arm, serve, survival
 from benchmark_wald import requests_needed
 from judge_benchmark import benchmark, write
+
+from canary.judge.methods.mann_whitney import compare
 
 ROLLOUTS = 120
 SEED = 1
@@ -144,8 +146,8 @@ def test_kayenta_sees_a_steady_shift_and_passes_what_it_is_known_to_pass() -> No
     x = np.array([np.linspace(2, 3, 20), np.linspace(1, 2, 20), np.zeros(20)])
     y = np.array([np.linspace(1, 2, 20), np.linspace(2, 3, 20), np.zeros(20)])
 
-    assert is_high(x, y).tolist() == [True, False, False]
-    assert is_high(np.array([[0.0, 1, 2, 1, 0, 0]]), np.zeros((1, 6))).tolist() == [False]
+    assert compare(x, y).is_high.tolist() == [True, False, False]
+    assert compare(np.array([[0.0, 1, 2, 1, 0, 0]]), np.zeros((1, 6))).is_high.tolist() == [False]
 
 
 def test_the_z_test_condemns_at_the_first_significant_look() -> None:
