@@ -24,6 +24,7 @@ from canary.model.errors import InvalidDocument
 from canary.model.evidence import (
     ArmCounts,
     ArmHistograms,
+    ArmValues,
     Counts,
     Evidence,
     Histogram,
@@ -33,7 +34,7 @@ from canary.model.evidence import (
     Sample,
 )
 from canary.model.resource import parse_canary
-from canary.model.spec import AnalysisSpec
+from canary.model.spec import AnalysisSpec, Signal
 from canary.model.state import RolloutState
 from canary.model.status import read_state, write_status
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
@@ -83,7 +84,7 @@ MARGINS = [
 QUANTILES = (0, 0.0, 0.4999, 0.9991, 1, 1.0, 1.5, 99, -0.5, nan, inf, "0.99", "p99", True)
 
 
-@pytest.mark.parametrize(("name", "margin"), [*MARGINS, ("errors", "100pp"), ("latency", "1001%")])
+@pytest.mark.parametrize(("name", "margin"), [*MARGINS, ("errors", "100pp"), ("errors", "0%"), ("latency", "1001%")])
 def test_margin_that_means_nothing_is_refused_with_its_remedy(name: str, margin: object) -> None:
     with pytest.raises(InvalidDocument) as refusal:
         parse_canary(canary({"name": name, "margin": margin}))
@@ -174,8 +175,10 @@ def _assert_sane(metric: MetricVerdict) -> None:
     assert metric.sentence
     assert metric.requests_needed is None or metric.requests_needed >= 0
     assert metric.edge_ms is None or isfinite(metric.edge_ms)
-    assert metric.estimate is None or -1 <= metric.estimate <= 1
-    assert metric.interval is None or -1 <= metric.interval[0] <= metric.interval[1] <= 1
+    bound = 1 if metric.counts.stable.requests and metric.counts.canary.requests else inf
+    estimated = [number for number in (metric.estimate, *(metric.interval or ())) if number is not None]
+    assert all(isfinite(number) and abs(number) <= bound for number in estimated)
+    assert metric.interval is None or metric.interval[0] <= metric.interval[1]
     for arm in (metric.counts.stable, metric.counts.canary):
         assert 0 <= arm.errors <= arm.requests
 
@@ -277,6 +280,38 @@ def test_any_histograms_with_bounds_that_stay_are_judged_beside_any_counts(
     drawn = data.draw(spells({"errors": arms(), "latency": arm_histograms(st.just(bounds))}))
 
     told(analysis_of(ERRORS, metric), drawn)
+
+
+GAUGE = 'sum(queue_length{namespace="$namespace", pod=~"$workload-.*"})'
+KINDS: dict[str, dict[str, Any]] = {
+    "difference": ERRORS,
+    "ratio": {**ERRORS, "margin": "50%"},
+    "codes": {"name": "quota", "codes": ["429"], "margin": "1pp"},
+    "latency": LATENCY,
+    "value": {"name": "queue", "query": GAUGE, "margin": "10%"},
+    "objective": {"name": "slo", "limit": "1%"},
+    "slow": {"name": "slow", "of": "latency", "limit": "500ms"},
+    "threshold": {"name": "flagger", "method": "threshold", "limit": "1%"},
+    "kayenta": {"name": "kayenta", "method": "mann-whitney"},
+}
+"""A metric of each kind that a person may write."""
+MAGNITUDES = st.floats(1e-9, 1e15)
+NUMBERS = st.one_of(st.just(0.0), MAGNITUDES, MAGNITUDES.map(lambda number: -number))
+OF_SIGNAL: dict[Signal, st.SearchStrategy[Sample]] = {
+    Signal.REQUESTS: arms(),
+    Signal.DURATIONS: arm_histograms(st.just((5.0, 250.0, 1000.0))),
+    Signal.VALUES: st.builds(ArmValues, stable=NUMBERS, canary=NUMBERS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_every_kind_of_metric_judges_whatever_is_counted(kind: str, data: st.DataObject) -> None:
+    analysis = analysis_of(KINDS[kind])
+    (metric,) = analysis.metrics
+
+    told(analysis, data.draw(spells({"errors": arms(), metric.name: OF_SIGNAL[metric.source.signal]})))
 
 
 def tail(bounds: tuple[float, ...], requests: int, beyond: int) -> Histogram:
