@@ -124,7 +124,7 @@ def test_a_quantile_above_the_limit_fails_the_check() -> None:
     last = latency(150, [slow, slow])[-1]
     assert last.verdict is Verdict.FAIL
     assert last.sentence == (
-        "latency: canary: the p99 of 1,000 requests is 175 ms, at most 150 ms is allowed; "
+        "latency: the p99 of 1,000 canary requests is 175 ms, at most 150 ms is allowed; "
         "2 checks have failed in this release, 2 roll back"
     )
     assert latency(200, [slow, slow])[-1].verdict is Verdict.PASS

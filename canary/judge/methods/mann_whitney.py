@@ -168,7 +168,7 @@ class MannWhitney:
             return Reading(counts=ArmCounts(), facts="no measurement of both versions was admitted as evidence")
         where = "above" if shift >= 0 else "below"
         if signal == _FAILURES:
-            shifted = f"canary fails {words.points(abs(shift))} {where} stable"
+            shifted = f"the canary's failed share is {words.points(abs(shift))} {where} stable's"
         elif signal == _DURATIONS:
             shifted = f"the canary's p{quantile * 100:g} is {words.milliseconds(abs(shift))} {where} stable's"
         else:
@@ -179,7 +179,7 @@ class MannWhitney:
         elif of_step < FEWEST_POINTS:
             facts += f"; {of_step:.0f} of them are of this step, {FEWEST_POINTS} must be"
         else:
-            facts += f"; not higher by the Mann-Whitney test (p = {p_value:.2g}, {ONE_SIDED:.2g} is higher)"
+            facts += f"; not higher by the Mann-Whitney test (p = {p_value:.2g}, needed: less than {ONE_SIDED:.2g})"
         return Reading(counts=ArmCounts(), facts=facts, estimate=shift)
 
 

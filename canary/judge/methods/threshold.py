@@ -104,8 +104,8 @@ class Threshold:
         if not requests:
             return Reading(counts=ArmCounts(), facts="nothing of the canary has been checked")
         if quantile:
-            of = f"the p{quantile * 100:g} of {requests:,.0f} requests is {words.milliseconds(round(value, 1))}"
-            facts = f"canary: {of}, at most {words.milliseconds(limit)} is allowed"
+            of = f"the p{quantile * 100:g} of {requests:,.0f} canary requests"
+            facts = f"{of} is {words.milliseconds(round(value, 1))}, at most {words.milliseconds(limit)} is allowed"
             counts = ArmCounts(canary=Counts(round(requests)))
         else:
             share, allowed = words.percent(value), words.percent(limit)
