@@ -169,4 +169,4 @@ def test_metric_that_never_has_data_says_what_to_look_at(nothing: Rows, says: st
         results = _measured(spec_of("errors"), PrometheusProvider(url, timeout=timedelta(seconds=5)))
 
     assert {result.verdict for result in results} == {Verdict.NODATA}
-    assert all(says in result.sentence for result in results)
+    assert all(says in result.metrics[0].sentence for result in results)
