@@ -5,8 +5,9 @@ A version's noise is what its pods differ by while nothing differs between them.
 even where the release is judged by the source. Client-side failures have no pod, and their noise is not learned.
 
 Prometheus is asked twice for each kind of counter. First, coarsely, which pods there were and how many series each has;
-the latest of them, up to `MOST_PODS`, are then asked for at every step. Their number of series bounds how much a query
-makes the server load, so that a service with many clients is asked in several pieces and not refused.
+the latest of them are then asked for at every step: up to `MOST_PODS`, and fewer where each has so many series (one for
+each client and code) that they would make the server load more than `MOST_SAMPLES`. Twenty pods over twelve hours, with
+Prometheus 2.42 on two cores: 1 s with 84 series each, 3 s with 336; 0.3 s of our own CPU.
 
 From counters to increments, as a scrape would have counted:
 
@@ -23,7 +24,7 @@ subquery that finds the newest pods exactly (as dear as the history itself); `to
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -42,6 +43,8 @@ from canary.model.spec import MetricSource, Signal
 from canary.ports import HistoryQuery
 
 MOST_PODS: Final = 40
+FEWEST_PODS: Final = 4
+"""Fewer tell little of how pods differ, so these are asked for whatever they cost."""
 MOST_SAMPLES: Final = 10_000_000
 """That one query makes Prometheus load, a fifth of what it allows by default."""
 REPORTER: Final = "destination"
@@ -143,11 +146,16 @@ _KINDS: Final = {
 def _read_counters(
     query: HistoryQuery, series: str, kinds: str, ask: RangeQuestioner
 ) -> list[Counter] | NoData | QueryFailed:
-    """The counters of the latest pods, in bounded pieces."""
+    """The counters of the latest pods."""
     workload = ((query.key.namespace, query.stable),)
     everything = series + select(workload, (REPORTER,))
     looks = Grid.before(query.end, query.look_back / _LOOKS, _LOOKS)
-    pods = ask(f"count by ({labels.POD}) ({everything})", looks, lambda rows: _latest_pods(read_rows(rows, looks)))
+    grid = Grid.before(query.end, query.step, query.look_back // query.step)
+    pods = ask(
+        f"count by ({labels.POD}) ({everything})",
+        looks,
+        lambda rows: _latest_pods(read_rows(rows, looks), MOST_SAMPLES // grid.points),
+    )
     if isinstance(pods, QueryFailed):
         return pods
     if not pods:
@@ -156,15 +164,8 @@ def _read_counters(
             f"before {query.end.isoformat()}; only the proxies of stable's own pods can tell how noisy it is by itself "
             "(a waypoint stands for all pods)"
         )
-    grid = Grid.before(query.end, query.step, query.look_back // query.step)
-    counters: list[Counter] = []
-    for piece in _pieces(pods, MOST_SAMPLES // grid.points):
-        text = f"sum by ({labels.POD}, {kinds}) ({series}{select(workload, (REPORTER,), pods=piece)})"
-        rows = ask(text, grid, lambda rows: read_rows(rows, grid))
-        if isinstance(rows, QueryFailed):
-            return rows
-        counters += rows
-    return counters
+    text = f"sum by ({labels.POD}, {kinds}) ({series}{select(workload, (REPORTER,), pods=pods)})"
+    return ask(text, grid, lambda rows: read_rows(rows, grid))
 
 
 def read_rows(rows: object, grid: Grid) -> list[Counter]:
@@ -203,41 +204,28 @@ def _read_counter(row: object, grid: Grid) -> Counter:
     return Counter(metric, values)
 
 
-def _latest_pods(counters: Iterable[Counter]) -> dict[str, int]:
-    """How many series each of the pods has that were seen latest, and of those the ones that were seen longest."""
+def _latest_pods(counters: Iterable[Counter], most_series: int) -> list[str]:
+    """The pods that were seen latest, and of those the ones that were seen longest; as many as may be asked for."""
 
     def seen(counter: Counter) -> tuple[int, int, str]:
         present = np.flatnonzero(~np.isnan(counter.values))
         return int(present[-1]), len(present), counter.pod
 
     latest = sorted(counters, key=seen, reverse=True)[:MOST_PODS]
-    return {counter.pod: int(np.nanmax(counter.values)) for counter in latest}
-
-
-def _pieces(pods: Mapping[str, int], most_series: int) -> Iterator[tuple[str, ...]]:
-    """Cut pods into pieces with at most so many series; a piece is never empty."""
-    piece: list[str] = []
-    series = 0
-    for pod, count in pods.items():
-        if piece and series + count > most_series:
-            yield tuple(piece)
-            piece, series = [], 0
-        piece.append(pod)
-        series += count
-    if piece:
-        yield tuple(piece)
+    series = np.cumsum([np.nanmax(counter.values) for counter in latest])
+    affordable = int(np.count_nonzero(series <= most_series))
+    return [counter.pod for counter in latest[: max(affordable, FEWEST_PODS)]]
 
 
 def _fold(counters: list[Counter], source: MetricSource, step: timedelta) -> PodHistory | NoData:
     """What the counters say of one metric."""
     if not counters:
         return NoData("the counters of stable's pods were gone when they were asked for; they may be too old by now")
-    ordered = sorted(counters, key=lambda counter: counter.pod)
     if source.signal is Signal.DURATIONS:
-        return _histograms(ordered, step)
-    requests = np.array([not has_hung_up(counter.labels) for counter in ordered])
-    failed = np.array([_has_failed(counter.labels, source.codes) for counter in ordered])
-    starts, counted = _starts(ordered), increments(ordered)
+        return _histograms(counters, step)
+    requests = np.array([not has_hung_up(counter.labels) for counter in counters])
+    failed = np.array([_has_failed(counter.labels, source.codes) for counter in counters])
+    starts, counted = _starts(counters), increments(counters)
     return PodCounts(
         step=step,
         requests=np.add.reduceat(counted * requests[:, None], starts),

@@ -297,17 +297,16 @@ def test_the_latest_pods_are_asked_for_and_of_those_the_ones_seen_longest() -> N
     assert "old-" not in text
 
 
-def test_a_service_with_many_series_is_asked_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [codes([1, 2], pod=pod, code=code) for pod in "abcde" for code in ("200", "503")]
-    query = history_query(1, errors=STANDARD_ERRORS)
-    whole, pieces = Script(*rows), Script(*rows)
-    together = recall(query, whole)["errors"]
-    monkeypatch.setattr(pod_history, "MOST_SAMPLES", 2 * 5)
-    apart = recall(query, pieces)["errors"]
-    assert isinstance(together, PodCounts)
-    assert isinstance(apart, PodCounts)
-    assert apart.requests.tolist() == together.requests.tolist() == [[2]] * 5
-    assert (len(whole.questions), len(pieces.questions)) == (2, 4)
+@pytest.mark.parametrize(("most_samples", "pods"), [(1000, 12), (3 * 2 * 9, 9), (1, 4)])
+def test_where_pods_have_many_series_fewer_are_asked_for(
+    most_samples: int, pods: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three points of two series a pod: no more of them than the samples allow, but never less than four."""
+    monkeypatch.setattr(pod_history, "MOST_SAMPLES", most_samples)
+    rows = [codes([1, 2, 4], pod=f"pod-{pod}", code=code) for pod in range(12) for code in ("200", "503")]
+    found = recall(history_query(2, errors=STANDARD_ERRORS), Script(*rows))["errors"]
+    assert isinstance(found, PodCounts)
+    assert found.requests.tolist() == [[2, 4]] * pods
 
 
 def test_the_history_is_asked_for_to_the_millisecond_and_ends_where_the_release_begins() -> None:

@@ -13,7 +13,7 @@ from canary.metrics import prometheus
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.evidence import ArmCounts, Counts, NoData, QueryFailed, Sample
 from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, ObjectKey
-from canary.ports import MeasurementQuery
+from canary.ports import HistoryQuery, MeasurementQuery
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SOURCES = {"errors": STANDARD_ERRORS, "latency": STANDARD_DURATIONS}
@@ -205,3 +205,53 @@ def test_many_threads_may_measure_at_once() -> None:
         for thread in threads:
             thread.join(10)
     assert results == [ArmCounts(stable=Counts(12), canary=Counts(3))] * 8
+
+
+def recall(url: str, *, timeout: float = 5.0) -> dict[str, str]:
+    """Why there is no history, by metric."""
+    asked = HistoryQuery(key=ObjectKey("shop", "order"), stable="s", metrics=SOURCES, end=NOON)
+    told = PrometheusProvider(url, timeout=timedelta(seconds=timeout)).recall(asked)
+    return {name: each.reason for name, each in told.items() if isinstance(each, NoData | QueryFailed)}
+
+
+def test_a_history_that_fails_is_a_sentence_for_each_metric() -> None:
+    with serving(saying({"status": "error", "error": "too many samples"}, 422)) as url:
+        reasons = recall(url)
+    assert reasons.keys() == SOURCES.keys()
+    assert all("answered HTTP 422: too many samples." in reason for reason in reasons.values())
+    with serving(saying(vector(("s", "", "1")))) as url:
+        reasons = recall(url)
+    assert all(
+        "answered the history of stable's pods with something else than counts" in each for each in reasons.values()
+    )
+
+
+def test_all_questions_of_a_history_share_one_deadline() -> None:
+    release = threading.Event()
+
+    def silent(_handler: BaseHTTPRequestHandler, _form: dict[str, list[str]]) -> None:
+        release.wait(10)
+
+    began = time.monotonic()
+    with serving(silent) as url:
+        reasons = recall(url, timeout=0.3)
+        took = time.monotonic() - began
+        release.set()
+    assert all("did not answer within 300ms" in reason for reason in reasons.values())
+    assert took < 2
+
+
+def test_a_history_is_asked_for_over_the_range_and_within_the_time_that_is_left() -> None:
+    seen: list[tuple[str, dict[str, list[str]]]] = []
+
+    def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        seen.append((handler.path, form))
+        saying({"status": "success", "data": {"resultType": "matrix", "result": []}})(handler, form)
+
+    with serving(answer) as url:
+        assert all("with a label pod in the 12h before" in reason for reason in recall(url).values())
+    assert [path for path, _ in seen] == ["/api/v1/query_range"] * 2
+    _, form = seen[0]
+    noon = int(NOON.timestamp())
+    assert (form["start"], form["end"], form["step"]) == ([f"{noon - 43200}.000"], [f"{noon}.000"], ["1800.000"])
+    assert form["timeout"][0].endswith("ms")
