@@ -17,7 +17,7 @@ From counters to increments, as a scrape would have counted:
   What is not known is 0 requests here, which is no evidence of anything.
 
 Counters are read as they stand at each step and not by `last_over_time`, which `istio_queries` needs to lose nothing:
-here a step lost to a failed scrape costs nothing, and the server reads a fifth of the samples.
+here a step lost to a failed scrape costs nothing, and the server need not read five minutes of samples for each step.
 
 Rejected: `increase()` by pod (it extrapolates, and what is noise and what rounding cannot be told apart any more); a
 subquery that finds the newest pods exactly (as dear as the history itself); `topk` (it chooses anew at every step).
