@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from scripted_prometheus import saying, serving
+from obedient_server import saying, serving
 
 from canary.judge.replay import RecordedSpan, replay
 from canary.metrics.istio_queries import DURATIONS

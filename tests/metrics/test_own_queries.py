@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from scripted_prometheus import GOOD, Answer, saying, serving
+from obedient_server import GOOD, Answer, saying, serving
 
 from canary.metrics.istio_queries import Span
 from canary.metrics.own_queries import measure_values, read_number

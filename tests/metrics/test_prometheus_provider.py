@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from scripted_prometheus import GOOD, Answer, saying, serving, vector
+from obedient_server import GOOD, Answer, saying, serving, vector
 
 from canary.metrics import prometheus
 from canary.metrics.prometheus import PrometheusProvider
