@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from judge_questions import BAD, GOOD, NEW, TRIALS, answer, histogram, watch
+from judge_questions import BAD, GOOD, NEW, SPAN, START, TRIALS, answer, counts, histogram, watch
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import mannwhitneyu, norm, rankdata
@@ -19,7 +19,7 @@ from canary.judge import served
 from canary.judge.bernoulli import FloatArray
 from canary.judge.methods import discover
 from canary.judge.methods.mann_whitney import FEWEST_POINTS, MOST_POINTS, ONE_SIDED, TOLERANCE, compare
-from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Evidence, Sample
+from canary.model.evidence import ArmHistograms, ArmValues, Evidence, Measurement, Sample
 from canary.model.spec import STANDARD_DURATIONS, MetricSource, MetricSpec, Signal
 from canary.model.verdict import AnalysisResult, Verdict
 
@@ -175,15 +175,20 @@ def test_a_shift_that_matters_to_nobody_is_high_if_it_is_only_clear() -> None:
 
 def test_points_may_be_values_of_any_metric() -> None:
     source = MetricSource(signal=Signal.VALUES, query="queue_length")
-    metric = MetricSpec(name="errors", method="mann-whitney", source=source)
+    metric = MetricSpec(name="queue", method="mann-whitney", source=source)
+    analysis = replace(TRIALS["mann-whitney"].analysis, metrics=(metric,))
+    samples: dict[str, Sample] = {"queue": ArmValues(stable=10.0, canary=13.0), "errors": counts(*GOOD)}
+    evidence = NEW
+    for span in range(20):
+        start = START + span * SPAN
+        measurement = Measurement(start=start, end=start + SPAN, samples=samples)
+        result = answer(evidence, None, analysis=analysis, measurement=measurement, now=start + SPAN)
+        evidence = result.evidence
 
-    state = values(ArmValues(stable=10.0, canary=13.0), metric, 20).evidence.tests["errors"]
-
-    shown = MANN_WHITNEY.describe(state, ArmCounts())
-    assert shown.estimate == 3
-    assert shown.facts == (
-        "the canary's value is 3 above stable's, as the middle of all differences of 20 measurements; "
-        "20 of them are of this step, 50 must be"
+    assert result.metrics[0].estimate == 3
+    assert result.sentence == (
+        "queue: not enough yet: the canary's value is 3 above stable's, as the middle of all differences of 20 "
+        "measurements; 20 of them are of this step, 50 must be"
     )
 
 
