@@ -105,6 +105,7 @@ def _spans(numbered: Iterable[tuple[int, str]], file: str) -> Iterator[RecordedS
             span = _span(document)
         except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            reason = reason.removeprefix("Value error, ")  # pydantic's, before a sentence of ours
             raise _fault(file, number, f"is no span: {reason}", "leave it out, or record again") from None
         if end is not None and span.measurement.start < end:
             raise _fault(file, number, "begins before the span above it has ended", "put the spans in order")
