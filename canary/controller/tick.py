@@ -28,7 +28,7 @@ from canary.controller.observe import Observer, Sight
 from canary.controller.report import Reporter
 from canary.judge.judge import Question, judge
 from canary.judge.ledger import GUARDED
-from canary.machine.admission import is_admissible
+from canary.machine.admission import is_admissible, is_settled
 from canary.machine.decide import decide, find_problem
 from canary.machine.moves import current_step
 from canary.model.action import Decision
@@ -316,6 +316,7 @@ def _question(each: _Pass) -> Question:
         next_weight=each.spec.weight_after(step),
         evidence=evidence,
         measurement=each.measurement,
+        settled=is_settled(each.spec, each.state, each.sight.observation),
         admissible=is_admissible(each.spec, each.state, each.sight.observation),
         now=each.sight.observation.now,
     )

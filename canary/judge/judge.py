@@ -9,7 +9,8 @@ How verdicts come about, most serious first:
   of e-values are e-values under any dependence: V. Vovk, R. Wang, "E-values: calibration, combination and
   applications", Ann. Stat. 2021; products are not), or when the absolute guard condemns. It stands once reached: it is
   read from what is remembered, so a crashed or repeated tick finds it again.
-- ERROR when the metrics store failed; NODATA when it has nothing recent. Neither ever yields PASS.
+- ERROR when the metrics store failed; NODATA when it has nothing recent, or when the mesh does not carry the split
+  that was asked for (`canary.judge.split`). Neither ever yields PASS.
 - PASS when each metric's promotion evidence has reached 1/falsePromotion since the step began. No correction for
   several metrics: all must pass (intersection-union).
 
@@ -21,7 +22,7 @@ each step (alpha would be spent anew); averaging verdicts into a score (nobody c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from math import isnan
@@ -34,6 +35,7 @@ from canary.judge.interval import confidence_sequence
 from canary.judge.ledger import Entry, enter
 from canary.judge.method import Batch, Method, Outcome, Reading, Row, grade
 from canary.judge.methods import discover
+from canary.judge.split import SPLIT_KEY, SplitFinding, SplitQuestion, check_splits
 from canary.model.evidence import ArmCounts, Evidence, Measurement, NoData
 from canary.model.quantities import Percentage
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, MetricSpec
@@ -62,8 +64,8 @@ class Question:
         next_weight: the weight that passing this step leads to.
         evidence: what is remembered of the release.
         measurement: the span after `evidence.watermark`; None when this tick brings no new one.
-        admissible: whether its counts may move the tests: not right after a change of weight, not in warm-up, not
-            while the measured split differs from the one asked for.
+        settled: whether the split has stood as asked since before the span; then its own counts must show it.
+        admissible: whether its counts may move the tests: it is settled, and no canary pod warms up.
         now: the present instant.
     """
 
@@ -74,6 +76,7 @@ class Question:
     next_weight: int
     evidence: Evidence
     measurement: Measurement | None
+    settled: bool
     admissible: bool
     now: datetime
 
@@ -104,12 +107,17 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
         ValueError: when a measurement is not the next one after its evidence, or a metric is unknown; these are
             errors of the caller.
     """
-    methods = discover()
+    methods, questions = discover(), list(questions)
     entries = [_enter(question, methods) for question in questions]
+    splits = check_splits([_split_question(*each) for each in zip(questions, entries, strict=True)])
+    for place, split in enumerate(splits):
+        if questions[place].admissible and questions[place].settled and not split.is_comparable:
+            questions[place] = replace(questions[place], admissible=False)
+            entries[place] = replace(entries[place], judged=questions[place].evidence.judged)
     found: list[dict[str, tuple[Row, Finding]]] = [{} for _ in questions]
     for method in methods.values():
         _apply(method, questions, entries, found)
-    return tuple(map(_conclude, questions, entries, found))
+    return tuple(map(_conclude, questions, entries, splits, found))
 
 
 def agreeing_spans(interval: timedelta) -> int:
@@ -129,6 +137,19 @@ def _enter(question: Question, methods: Mapping[str, Method]) -> Entry:
             known = ", ".join(methods)
             raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
     return enter(question.evidence, question.measurement, names, admissible=question.admissible)
+
+
+def _split_question(question: Question, entry: Entry) -> SplitQuestion:
+    analysis = question.analysis
+    return SplitQuestion(
+        state=question.evidence.tests.get(SPLIT_KEY, ()),
+        span=entry.span,
+        is_settled=question.settled,
+        is_restarted=question.step != question.evidence.step,
+        weight=question.weight,
+        steps=question.steps,
+        planned_spans=max(analysis.max_duration / analysis.interval, 1.0),
+    )
 
 
 def _row(question: Question, metric: MetricSpec) -> Row:
@@ -229,7 +250,9 @@ def _findings(
     return [Finding(*numbers) for numbers in zip(states, *lists, readings, assumed, strict=True)]
 
 
-def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, Finding]]) -> AnalysisResult:
+def _conclude(
+    question: Question, entry: Entry, split: SplitFinding, found: Mapping[str, tuple[Row, Finding]]
+) -> AnalysisResult:
     """Combine the metrics, ask the guard, and say it."""
     metrics = question.analysis.metrics
     names = [metric.name for metric in metrics]
@@ -237,7 +260,7 @@ def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, F
     peak = _combine(question.evidence, weights, answers)
     streak, is_guarded = _guard(question.evidence, entry, answers[0][0])
     tests = {name: finding.state for name, (_, finding) in zip(names, answers, strict=True)}
-    tests[ROLLBACK_KEY] = (peak,)
+    tests |= {ROLLBACK_KEY: (peak,), SPLIT_KEY: split.state}
     if streak.spans:
         tests[GUARD_KEY] = tuple(streak)
     bound = 1 / question.analysis.false_rollback
@@ -255,6 +278,8 @@ def _conclude(question: Question, entry: Entry, found: Mapping[str, tuple[Row, F
     verdict, sentence = decisive.verdict, f"{decisive.metric}: {decisive.sentence}"
     if is_guarded:
         verdict, sentence = Verdict.FAIL, words.guarded(streak)
+    elif split.sentence is not None and not split.is_carried and verdict is not Verdict.FAIL:
+        verdict, sentence = Verdict.NODATA, split.sentence
     evidence = Evidence(
         watermark=entry.watermark,
         data_at=entry.data_at,

@@ -211,6 +211,7 @@ def _first_words(spec: CanarySpec) -> list[MetricVerdict]:
             next_weight=spec.weight_after(place),
             evidence=Evidence(step=place),
             measurement=None,
+            settled=False,
             admissible=False,
             now=_ANY_TIME,
         )

@@ -7,9 +7,9 @@ is the noise that a version makes by itself; see `canary.judge.dispersion` for w
 - **Level.** The difference is looked at in blocks of 1, 2, 4 ... 32 minutes. For a block z^2 = d^2 / v, with d the
   difference and v its sampling variance at a slowly moving rate; mean(z^2) - 1 over mean(p^2 / v) estimates the
   relative variance beyond sampling, and times the length of the block it is a level in seconds. Noise that lasts grows
-  with the block, so the largest is taken; a length of block counts only if mean(z^2) - 1 is two standard errors above
-  0, and then one standard error is added: twelve hours hold few blocks of half an hour. The rate moves slowly on purpose: where it jumps for both groups at once, the sampling variance is right on
-  average.
+  with the block, so the largest is taken. A length of block counts only if mean(z^2) - 1 is two standard errors above
+  0, and then one standard error is added, for twelve hours hold few blocks of half an hour. The rate moves slowly on
+  purpose: where it jumps for both groups at once, the sampling variance is right on average.
 - **Tolerance.** A pod on a slow node is slow for ever; no number of minutes averages that out. So each pod's requests
   that went wrong are held against what its minutes would have given at the rate of all pods, and the spread between
   pods beyond sampling and level is their standard deviation. Three of them, for the mean of k_C pods against that of

@@ -163,6 +163,7 @@ class Rehearsal:
             next_weight=following,
             evidence=self._evidence,
             measurement=measurement,
+            settled=admissible,
             admissible=admissible,
             now=_EPOCH + end,
         )

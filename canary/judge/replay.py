@@ -10,7 +10,8 @@ change, so that a handful of requests that happened to fall the other way is not
 weight in each span alone. At 10 requests a span it calls every other span of a 5 % step a 10 % one.)
 
 A release begins when the canary first has traffic and ends when it has none again; the next is judged afresh. The span
-in which the weight changed, and the warm-up from the beginning of each release, are no evidence, as in a live one.
+in which the weight changed, and the warm-up from the beginning of each release, are no evidence, as in a live one. Nor
+are spans whose split is not that of the weight, unless all are judged at one step, whatever their weights.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -154,9 +155,10 @@ def replay(
             release += 1
         there, asked = (_step_at(spec, weight), weight) if step is None else (step, None)
         evidence = _skip_gap(spec, evidence, measurement, there)
-        admissible = before == (there, asked) and began + spec.analysis.warmup <= measurement.start
-        before = there, asked
-        result = _ask(spec, evidence, measurement, there, admissible=admissible)
+        is_same, before = before == (there, asked), (there, asked)
+        admissible = is_same and began + spec.analysis.warmup <= measurement.start
+        settled = is_same and step is None
+        result = _ask(spec, evidence, span, there, settled=settled, admissible=admissible)
         evidence = result.evidence
         yield Moment(
             start=measurement.start,
@@ -194,21 +196,22 @@ def _skip_gap(spec: CanarySpec, evidence: Evidence, measurement: Measurement, st
         return evidence
     lost = NoData(f"the recording holds nothing from {start.isoformat()} to {measurement.start.isoformat()}")
     gap = Measurement(start=start, end=measurement.start, samples=dict.fromkeys(measurement.samples, lost))
-    return _ask(spec, evidence, gap, step, admissible=False).evidence
+    return _ask(spec, evidence, RecordedSpan(measurement=gap, weight=0), step, settled=False, admissible=False).evidence
 
 
 def _ask(
-    spec: CanarySpec, evidence: Evidence, measurement: Measurement, step: int, *, admissible: bool
+    spec: CanarySpec, evidence: Evidence, span: RecordedSpan, step: int, *, settled: bool, admissible: bool
 ) -> AnalysisResult:
     question = Question(
         analysis=spec.analysis,
         step=step,
         steps=len(spec.steps),
-        weight=spec.steps[step].weight,
+        weight=span.weight,
         next_weight=spec.weight_after(step),
         evidence=evidence,
-        measurement=measurement,
+        measurement=span.measurement,
+        settled=settled,
         admissible=admissible,
-        now=measurement.end,
+        now=span.measurement.end,
     )
     return judge([question])[0]

@@ -10,16 +10,22 @@ from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
 
 
-def is_admissible(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool:
-    """Whether what was counted since the watermark may move the tests.
+def is_settled(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool:
+    """Whether the split has stood as asked since before the watermark and stands so still.
 
-    True when the split stood as asked since before the watermark and stands so still (which also drops the interval in
-    which a weight was changed), and the canary's warm-up was over by then.
+    That also drops the interval in which a weight was changed.
     """
     if state.phase not in (Phase.PROGRESSING, Phase.PAUSED) or not isinstance(seen.split, Split):
         return False
-    start, settled_at, ready_at = state.evidence.watermark, state.settled_at, state.ready_at
-    if start is None or settled_at is None or ready_at is None:
+    start, settled_at = state.evidence.watermark, state.settled_at
+    if start is None or settled_at is None:
         return False
-    weight = spec.steps[current_step(spec, state)].weight
-    return seen.split.stands_at(weight) and settled_at <= start and ready_at + spec.analysis.warmup <= start
+    return seen.split.stands_at(spec.steps[current_step(spec, state)].weight) and settled_at <= start
+
+
+def is_admissible(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool:
+    """Whether what was counted since the watermark may move the tests: it is settled, and the canary is warm."""
+    start, ready_at = state.evidence.watermark, state.ready_at
+    if start is None or ready_at is None or not is_settled(spec, state, seen):
+        return False
+    return ready_at + spec.analysis.warmup <= start

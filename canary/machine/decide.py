@@ -195,7 +195,7 @@ def _prepare(turn: _Turn, state: RolloutState, revision: str) -> tuple[RolloutSt
         return state, f"waiting for the pods of revision {revision}"
     if not world.stable.serving:
         return state, "stable is not ready: holding before the first step"
-    state = replace(state, step=0, started_at=turn.now, ready_at=turn.now)
+    state = replace(state, step=0, started_at=turn.now, ready_at=turn.now, ready_pods=world.canary.available)
     state = replace(state, evidence=Evidence(watermark=world.seen.instant))
     return enter(state, Phase.PROGRESSING, turn.now), f"revision {revision} is ready: {_describe_step(turn, state)}"
 
@@ -318,6 +318,7 @@ def _finish_rollback(turn: _Turn, state: RolloutState) -> tuple[RolloutState, st
 def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
     """Keep the times that the next decisions measure by."""
     world = turn.world
+    state = _note_pods(turn, state)
     asked = asked_weight(turn.spec, state, world)
     if asked is None:
         return state
@@ -331,6 +332,19 @@ def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
         unready_since=None if awaited.rolled_out else state.unready_since or turn.now,
         unserving_since=(state.unserving_since or turn.now) if unserving else None,
     )
+
+
+def _note_pods(turn: _Turn, state: RolloutState) -> RolloutState:
+    """A pod that became ready is cold, and the canary's requests are no evidence until it is warm.
+
+    Which pod served a request is not known (the callers' proxies tell of workloads), so all wait for the newest. A pod
+    that was lost and replaced between two looks is not noticed.
+    """
+    available = turn.world.canary.available
+    if state.ready_at is None or available == state.ready_pods:
+        return state
+    is_more = available > state.ready_pods
+    return replace(state, ready_pods=available, ready_at=turn.now if is_more else state.ready_at)
 
 
 def _describe_step(turn: _Turn, state: RolloutState) -> str:

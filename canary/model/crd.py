@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from canary.model.fields import INT32, INT64
 from canary.model.resource import GROUP, KIND, PLURAL, VERSION, SpecDocument
-from canary.model.status import StatusDocument
+from canary.model.status_documents import StatusDocument
 
 _ORDER: Final = (
     "description", "type", "format", "default", "enum", "pattern", "minLength", "maxLength", "minimum",

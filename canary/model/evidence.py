@@ -13,10 +13,18 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Requests of one version in some span of time, and how many of them failed; 0 <= errors <= requests."""
+    """Requests of one version in some span of time, and how many of them failed.
+
+    Raises:
+        ValueError: unless 0 <= errors <= requests; who reads foreign answers checks before.
+    """
 
     requests: int = 0
     errors: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.errors <= self.requests:
+            raise ValueError(f"{self.errors} failed of {self.requests} requests is no count")
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.requests + other.requests, self.errors + other.errors)

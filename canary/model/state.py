@@ -48,7 +48,8 @@ class RolloutState:
         step: index into the spec's steps.
         started_at: when the release left the wait for its pods and traffic began to move; None before.
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
-        ready_at: when the canary was first seen rolled out in this release; None before. Warm-up counts from here.
+        ready_at: when a canary pod was last seen to have become ready; None before the release. Warm-up counts from it.
+        ready_pods: how many of the canary's pods were seen ready then, or fewer if some were lost since.
         unready_since: since when the workload that the rollout waits for has not been rolled out; None while it is.
         unserving_since: since when the canary has had no available pod although it should; None while it has one.
         evidence: the judge's memory of this release.
@@ -62,6 +63,7 @@ class RolloutState:
     started_at: datetime | None = None
     settled_at: datetime | None = None
     ready_at: datetime | None = None
+    ready_pods: int = 0
     unready_since: datetime | None = None
     unserving_since: datetime | None = None
     evidence: Evidence = field(default_factory=Evidence)

@@ -6,9 +6,27 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
+from canary.judge.ledger import GUARDED
+from canary.model.evidence import (
+    ArmCounts,
+    ArmHistograms,
+    ArmValues,
+    Counts,
+    Evidence,
+    Histogram,
+    Measurement,
+    NoData,
+    Sample,
+)
 from canary.model.quantities import Percentage, PercentagePoints
-from canary.model.spec import STANDARD_DURATIONS, AnalysisSpec, InconclusivePolicy, MetricSpec
+from canary.model.spec import (
+    STANDARD_DURATIONS,
+    AnalysisSpec,
+    InconclusivePolicy,
+    MetricSource,
+    MetricSpec,
+    Signal,
+)
 from canary.model.verdict import AnalysisResult
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -25,6 +43,12 @@ ANALYSIS = AnalysisSpec(
 )
 LATENCY = MetricSpec(name="latency", method="latency", source=STANDARD_DURATIONS, margin=Percentage(0.1))
 LIMIT = MetricSpec(name="errors", method="limit", limit=Percentage(0.01))
+VALUE = MetricSpec(
+    name="value",
+    method="mean-difference",
+    source=MetricSource(signal=Signal.VALUES, query="value{$workload}"),
+    margin=Percentage(0.1),
+)
 BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 QUIET = {"errors": (0.0,) * 2, "latency": (0.0,) * 8, "twin": (0.0,) * 2}
 """What the pods of a service teach whose noise all versions share."""
@@ -54,6 +78,13 @@ def histograms(stable: Pair, canary: Pair) -> ArmHistograms:
     return ArmHistograms(stable=histogram(*stable), canary=histogram(*canary))
 
 
+def values(stable: Pair, canary: Pair) -> ArmValues | NoData:
+    """What went wrong for one request, as a number that a team measures; none where a version had no requests."""
+    if not stable[0] or not canary[0]:
+        return NoData("0/0")
+    return ArmValues(stable=stable[1] / stable[0], canary=canary[1] / canary[0])
+
+
 class Trial(NamedTuple):
     """How a method is tried by the tests that every method must stand.
 
@@ -61,11 +92,13 @@ class Trial(NamedTuple):
         analysis: compares one metric, by this method.
         sample: of that metric, from (requests, how many went wrong) of stable and of the canary.
         is_alone: whether the method looks at the canary only, so that stable changes nothing.
+        is_ratio: whether its estimate is a part of what stable does, and has another size when the labels are swapped.
     """
 
     analysis: AnalysisSpec
     sample: Callable[[Pair, Pair], Sample]
     is_alone: bool = False
+    is_ratio: bool = False
 
 
 ERRORS = "error-proportion"
@@ -75,17 +108,21 @@ TRIALS = {
     "limit": Trial(replace(ANALYSIS, metrics=(LIMIT,)), counts, is_alone=True),
     "threshold": Trial(replace(ANALYSIS, metrics=(replace(LIMIT, method="threshold"),)), counts, is_alone=True),
     "mann-whitney": Trial(replace(ANALYSIS, metrics=(MetricSpec(name="errors", method="mann-whitney"),)), counts),
+    "mean-difference": Trial(replace(ANALYSIS, metrics=(VALUE,)), values, is_ratio=True),
     "traffic-share": Trial(replace(ANALYSIS, metrics=(MetricSpec(name="split", method="traffic-share"),)), counts),
 }
 """By method."""
 
 
 def ask(evidence: Evidence, sample: Sample | None, method: str | None = None, **changes: object) -> Question:
-    """The question at the end of the next span; `changes` replace fields of the question."""
+    """The question at the end of the next span, whose split is not looked at; `changes` replace fields."""
     start = evidence.watermark or START
     end = start + SPAN
     analysis = TRIALS[method or ("latency" if isinstance(sample, ArmHistograms) else ERRORS)].analysis
     name = analysis.metrics[0].name
+    samples = {} if sample is None else {name: sample}
+    if isinstance(sample, ArmValues):
+        samples[GUARDED] = counts(*GOOD)  # as in every release, errors are counted for the guard
     question = Question(
         analysis=analysis,
         step=evidence.step,
@@ -93,7 +130,8 @@ def ask(evidence: Evidence, sample: Sample | None, method: str | None = None, **
         weight=10,
         next_weight=25,
         evidence=evidence,
-        measurement=None if sample is None else Measurement(start=start, end=end, samples={name: sample}),
+        measurement=Measurement(start=start, end=end, samples=samples) if samples else None,
+        settled=False,
         admissible=True,
         now=end + SCRAPE_DELAY,
     )

@@ -341,3 +341,37 @@ def test_step_passes_when_all_metrics_pass_and_one_failed_query_consumes_nothing
     assert failed.verdict is Verdict.ERROR
     assert [metric.verdict for metric in failed.metrics] == [Verdict.PASS, Verdict.ERROR]
     assert failed.evidence == passed.evidence
+
+
+ASTRAY = ((1500, 3), (2, 0))
+"""Hardly any canary traffic, where a tenth of it was asked for."""
+
+
+def test_spans_without_the_split_that_was_asked_for_are_counted_but_are_no_evidence() -> None:
+    result = answer(PASSED, counts(*ASTRAY), settled=True)
+
+    assert result.evidence.totals == PASSED.totals + counts(*ASTRAY)
+    assert result.evidence.judged == PASSED.judged
+    assert result.evidence.tests["errors"][: Stakes.size(1)] == PASSED.tests["errors"][: Stakes.size(1)]
+
+
+def test_a_mesh_that_does_not_carry_the_split_holds_the_rollout_until_it_does() -> None:
+    astray = watch(PASSED, [ASTRAY] * 4, settled=True)
+    mended = watch(astray[-1].evidence, [GOOD] * 4, settled=True)
+
+    assert {result.verdict for result in astray} == {Verdict.NODATA}
+    assert astray[-1].sentence.startswith("the mesh does not carry the split that was asked for: ")
+    assert mended[-1].verdict is Verdict.PASS
+
+
+def test_a_version_that_was_condemned_stays_so_when_the_split_is_lost() -> None:
+    condemned = watch(NEW, [BAD] * 12)[-1]
+
+    assert condemned.verdict is Verdict.FAIL
+    assert watch(condemned.evidence, [ASTRAY] * 4, settled=True)[-1].verdict is Verdict.FAIL
+
+
+def test_a_split_that_was_changed_a_moment_ago_may_still_be_the_old_one() -> None:
+    result = watch(PASSED, [ASTRAY] * 4, settled=False, admissible=False)[-1]
+
+    assert result.verdict is Verdict.PASS

@@ -11,14 +11,12 @@ from math import sqrt
 import numpy as np
 import pytest
 from judge_questions import BAD, GOOD, NEW, SPAN, START, TRIALS, answer, ask, counts, histograms, watch
-from scipy.stats import norm
 from simulated_traffic import EDGES, Delays, Promise, p99_doubled, simulate, survival
 
 from canary.judge.bernoulli import FloatArray
 from canary.judge.judge import judge
 from canary.judge.methods import discover
 from canary.judge.methods.latency import MOST_BOUNDS, thin
-from canary.judge.probit import normal_cdf, probit
 from canary.model.evidence import ArmHistograms, Histogram, Measurement, NoData, QueryFailed
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import MetricSpec
@@ -93,13 +91,6 @@ def test_a_good_version_passes() -> None:
 
     assert ending.promoted > 0.99
     assert np.median(ending.promotion) <= 3400
-
-
-def test_the_normal_distribution_is_right_to_four_digits() -> None:
-    z = np.linspace(-5, 5, 999)
-
-    np.testing.assert_allclose(normal_cdf(z), norm.cdf(z), rtol=2e-4)
-    np.testing.assert_allclose(probit(norm.cdf(z)), z, atol=2e-4)
 
 
 def simulated(requests: int, shares: FloatArray) -> Histogram:

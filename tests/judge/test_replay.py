@@ -72,6 +72,7 @@ def test_it_asks_what_the_controller_asks() -> None:
             next_weight=(10, 25)[step],
             evidence=evidence,
             measurement=measurement,
+            settled=place not in (0, 14),
             admissible=place >= WARM and place != 14,
             now=measurement.end,
         )

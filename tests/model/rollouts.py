@@ -57,6 +57,7 @@ EVIDENCE: Final = Evidence(
     totals=ArmCounts(stable=Counts(9000, 9), canary=Counts(1000, 2)),
     judged=ArmCounts(stable=Counts(8000, 8), canary=Counts(900, 2)),
     tests={"errors": (0.1, -3.0, 1e-300), "guard": (2.0,)},
+    noise={"errors": (21.6, 0.0)},
 )
 STATE: Final = RolloutState(
     phase=Phase.PROGRESSING,
@@ -67,6 +68,7 @@ STATE: Final = RolloutState(
     started_at=NOW - timedelta(minutes=3),
     settled_at=NOW - timedelta(minutes=1),
     ready_at=NOW - timedelta(minutes=4),
+    ready_pods=2,
     evidence=EVIDENCE,
 )
 

@@ -181,6 +181,7 @@ STATES = st.builds(
     started_at=st.none() | INSTANTS,
     settled_at=st.none() | INSTANTS,
     ready_at=st.none() | INSTANTS,
+    ready_pods=st.integers(0, 9),
     unready_since=st.none() | INSTANTS,
     unserving_since=st.none() | INSTANTS,
     evidence=st.builds(
@@ -193,6 +194,9 @@ STATES = st.builds(
         tests=st.dictionaries(
             st.sampled_from(["errors", "guard"]),
             st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20).map(tuple),
+        ),
+        noise=st.dictionaries(
+            st.just("errors"), st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=8).map(tuple)
         ),
     ),
 )

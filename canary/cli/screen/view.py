@@ -14,7 +14,8 @@ from canary.model.evidence import Counts
 from canary.model.resource import parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec, Step
 from canary.model.state import Phase
-from canary.model.status import ConditionDocument, CountsDocument, MetricDocument, StatusDocument, parse_status
+from canary.model.status import parse_status
+from canary.model.status_documents import ConditionDocument, CountsDocument, MetricDocument, StatusDocument
 from canary.model.verdict import QuantileBuckets
 
 _CLIMBING: Final = frozenset({Phase.PROGRESSING, Phase.PAUSED})

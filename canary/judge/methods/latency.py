@@ -58,6 +58,8 @@ _ROOM: Final = 0.9
 """A margin takes at most this part of the requests that are not past the edge anyway."""
 _ENOUGH_TO_CHOOSE: Final = 20
 _HALF_LIFE_SECONDS: Final = 300.0
+_CLOSEST_BOUNDS: Final = 1e-6
+"""On the scale of logarithms; bounds nearer to each other than that are one."""
 _UNKNOWN: Final = -1.0
 _ASSUMED_WOBBLE: Final = 0.03
 _ASSUMED_TO_LAST_SECONDS: Final = 120.0
@@ -143,7 +145,7 @@ def _shifts(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdown: Fl
     low = np.clip(below, 0, MOST_BOUNDS - 2)
     low_log, high_log = (np.take_along_axis(logs, place, axis=1) for place in (low, low + 1))
     low_z, high_z = (probit(np.take_along_axis(survival, place, axis=1)) for place in (low, low + 1))
-    slope = (high_z - low_z) / (high_log - low_log)
+    slope = (high_z - low_z) / np.maximum(high_log - low_log, _CLOSEST_BOUNDS)
     here = np.take_along_axis(survival, at, axis=1)
     more: FloatArray = normal_cdf(low_z + slope * (reached - low_log)) - here
     return more

@@ -77,6 +77,7 @@ def _ask(evidence: Evidence, errors: int) -> Question:
         next_weight=25,
         evidence=evidence,
         measurement=Measurement(start=start, end=end, samples=samples),
+        settled=True,
         admissible=True,
         now=end,
     )

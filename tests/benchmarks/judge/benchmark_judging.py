@@ -102,7 +102,7 @@ def follow(scenario: Scenario, traffic: Traffic, learned: Sequence[Mapping[str, 
             samples["latency"] = _histograms(traffic, column)
         end = begin + (column + 1) * spec.interval
         step = scenario.step(span)
-        admissible = span >= 0 and (span == 0 or step == scenario.step(span - 1))
+        settled = span <= 0 or step == scenario.step(span - 1)
         questions = [
             Question(
                 analysis=spec,
@@ -116,7 +116,8 @@ def follow(scenario: Scenario, traffic: Traffic, learned: Sequence[Mapping[str, 
                     end=end,
                     samples={metric.name: samples[metric.name][row] for metric in spec.metrics},
                 ),
-                admissible=admissible,
+                settled=settled,
+                admissible=settled and span >= 0,
                 now=end + _SCRAPE_DELAY,
             )
             for row in running

@@ -1,0 +1,149 @@
+"""The status of a Canary as documents: the form that the API server enforces and the controller reads back.
+
+Apart from `canary.model.status`, which fills and reads them, because the schema of the CRD is generated from these
+alone. Every text and list has a bound, so that no status outgrows what etcd takes.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+
+from canary.model.faults import broken_rule
+from canary.model.fields import INT32, INT64, Document
+from canary.model.state import Phase
+from canary.model.verdict import Verdict
+
+LONGEST_MESSAGE: Final = 500
+"""Characters of any text in a status; with it the status of one metric stays under 4 KB, which a test holds."""
+
+_INSTANT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$"
+
+
+def _read_instant(value: object) -> datetime:
+    if isinstance(value, str) and re.fullmatch(_INSTANT, value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass  # a 31st of February: answered as any other text that is no instant
+    raise broken_rule("is not an instant in UTC", "leave the status to the controller, or delete it to start anew")
+
+
+Instant = Annotated[datetime, PlainValidator(_read_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+Count = Annotated[int, Field(ge=0, le=INT64)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=2 * LONGEST_MESSAGE)]
+
+
+class CountsDocument(Document):
+    """Requests of one version, and how many of them failed."""
+
+    requests: Count
+    errors: Count
+
+    @model_validator(mode="after")
+    def _errors_are_requests(self) -> "CountsDocument":
+        if self.errors > self.requests:
+            raise broken_rule("counts more errors than requests", "leave the status to the controller")
+        return self
+
+
+class ArmCountsDocument(Document):
+    """Counts of both versions."""
+
+    stable: CountsDocument
+    canary: CountsDocument
+
+
+class QuantileDocument(Document):
+    """Where a quantile of both versions lies: above the first number and up to the second (if any), in ms."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)]
+    stable: Annotated[list[Finite], Field(min_length=1, max_length=2)]
+    canary: Annotated[list[Finite], Field(min_length=1, max_length=2)]
+
+
+class MetricDocument(Document):
+    """The judgment of one metric, in numbers for people (rounded to four digits)."""
+
+    name: Text
+    verdict: Annotated[Verdict, Field(strict=False)]
+    message: Text
+    stable: CountsDocument
+    canary: CountsDocument
+    estimate: Finite | None = Field(default=None, description="The canary's rate minus stable's.")
+    interval: list[Finite] | None = Field(
+        default=None, min_length=2, max_length=2, description="Confidence sequence around the estimate."
+    )
+    rollback_evidence: Finite
+    rollback_bound: Finite
+    promotion_evidence: Finite
+    promotion_bound: Finite
+    step_margin: Finite
+    requests_needed: Count | None = Field(default=None, description="About this many canary requests are missing.")
+    edge: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Of latency: what is counted as errors took longer than this, in milliseconds."
+    )
+    quantiles: list[QuantileDocument] | None = Field(
+        default=None,
+        max_length=3,
+        description="Of latency: buckets in which quantiles lie. Nothing is decided on them.",
+    )
+
+
+class AnalysisDocument(Document):
+    """The judge's memory, exact, and the numbers it shows."""
+
+    watermark: Instant | None = Field(default=None, description="Counts up to this instant have been consumed.")
+    data_at: Instant | None = Field(default=None, description="When both versions last had requests.")
+    step: Annotated[int, Field(ge=0, le=INT32)] = 0
+    totals: ArmCountsDocument
+    judged: ArmCountsDocument
+    tests: dict[str, list[Finite]]
+    noise: dict[str, list[Finite]] = Field(
+        default={}, description="How noisy one version is by itself, learned from stable's pods."
+    )
+    metrics: list[MetricDocument] = Field(default=[], max_length=10)
+    share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="The canary's share of the requests in the last measurement."
+    )
+
+
+class ConditionDocument(Document):
+    """A condition in the way of Kubernetes; `kubectl wait` understands it."""
+
+    type: Literal["Valid", "Promoted"]
+    status: Literal["True", "False", "Unknown"]
+    reason: Text
+    message: Text
+    last_transition_time: Instant
+
+
+class StatusDocument(Document):
+    """Where the rollout stands; written by the controller only."""
+
+    observed_generation: Count | None = None
+    phase: Annotated[Phase, Field(strict=False)] = Phase.PENDING
+    step: Text | None = Field(default=None, description="For people: the step and how many there are, as 2/4.")
+    step_index: Annotated[int, Field(ge=0, le=INT32)] = 0
+    weight: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Percent of the requests that the canary was asked to get."
+    )
+    verdict: Annotated[Verdict | None, Field(strict=False)] = None
+    message: Text | None = Field(default=None, description="Why it stands here, in one sentence.")
+    revision: Text | None = Field(default=None, description="The revision being released, or last released.")
+    judged_revision: Text | None = Field(default=None, description="The newest revision whose release has ended.")
+    entered_at: Instant | None = Field(default=None, description="When the phase was entered.")
+    started_at: Instant | None = Field(default=None, description="When traffic began to move.")
+    settled_at: Instant | None = Field(default=None, description="Since when the split stands as asked.")
+    ready_at: Instant | None = Field(default=None, description="When a pod of the canary last became ready.")
+    ready_pods: Annotated[int, Field(ge=0, le=INT32)] = Field(default=0, description="The canary's ready pods.")
+    unready_since: Instant | None = Field(default=None, description="Since when the awaited workload is not ready.")
+    unserving_since: Instant | None = Field(default=None, description="Since when the canary cannot serve.")
+    analysis: AnalysisDocument | None = None
+    conditions: list[ConditionDocument] = Field(
+        default=[],
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
