@@ -25,8 +25,8 @@ INVENTORY = "inventory-service"
 DEPENDENT = {**USUAL, "LAB_DEPENDENCY": INVENTORY}
 IN_BURSTS = Bursts(rate=300, seconds=1.0, pause_seconds=1.5)
 CALM_RATE = 100
-# A judge without history takes 30 % of a failure rate for noise of one version that lasts two minutes: the more fails on
-# average, the longer it waits. At 2 % a margin of 10 points takes it 40 s, at 5 % a minute and a half.
+# A judge without history takes 30 % of a failure rate for noise of one version that lasts two minutes, so it waits the
+# longer the more fails on average: 40 s at 2 % and a margin of 10 points, a minute and a half at 5 %.
 OUTAGE_SECONDS = (0.5, 1.5)
 RECOVERY_SECONDS = (4.0, 7.0)
 LOST_PERCENT = 12
