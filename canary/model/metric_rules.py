@@ -13,7 +13,7 @@ from canary.model.metric_fields import signal_of
 from canary.model.spec import Signal
 
 BUILT_IN: Final = ("errors", "latency")
-RESERVED: Final = ("guard", "rollback")
+RESERVED: Final = ("guard", "rollback", "split")
 """Under these names the judge remembers what belongs to no single metric."""
 
 

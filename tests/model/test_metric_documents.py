@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rollouts import with_spec
 
 from canary.judge.judge import GUARD_KEY, ROLLBACK_KEY
+from canary.judge.split import SPLIT_KEY
 from canary.model.errors import InvalidDocument
 from canary.model.metric_fields import GRPC_STATUSES, fill
 from canary.model.metric_rules import RESERVED
@@ -226,7 +227,7 @@ def test_only_the_two_placeholders_are_replaced() -> None:
 
 
 def test_the_words_that_no_metric_may_be_called_are_those_of_the_judge() -> None:
-    assert set(RESERVED) == {GUARD_KEY, ROLLBACK_KEY}
+    assert set(RESERVED) == {GUARD_KEY, ROLLBACK_KEY, SPLIT_KEY}
 
 
 def test_every_grpc_status_but_ok_can_count_as_failed() -> None:
