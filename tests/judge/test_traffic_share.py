@@ -308,3 +308,9 @@ def test_it_says_how_many_requests_went_where() -> None:
 
     assert reading.facts == "12.3% of 4,510 requests went to the canary, 10% were asked for"
     assert reading.estimate == pytest.approx(555 / 4510 - 0.1)
+
+
+def test_bets_that_have_lost_everything_are_remembered_as_nothing() -> None:
+    memory = Memory.unpacked(np.array([INITIAL]))._replace(bets=np.zeros((1, 6)), cash=np.zeros(1))
+
+    assert np.isfinite(memory.packed()).all()

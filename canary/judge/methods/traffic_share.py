@@ -81,6 +81,7 @@ _ERRORS: Final = 2.0
 """Standard errors by which mean square and correlation must be above what independent requests give."""
 _OUTLIER: Final = 4.0
 """Residuals are cut off at so many standard deviations, as far as these are known."""
+_SMALLEST_KEPT: Final = 1e-200
 _UNBLOCKED: Final = 1e30
 """Promotion evidence of a gate that has nothing against going on."""
 
@@ -257,8 +258,8 @@ def _learned(memory: Memory, span: Shares) -> Memory:
 
 
 def _rounded(numbers: FloatArray, digits: int) -> FloatArray:
-    """To so many significant digits; all are above 0."""
-    unit = 10.0 ** (digits - 1 - np.floor(np.log10(numbers)))
+    """To so many significant digits; all are at least 0."""
+    unit = 10.0 ** (digits - 1 - np.floor(np.log10(np.maximum(numbers, _SMALLEST_KEPT))))
     rounded: FloatArray = np.round(numbers * unit) / unit
     return rounded
 
