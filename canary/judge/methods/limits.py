@@ -43,7 +43,7 @@ from canary.judge.bernoulli import FloatArray, clip_rate
 from canary.judge.interval import confidence_sequence
 from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
 from canary.judge.served import Served
-from canary.judge.stakes import HARMS, Stakes
+from canary.judge.stakes import HARMS, Stakes, log_cap
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, NoData, Sample
 from canary.model.history import PodHistory
 from canary.model.spec import MetricSpec
@@ -53,16 +53,10 @@ QUANTILE: Final = 0.99
 _ODDS_ABOVE: Final = 1 + 0.25 * 64.0 ** (np.arange(HARMS) / (HARMS - 1))
 _ODDS_BELOW: Final = np.array([0.05, 0.3, 0.7])
 """By what the odds of breaking the limit differ from those at the limit."""
-_TRICKLE: Final = 0.15
-_PROMOTION_TRICKLE: Final = 0.2 / 240
-"""What `Stakes` keeps back for later, as in `canary.judge.stakes`."""
-_LARGEST_WEALTH: Final = 1e30
-_LARGEST_LOG: Final = 60.0
+_SMALLEST_WEALTH: Final = 1e-30
 _WITHOUT_END: Final = 1e15
 _MOST_REQUESTS: Final = 1e12
 _STAKES: Final = Stakes.size(1)
-_FIRST_ROLLBACK: Final = Stakes.initial(1).rollback[0, 0]
-_FIRST_PROMOTION: Final = Stakes.initial(1).promotion[0, 0]
 
 
 Number = TypeVar("Number", float, FloatArray)
@@ -230,40 +224,10 @@ def log_e(broken: FloatArray, requests: FloatArray, allowed: FloatArray, odds: F
 
 def _played(stakes: Stakes, batch: Batch, terms: Terms[FloatArray], requests: FloatArray, broken: FloatArray) -> Stakes:
     """After one more span; rows without requests stay as they are."""
-    use = requests > 0
-    logs = log_e(broken, requests, terms.allowed, _ODDS_ABOVE)
-    due = np.where(use, _TRICKLE / batch.planned_spans, 0.0)
-    rollback, cash = _bet(
-        stakes.rollback, stakes.cash, due, _FIRST_ROLLBACK, np.minimum(logs, _log_cap(batch)[:, None])
-    )
-    logs = log_e(broken, requests, terms.step_allowed, _ODDS_BELOW)
-    due = np.where(use, _PROMOTION_TRICKLE, 0.0)
-    promotion, promotion_cash = _bet(stakes.promotion, stakes.promotion_cash, due, _FIRST_PROMOTION, logs)
-    return Stakes(
-        rollback=rollback,
-        cash=cash,
-        rollback_peak=np.maximum(stakes.rollback_peak, rollback.sum(axis=(1, 2)) + cash),
-        promotion=promotion,
-        promotion_cash=promotion_cash,
-        promotion_peak=np.maximum(stakes.promotion_peak, promotion.sum(axis=2) + promotion_cash[:, None]),
-    )
-
-
-def _bet(
-    wealth: FloatArray, cash: FloatArray, due: FloatArray, first: FloatArray, logs: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Wealth (n, 1, k) and cash (n,) after what is due was staked, divided as the first stake was, and logs came."""
-    staked = np.minimum(due, cash)
-    grown = (wealth[:, 0] + staked[:, None] * first / first.sum()) * np.exp(np.minimum(logs, _LARGEST_LOG))
-    return np.minimum(grown, _LARGEST_WEALTH)[:, None], cash - staked
-
-
-def _log_cap(batch: Batch) -> FloatArray:
-    """(n,), nats that one span may add to an alternative; see `canary.judge.stakes`."""
-    threshold = -np.log(batch.false_rollback)
-    reach = (threshold - np.log(_FIRST_ROLLBACK.min())) / batch.agreeing_spans
-    cap: FloatArray = np.minimum(reach * 1.0001, threshold / (batch.agreeing_spans - 1) * 0.9999)
-    return cap
+    above = log_e(broken, requests, terms.allowed, _ODDS_ABOVE)
+    below = log_e(broken, requests, terms.step_allowed, _ODDS_BELOW)
+    capped = np.minimum(above, log_cap(batch)[:, None])
+    return stakes.settled(batch, requests > 0, capped[:, None], below[:, None])
 
 
 def _counted(
@@ -285,7 +249,7 @@ def _requests_needed(stakes: Stakes, batch: Batch, terms: Terms[FloatArray], tal
     """
     share = (tally.broken + terms.allowed / 2) / (tally.requests + 1)
     growth = log_e(share, np.ones_like(share), terms.step_allowed, _ODDS_BELOW)
-    held = np.maximum(stakes.promotion[:, 0], 1 / _LARGEST_WEALTH)
+    held = np.maximum(stakes.promotion[:, 0], _SMALLEST_WEALTH)
     missing = np.maximum(-np.log(batch.false_promotion)[:, None] - np.log(held), 0.0)
     needed = np.where(growth > 0, np.ceil(missing / np.maximum(growth, 1 / _MOST_REQUESTS)), np.inf).min(axis=1)
     is_passed = stakes.promotion_peak[:, 0] * batch.false_promotion >= 1
