@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from pictures import NOW, SITUATIONS, canary_at, climbing, judgment
+import yaml
+from pictures import NOW, SITUATIONS, STATE, canary_at, climbing, judgment
 from rich.console import Console, RenderableType
 
 from canary.cli.screen.description import draw_description
@@ -17,7 +18,11 @@ from canary.cli.screen.page import draw_page
 from canary.cli.screen.table import draw_table
 from canary.cli.screen.view import view_of
 from canary.cli.screen.words import evidence, rough
+from canary.model.evidence import ArmCounts
+from canary.model.resource import parse_canary
+from canary.model.status import write_status
 
+CONFIG: Final = Path(__file__).parents[2] / "config"
 GOLDEN: Final = Path(__file__).parent / "golden"
 WIDTHS: Final = (80, 160)
 
@@ -56,6 +61,56 @@ def test_a_table_looks_as_on_file(width: int, with_namespace: bool) -> None:  # 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_description_looks_as_on_file(width: int) -> None:
     compare(picture(draw_description(view_of(climbing(), NOW), width), width), f"description-{width}")
+
+
+def test_a_description_says_of_every_metric_what_is_measured_and_how_it_is_judged() -> None:
+    document = yaml.safe_load((CONFIG / "canaries" / "metrics.yaml").read_text(encoding="utf-8"))
+    drawn = picture(draw_description(view_of(document, NOW), 200), 200)
+    for words in (
+        "errors (margin 0.5pp)",
+        "latency (margin 10%)",
+        "tail (latency, margin 25%, from p99 on)",
+        "rejections (429 RESOURCE_EXHAUSTED, margin 1pp)",
+        'memory-per-pod (avg(container_memory_working_set_bytes{namespace="$namespace", pod=~"$workload-.*", ',
+        ' per sum(payment_orders_total{namespace="$namespace", pod=~"$workload-.*"}), margin 20%)',
+        "objective (5xx UNAVAILABLE, at most 1%)",
+        "fast-enough (latency, at most 500ms at p95)",
+        "flagger-success-rate (errors, at most 1%, method threshold, 5 failures)",
+        "kayenta-latency (latency, method mann-whitney)",
+    ):
+        assert words in " ".join(drawn.split())
+
+
+def test_values_are_shown_as_parts_of_what_stable_does_and_without_requests() -> None:
+    document = climbing()
+    document["spec"]["analysis"] = {"metrics": [{"name": "queue", "query": "queue{a='$workload'}", "margin": "10%"}]}
+    sentence = "canary 14.2, stable 12.9 on average over 38 measurements, 10.1% more; 40% more must be excluded"
+    judged = judgment(
+        metric="queue",
+        sentence=f"not enough yet: {sentence}",
+        counts=ArmCounts(),
+        estimate=0.1008,
+        interval=(-0.021, 0.2226),
+        step_margin=0.4,
+        requests_needed=None,
+    )
+    document["status"] = write_status(
+        {},
+        state=STATE,
+        spec=parse_canary(document),
+        reason=f"queue: not enough yet: {sentence}",
+        result=judged,
+        weight=10,
+        share=0.1,
+        problem=None,
+        generation=2,
+        now=NOW,
+    )
+    drawn = " ".join(picture(draw_page(view_of(document, NOW), 80), 80).split())
+    assert "queue difference +10.1%, between -2.1% and +22.3% evidence 1.53" in drawn
+    assert "3.25 that it is not worse by 40%: passes at 20" in drawn
+    assert sentence in drawn
+    assert "requests" not in drawn
 
 
 def test_a_hold_runs_down_and_ends_at_nothing() -> None:

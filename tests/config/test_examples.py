@@ -8,6 +8,8 @@ from typing import Final
 import pytest
 import yaml
 
+from canary.judge.methods import discover
+from canary.model.metric_documents import MetricDocument
 from canary.model.quantities import PercentagePoints
 from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec, Destination, InconclusivePolicy
@@ -50,6 +52,15 @@ def test_the_example_for_low_traffic_tells_versions_apart_by_host() -> None:
     assert spec.analysis.interval == timedelta(minutes=1)
     assert spec.analysis.metrics[0].margin == PercentagePoints(0.02)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
+
+
+def test_the_example_of_metrics_shows_every_way_to_judge_and_everything_that_can_be_written() -> None:
+    assert {metric.method for metric in spec_of("metrics.yaml").analysis.metrics} == discover().keys() - {
+        "traffic-share"
+    }
+    document = yaml.safe_load((CONFIG / "canaries" / "metrics.yaml").read_text(encoding="utf-8"))
+    written = {field for metric in document["spec"]["analysis"]["metrics"] for field in metric}
+    assert written == set(MetricDocument.model_fields)
 
 
 def test_the_example_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def _describe_metric(metric: MetricSpec) -> str:
     """`errors (margin 0.5pp)`, `tail (latency, at most 500ms at p99)`: what is measured, and how it is judged."""
     source, judged = metric.source, []
     if source.query is not None:
-        judged.append(source.query if source.per is None else f"{source.query} per {source.per}")
+        judged.append(" per ".join(" ".join(query.split()) for query in (source.query, source.per) if query))
     elif source.codes:
         judged.append(" ".join(source.codes))
     elif metric.name not in BUILT_IN:

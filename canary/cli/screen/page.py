@@ -1,5 +1,6 @@
 """One Canary on a page: where it stands, the split asked for and measured, the comparison, and what it waits for."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -15,6 +16,7 @@ from canary.cli.screen.words import (
     bucket,
     evidence,
     milliseconds,
+    part,
     percent,
     points,
     rate,
@@ -116,6 +118,22 @@ def _describe_verdict(rollout: Rollout) -> Text:
 
 
 def _draw_comparison(comparison: Comparison) -> RenderableType:
+    counts, difference = _draw_counts(comparison), part if comparison.is_of_values else points
+    words = Table.grid(padding=(0, 1, 0, 0))
+    words.add_column(width=_LABEL_WIDTH, style="dim")
+    words.add_column()
+    words.add_row("difference", _describe_difference(comparison, difference))
+    (worse, rollback), (fine, passing) = comparison.rollback, comparison.promotion
+    words.add_row("evidence", f"{evidence(worse)} that it is worse: rolls back at {evidence(rollback)}")
+    margin = difference(comparison.margin, signed=False)
+    words.add_row("", f"{evidence(fine)} that it is not worse by {margin}: passes at {evidence(passing)}")
+    return Group(counts, words)
+
+
+def _draw_counts(comparison: Comparison) -> RenderableType:
+    """Requests of both versions; of values, which count none, only the metric's name."""
+    if comparison.is_of_values:
+        return Text(comparison.metric, style="bold")
     counts = Table.grid(padding=(0, 3, 0, 0))
     counts.add_column(width=_LABEL_WIDTH, style="dim")
     for _ in range(3 + len(comparison.quantiles)):
@@ -124,27 +142,19 @@ def _draw_comparison(comparison: Comparison) -> RenderableType:
     titles = ["requests", "failed" if edge is None else f"> {milliseconds(edge)}", "rate"]
     titles += [f"p{each.quantile * 100:g}" for each in comparison.quantiles]
     counts.add_row(Text(comparison.metric, style="bold"), *(Text(title, style="dim") for title in titles))
-    for arm, part in (("stable", comparison.stable), ("canary", comparison.canary)):
+    for arm, told in (("stable", comparison.stable), ("canary", comparison.canary)):
         quantiles = (bucket(each.stable if arm == "stable" else each.canary) for each in comparison.quantiles)
-        counts.add_row(arm, requests(part.requests), requests(part.errors), rate(part), *quantiles)
-    words = Table.grid(padding=(0, 1, 0, 0))
-    words.add_column(width=_LABEL_WIDTH, style="dim")
-    words.add_column()
-    words.add_row("difference", _describe_difference(comparison))
-    (worse, rollback), (fine, passing) = comparison.rollback, comparison.promotion
-    words.add_row("evidence", f"{evidence(worse)} that it is worse: rolls back at {evidence(rollback)}")
-    margin = points(comparison.margin, signed=False)
-    words.add_row("", f"{evidence(fine)} that it is not worse by {margin}: passes at {evidence(passing)}")
-    return Group(counts, words)
+        counts.add_row(arm, requests(told.requests), requests(told.errors), rate(told), *quantiles)
+    return counts
 
 
-def _describe_difference(comparison: Comparison) -> str:
+def _describe_difference(comparison: Comparison, difference: Callable[[float], str]) -> str:
     if comparison.estimate is None:
         return NOTHING
-    text = points(comparison.estimate)
+    text = difference(comparison.estimate)
     if comparison.interval:
         low, high = comparison.interval
-        text += f", between {points(low)} and {points(high)}"
+        text += f", between {difference(low)} and {difference(high)}"
     return text
 
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import Counts
+from canary.model.metric_documents import COMPARED_BY
 from canary.model.resource import parse_canary
-from canary.model.spec import FULL_WEIGHT, CanarySpec, Step
+from canary.model.spec import FULL_WEIGHT, CanarySpec, Signal, Step
 from canary.model.state import Phase
 from canary.model.status import parse_status
 from canary.model.status_documents import ConditionDocument, CountsDocument, MetricDocument, StatusDocument
@@ -26,7 +27,8 @@ class Comparison:
     """One metric: what was counted, how far it is from a decision.
 
     `margin` is the regression that this step must exclude, as a fraction; evidence is shown beside its bound. Of
-    latency, errors in the counts are requests that took longer than `edge_ms`.
+    latency, errors in the counts are requests that took longer than `edge_ms`. Of values nothing is counted, and all
+    differences are parts of what stable does.
     """
 
     metric: str
@@ -42,6 +44,7 @@ class Comparison:
     requests_needed: int | None
     edge_ms: float | None
     quantiles: tuple[QuantileBuckets, ...]
+    is_of_values: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +120,10 @@ def view_of(document: Mapping[str, Any], now: datetime) -> Rollout:
     step = spec.steps[min(status.step_index, len(spec.steps) - 1)] if spec else None
     climbing = status.phase in _CLIMBING
     analysis = status.analysis
-    comparisons = tuple(_comparison(metric) for metric in analysis.metrics) if analysis else ()
+    compared = spec.analysis.metrics if spec else ()
+    values = {metric.name for metric in compared if metric.method == COMPARED_BY[Signal.VALUES]}
+    judged = analysis.metrics if analysis else []
+    comparisons = tuple(_comparison(metric, is_of_values=metric.name in values) for metric in judged)
     needed = [c.requests_needed for c in comparisons if c.requests_needed is not None]
     created = _instant(metadata.get("creationTimestamp"))
     going_on = status.started_at is not None and not status.phase.terminal
@@ -160,7 +166,7 @@ def _read(document: Mapping[str, Any]) -> tuple[CanarySpec | None, StatusDocumen
     return spec, status, tuple(trouble)
 
 
-def _comparison(metric: MetricDocument) -> Comparison:
+def _comparison(metric: MetricDocument, *, is_of_values: bool) -> Comparison:
     return Comparison(
         metric=metric.name,
         verdict=metric.verdict.value,
@@ -178,6 +184,7 @@ def _comparison(metric: MetricDocument) -> Comparison:
             QuantileBuckets(each.quantile, _bucket(each.stable), _bucket(each.canary))
             for each in metric.quantiles or ()
         ),
+        is_of_values=is_of_values,
     )
 
 

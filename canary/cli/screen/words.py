@@ -37,6 +37,11 @@ def points(fraction: float, *, signed: bool = True) -> str:
     return f"{fraction * 100:+.2f}pp" if signed else f"{fraction * 100:.4g}pp"
 
 
+def part(fraction: float, *, signed: bool = True) -> str:
+    """A difference as a part of what stable does."""
+    return f"{fraction * 100:+.3g}%" if signed else f"{fraction * 100:.4g}%"
+
+
 def milliseconds(value: float) -> str:
     """A latency: `250 ms`, `2.5 s`."""
     return f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s"
