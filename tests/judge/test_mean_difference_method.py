@@ -252,7 +252,7 @@ def test_the_interval_misses_the_true_difference_no_more_often_than_promised() -
     stable, canary = drawn("normal, 20 %")
     missed = np.zeros(RELEASES, dtype=bool)
     for outcome in outcomes(stable, 1.3 * canary)[ENOUGH:]:
-        is_known, low, high = outcome.state[:, -5:-2].T
+        is_known, low, high = outcome.state[:, -6:-3].T
         missed |= (is_known > 0) & ((low > 0.3) | (high < 0.3))
     assert missed.mean() <= at_most(0.01)
 

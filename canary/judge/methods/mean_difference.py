@@ -180,6 +180,7 @@ class Shown(NamedTuple):
         low, high: ends of the confidence sequence around the relative difference.
         step_margin: the relative difference that this step must exclude.
         needed: spans until it is, if the version is as good as stable; -1 when unknown.
+        is_suspect: whether there is evidence that the version is worse.
     """
 
     is_known: FloatArray
@@ -187,6 +188,7 @@ class Shown(NamedTuple):
     high: FloatArray
     step_margin: FloatArray
     needed: FloatArray
+    is_suspect: FloatArray
 
 
 _MOMENTS: Final = slice(_STAKES, _STAKES + len(Moments._fields))
@@ -194,7 +196,7 @@ _SHOWN: Final = slice(_MOMENTS.stop, _MOMENTS.stop + len(Shown._fields))
 _INITIAL: Final = (
     *Stakes.initial(1).pack()[0].tolist(),
     *(0.0,) * len(Moments._fields),
-    *(0.0, 0.0, 0.0, 0.0, _UNKNOWN),
+    *(0.0, 0.0, 0.0, 0.0, _UNKNOWN, 0.0),
 )
 
 
@@ -235,7 +237,8 @@ class MeanDifference:
         seen = seen.grown(stable, gap, admitted)
         needed = _needed(batch, stakes, seen, step_margin)
         passed = stakes.promotion_peak[:, 0] * batch.false_promotion >= 1
-        shown = Shown(*_interval(batch, seen), step_margin, np.where(passed, 0.0, needed))
+        is_suspect = (stakes.rollback_evidence > 1 + _ROUNDING).astype(np.float64)
+        shown = Shown(*_interval(batch, seen), step_margin, np.where(passed, 0.0, needed), is_suspect)
         return Outcome(
             state=np.concatenate([stakes.pack(), np.stack([*seen, *shown], axis=1)], axis=1),
             rollback_evidence=stakes.rollback_evidence,
@@ -247,8 +250,16 @@ class MeanDifference:
 
     def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
         """Both averages, and by what part of stable's the canary's is above it."""
-        seen, shown = (np.array(state[place]) for place in (_MOMENTS, _SHOWN))
-        return _reading(Moments(*seen), Shown(*shown), Stakes.unpack(np.array([state[:_STAKES]]), 1))
+        spans, stable, gap, *_ = state[_MOMENTS]
+        is_known, low, high, *_ = state[_SHOWN]
+        if not spans:
+            return Reading(counts=ArmCounts(), facts="no measurement of both versions was admitted as evidence")
+        return Reading(
+            counts=ArmCounts(),
+            facts=_facts(state),
+            estimate=gap / abs(stable) if stable else None,
+            interval=(low, high) if is_known else None,
+        )
 
 
 def _bounded(value: float) -> float:
@@ -332,24 +343,23 @@ def _interval(batch: Batch, seen: Moments) -> tuple[FloatArray, FloatArray, Floa
     return known.astype(np.float64), low, high
 
 
-def _reading(seen: Moments, shown: Shown, stakes: Stakes) -> Reading:
-    if not seen.spans:
-        return Reading(counts=ArmCounts(), facts="no measurement of both versions was admitted as evidence")
-    stable, gap, is_suspect = float(seen.stable), float(seen.gap), stakes.rollback_evidence[0] > 1 + _ROUNDING
-    facts = f"canary {stable + gap:.4g}, stable {stable:.4g} on average over {_measurements(float(seen.spans))}"
-    needed, margin = float(shown.needed), _percent(float(shown.step_margin))
-    estimate = gap / abs(stable) if stable else None
-    if estimate:
-        facts += f", {_percent(abs(estimate))} {'more' if gap > 0 else 'less'}"
-    if needed == 0 and not is_suspect:
-        facts += f"; {margin} more is excluded"
-    elif not stable and not is_suspect:
-        facts += "; of 0 no percentage can be excluded"
-    elif not is_suspect:
-        facts += f"; {margin} more must be excluded"
-        facts += f": at most about {_measurements(needed, ' more')} if it is as good as stable" if needed > 0 else ""
-    interval = (float(shown.low), float(shown.high)) if shown.is_known else None
-    return Reading(counts=ArmCounts(), facts=facts, estimate=estimate, interval=interval)
+def _facts(state: Sequence[float]) -> str:
+    """`canary 14.2, stable 12.9 on average over 38 measurements, 10.1% more; 40% more must be excluded`."""
+    spans, stable, gap, *_ = state[_MOMENTS]
+    *_, step_margin, needed, is_suspect = state[_SHOWN]
+    facts = f"canary {stable + gap:.4g}, stable {stable:.4g} on average over {_measurements(spans)}"
+    if stable and gap:
+        facts += f", {_percent(abs(gap / stable))} {'more' if gap > 0 else 'less'}"
+    if is_suspect:
+        return facts
+    if needed == 0:
+        return f"{facts}; {_percent(step_margin)} more is excluded"
+    if not stable:
+        return f"{facts}; of 0 no percentage can be excluded"
+    facts += f"; {_percent(step_margin)} more must be excluded"
+    if needed > 0:
+        facts += f": at most about {_measurements(needed, ' more')} if it is as good as stable"
+    return facts
 
 
 def _measurements(number: float, more: str = "") -> str:
