@@ -33,10 +33,10 @@ import numpy as np
 from canary.judge import guard, words
 from canary.judge.interval import confidence_sequence
 from canary.judge.ledger import Entry, enter
-from canary.judge.method import Batch, Method, Outcome, Reading, Row, grade
+from canary.judge.method import Batch, Method, Reading, Row, grade, pack_rows, table, unpack_rows
 from canary.judge.methods import discover
 from canary.judge.split import SPLIT_KEY, SplitFinding, SplitQuestion, check_splits
-from canary.model.evidence import ArmCounts, Evidence, Measurement, NoData
+from canary.model.evidence import Evidence, Measurement, NoData, pack, unpack
 from canary.model.quantities import Percentage
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, MetricSpec
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
@@ -84,11 +84,11 @@ class Question:
 class Finding(NamedTuple):
     """One row of a method's outcome, as plain numbers; see `Outcome`. nan stands for unknown.
 
-    `is_assumed` says that of the noise of one version only what the method assumes is known. `low` and `high` are the
-    ends of the confidence sequence around the difference of the rates in `reading`.
+    `state` is packed. `low` and `high` are the ends of the confidence sequence around the difference of the rates in
+    `reading`. `is_assumed` says that of the noise of one version only what the method assumes is known.
     """
 
-    state: tuple[float, ...]
+    state: bytes
     rollback_evidence: float
     rollback_peak: float
     promotion_peak: float
@@ -100,6 +100,14 @@ class Finding(NamedTuple):
     is_assumed: bool
 
 
+class Asked(NamedTuple):
+    """One metric of one of the questions: the place of the question, and the metric's name and row."""
+
+    place: int
+    name: str
+    row: Row
+
+
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     """Judge every Canary of a tick; answers come in the order of the questions.
 
@@ -107,16 +115,17 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
         ValueError: when a measurement is not the next one after its evidence, or a metric is unknown; these are
             errors of the caller.
     """
-    methods, questions = discover(), list(questions)
-    entries = [_enter(question, methods) for question in questions]
-    splits = check_splits([_split_question(*each) for each in zip(questions, entries, strict=True)])
+    questions = list(questions)
+    entries = list(map(_enter, questions))
+    splits = check_splits(list(map(_split_question, questions, entries)))
     for place, split in enumerate(splits):
         if questions[place].admissible and questions[place].settled and not split.is_comparable:
             questions[place] = replace(questions[place], admissible=False)
-            entries[place] = replace(entries[place], judged=questions[place].evidence.judged)
-    found: list[dict[str, tuple[Row, Finding]]] = [{} for _ in questions]
-    for method in methods.values():
-        _apply(method, questions, entries, found)
+            entries[place] = entries[place]._replace(judged=questions[place].evidence.judged)
+    found: list[dict[str, Finding]] = [{} for _ in questions]
+    for method, asked in _by_method(questions):
+        for (place, name, _), finding in zip(asked, _apply(method, asked, questions, entries), strict=True):
+            found[place][name] = finding
     return tuple(map(_conclude, questions, entries, splits, found))
 
 
@@ -130,47 +139,62 @@ def step_margin(metric: MetricSpec, next_weight: int) -> float:
     return float(grade(np.array(metric.margin_fraction), np.array(next_weight / FULL_WEIGHT)))
 
 
-def _enter(question: Question, methods: Mapping[str, Method]) -> Entry:
+def _enter(question: Question) -> Entry:
     names = [metric.name for metric in question.analysis.metrics]
-    for metric in question.analysis.metrics:
-        if metric.method not in methods:
-            known = ", ".join(methods)
-            raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
     return enter(question.evidence, question.measurement, names, admissible=question.admissible)
 
 
+def _planned_spans(analysis: AnalysisSpec) -> float:
+    return max(analysis.max_duration / analysis.interval, 1.0)
+
+
 def _split_question(question: Question, entry: Entry) -> SplitQuestion:
-    analysis = question.analysis
     return SplitQuestion(
-        state=question.evidence.tests.get(SPLIT_KEY, ()),
-        span=entry.span,
+        question.evidence.tests.get(SPLIT_KEY, b""),
+        entry.span,
         is_settled=question.settled,
         is_restarted=question.step != question.evidence.step,
         weight=question.weight,
         steps=question.steps,
-        planned_spans=max(analysis.max_duration / analysis.interval, 1.0),
+        planned_spans=_planned_spans(question.analysis),
     )
 
 
-def _row(question: Question, metric: MetricSpec) -> Row:
+def _by_method(questions: Sequence[Question]) -> list[tuple[Method, list[Asked]]]:
+    """What each method is asked; methods that nobody asks are left out."""
+    methods = discover()
+    asked: dict[str, list[Asked]] = {name: [] for name in methods}
+    for place, question in enumerate(questions):
+        shared = _shared_numbers(question)
+        for metric in question.analysis.metrics:
+            if metric.method not in asked:
+                known = ", ".join(methods)
+                raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
+            asked[metric.method].append(Asked(place, metric.name, _row(shared, metric)))
+    return [(methods[name], of_method) for name, of_method in asked.items() if of_method]
+
+
+def _shared_numbers(question: Question) -> tuple[float, ...]:
+    """The first ten numbers of each `Row`."""
     analysis = question.analysis
-    return Row(
-        admissible=question.admissible,
-        restarted=question.step != question.evidence.step,
-        interval_seconds=analysis.interval.total_seconds(),
-        agreeing_spans=agreeing_spans(analysis.interval),
-        planned_spans=max(analysis.max_duration / analysis.interval, 1.0),
-        steps=question.steps,
-        false_rollback=analysis.false_rollback,
-        false_promotion=analysis.false_promotion,
-        margin=metric.margin_fraction,
-        is_relative=isinstance(metric.margin, Percentage),
-        weight=question.weight / FULL_WEIGHT,
-        next_weight=question.next_weight / FULL_WEIGHT,
-        quantile=metric.quantile or 0.0,
-        limit=_limit(metric.limit),
-        failures=metric.failures or 0,
+    return (
+        question.admissible,
+        question.step != question.evidence.step,
+        analysis.interval.total_seconds(),
+        agreeing_spans(analysis.interval),
+        _planned_spans(analysis),
+        question.steps,
+        analysis.false_rollback,
+        analysis.false_promotion,
+        question.weight / FULL_WEIGHT,
+        question.next_weight / FULL_WEIGHT,
     )
+
+
+def _row(shared: tuple[float, ...], metric: MetricSpec) -> Row:
+    limit, failures = _limit(metric.limit), metric.failures or 0
+    is_relative = isinstance(metric.margin, Percentage)
+    return Row._make((*shared, metric.margin_fraction, is_relative, metric.quantile or 0.0, limit, failures))
 
 
 def _limit(limit: Percentage | timedelta | None) -> float:
@@ -181,39 +205,25 @@ def _limit(limit: Percentage | timedelta | None) -> float:
 
 
 def _apply(
-    method: Method,
-    questions: Sequence[Question],
-    entries: Sequence[Entry],
-    found: list[dict[str, tuple[Row, Finding]]],
-) -> None:
-    """Let one method judge every metric that asks for it; what it finds is added under the metric's name."""
-    places: list[tuple[int, str]] = []
-    rows, states, samples, noises = [], [], [], []
-    for place, question in enumerate(questions):
-        for metric in question.analysis.metrics:
-            if metric.method == method.name:
-                places.append((place, metric.name))
-                rows.append(_row(question, metric))
-                states.append(_remembered(question.evidence.tests, metric.name, method.initial))
-                samples.append(_read(method, entries[place], metric.name, states[-1]))
-                noises.append(_remembered(question.evidence.noise, metric.name, method.assumed_noise))
-    if not places:
-        return
-    batch = Batch.of(states, samples, noises, rows)
-    judged = [entries[place].judged for place, _ in places]
-    assumed = [noise is method.assumed_noise and bool(noise) for noise in noises]
-    findings = _findings(method, batch, method.update(batch), judged, assumed)
-    for (place, name), row, finding in zip(places, rows, findings, strict=True):
-        found[place][name] = row, finding
+    method: Method, asked: Sequence[Asked], questions: Sequence[Question], entries: Sequence[Entry]
+) -> list[Finding]:
+    """Let one method judge every metric that asks for it."""
+    initial, assumed = pack(method.initial), method.assumed_noise
+    kept = [questions[place].evidence.tests.get(name, initial) for place, name, _ in asked]
+    states = unpack_rows(kept, initial)
+    noises = [questions[place].evidence.noise.get(name, assumed) for place, name, _ in asked]
+    noises = [noise if len(noise) == len(assumed) else assumed for noise in noises]
+    numbers = states.ravel().data
+    size = len(method.initial)
+    samples = [
+        _read(method, entries[place], name, numbers[row * size : row * size + size])
+        for row, (place, name, _) in enumerate(asked)
+    ]
+    batch = Batch.of(states, samples, noises, [row for _, _, row in asked])
+    return _findings(batch, method, [noise is assumed and bool(noise) for noise in noises])
 
 
-def _remembered(kept: Mapping[str, tuple[float, ...]], metric: str, otherwise: tuple[float, ...]) -> tuple[float, ...]:
-    """What is kept of a metric; numbers of another shape are from another version of its method, and of no use."""
-    numbers = kept.get(metric, otherwise)
-    return numbers if len(numbers) == len(otherwise) else otherwise
-
-
-def _read(method: Method, entry: Entry, metric: str, state: tuple[float, ...]) -> tuple[float, ...]:
+def _read(method: Method, entry: Entry, metric: str, state: Sequence[float]) -> tuple[float, ...]:
     """The columns of the span's sample; when it cannot be compared, it is lost to this metric and the entry says so."""
     columns = method.read(entry.consumed.get(metric), state)
     if isinstance(columns, NoData):
@@ -224,19 +234,14 @@ def _read(method: Method, entry: Entry, metric: str, state: tuple[float, ...]) -
     return columns
 
 
-def _findings(
-    method: Method, batch: Batch, outcome: Outcome, judged: Sequence[ArmCounts], assumed: Sequence[bool]
-) -> list[Finding]:
-    states = [tuple(state) for state in outcome.state.tolist()]
-    readings = [method.describe(state, counts) for state, counts in zip(states, judged, strict=True)]
-    pooled = np.array(
-        [
-            (counts.canary.errors, counts.canary.requests, counts.stable.errors, counts.stable.requests)
-            for counts, *_ in readings
-        ],
-        dtype=np.float64,
-    )
-    low, high = confidence_sequence(*pooled.T, alpha=batch.false_rollback, margin=outcome.step_margin)
+def _findings(batch: Batch, method: Method, assumed: Sequence[bool]) -> list[Finding]:
+    outcome = method.update(batch)
+    readings = method.describe(outcome.state)
+    counts = [
+        (each.canary.errors, each.canary.requests, each.stable.errors, each.stable.requests) for each, *_ in readings
+    ]
+    pooled = table(counts).T
+    low, high = confidence_sequence(*pooled, alpha=batch.false_rollback, margin=outcome.step_margin)
     columns = (
         outcome.rollback_evidence,
         outcome.rollback_peak,
@@ -246,32 +251,36 @@ def _findings(
         low,
         high,
     )
-    lists = (column.tolist() for column in columns)
-    return [Finding(*numbers) for numbers in zip(states, *lists, readings, assumed, strict=True)]
+    lists = [column.tolist() for column in columns]
+    return list(map(Finding, pack_rows(outcome.state), *lists, readings, assumed))
 
 
-def _conclude(
-    question: Question, entry: Entry, split: SplitFinding, found: Mapping[str, tuple[Row, Finding]]
-) -> AnalysisResult:
+def _conclude(question: Question, entry: Entry, split: SplitFinding, found: Mapping[str, Finding]) -> AnalysisResult:
     """Combine the metrics, ask the guard, and say it."""
-    metrics = question.analysis.metrics
-    names = [metric.name for metric in metrics]
-    weights, answers = _weights(tuple([metric.method for metric in metrics])), [found[name] for name in names]
-    peak = _combine(question.evidence, weights, answers)
-    streak, is_guarded = _guard(question.evidence, entry, answers[0][0])
-    tests = {name: finding.state for name, (_, finding) in zip(names, answers, strict=True)}
-    tests |= {ROLLBACK_KEY: (peak,), SPLIT_KEY: split.state}
+    analysis = question.analysis
+    names = [metric.name for metric in analysis.metrics]
+    weights, findings = _weights(tuple([metric.method for metric in analysis.metrics])), [found[name] for name in names]
+    peak = _combine(question.evidence, weights, findings)
+    streak, is_guarded = _guard(question, entry)
+    tests = {name: finding.state for name, finding in found.items()}
+    tests[ROLLBACK_KEY], tests[SPLIT_KEY] = pack((peak,)), split.state
     if streak.spans:
-        tests[GUARD_KEY] = tuple(streak)
-    bound = 1 / question.analysis.false_rollback
-    blamed = _blame(weights, answers) if peak >= bound else None
-    absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE))
+        tests[GUARD_KEY] = pack(streak)
+    bound = 1 / analysis.false_rollback
+    blamed = _blame(weights, findings) if peak >= bound else None
+    absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * analysis.interval, _PATIENCE))
     verdicts = tuple(
         [
             _metric_verdict(
-                name, entry, row, finding, bound=bound / (weight or 1.0), is_blamed=place == blamed, absence=absence
+                name,
+                entry,
+                finding,
+                rollback_bound=bound / (weight or 1.0),
+                promotion_bound=1 / analysis.false_promotion,
+                is_blamed=place == blamed,
+                absence=absence,
             )
-            for place, (name, weight, (row, finding)) in enumerate(zip(names, weights, answers, strict=True))
+            for place, (name, weight, finding) in enumerate(zip(names, weights, findings, strict=True))
         ]
     )
     decisive = verdicts[0] if len(verdicts) == 1 else min(verdicts, key=lambda each: _SERIOUS.index(each.verdict))
@@ -299,42 +308,51 @@ def _weights(methods: tuple[str, ...]) -> tuple[float, ...]:
     return tuple(share / (sum(shares) or 1.0) for share in shares)
 
 
-def _combine(evidence: Evidence, weights: Sequence[float], answers: Sequence[tuple[Row, Finding]]) -> float:
+def _combine(evidence: Evidence, weights: Sequence[float], findings: Sequence[Finding]) -> float:
     """The largest weighted mean of the metrics' rollback evidence in this release, up to and including now."""
     now = 0.0
-    for weight, (_, finding) in zip(weights, answers, strict=True):
+    for weight, finding in zip(weights, findings, strict=True):
         now += weight * finding.rollback_evidence
-    return max(evidence.tests.get(ROLLBACK_KEY, (1.0,))[0], now)
+    kept = evidence.tests.get(ROLLBACK_KEY)
+    return max(unpack(kept)[0], now) if kept else max(1.0, now)
 
 
-def _blame(weights: Sequence[float], answers: Sequence[tuple[Row, Finding]]) -> int:
+def _blame(weights: Sequence[float], findings: Sequence[Finding]) -> int:
     """The place of the metric that contributes most to the combined evidence."""
-    return max(range(len(weights)), key=lambda place: weights[place] * answers[place][1].rollback_peak)
+    return max(range(len(weights)), key=lambda place: weights[place] * findings[place].rollback_peak)
 
 
-def _guard(evidence: Evidence, entry: Entry, row: Row) -> tuple[guard.Streak, bool]:
+def _guard(question: Question, entry: Entry) -> tuple[guard.Streak, bool]:
     """The guard's streak after this tick, and whether it condemns; once it does, it stays as it is."""
-    kept = evidence.tests.get(GUARD_KEY)
-    streak = guard.Streak(*kept) if kept else guard.NO_STREAK
-    if streak.spans and guard.condemns(streak, row.agreeing_spans, row.planned_spans, row.false_rollback):
+    kept = question.evidence.tests.get(GUARD_KEY)
+    streak = guard.Streak(*unpack(kept)) if kept else guard.NO_STREAK
+    if streak.spans and _condemns(streak, question.analysis):
         return streak, True
     streak = guard.extend(streak, entry.span, entry.totals)
-    if not streak.spans:
-        return streak, False
-    return streak, guard.condemns(streak, row.agreeing_spans, row.planned_spans, row.false_rollback)
+    return streak, bool(streak.spans) and _condemns(streak, question.analysis)
+
+
+def _condemns(streak: guard.Streak, analysis: AnalysisSpec) -> bool:
+    return guard.condemns(streak, agreeing_spans(analysis.interval), _planned_spans(analysis), analysis.false_rollback)
 
 
 def _metric_verdict(
-    name: str, entry: Entry, row: Row, finding: Finding, *, bound: float, is_blamed: bool, absence: str | None
+    name: str,
+    entry: Entry,
+    finding: Finding,
+    *,
+    rollback_bound: float,
+    promotion_bound: float,
+    is_blamed: bool,
+    absence: str | None,
 ) -> MetricVerdict:
     reading, margin = finding.reading, finding.step_margin
     sample = entry.lost.get(name) or entry.consumed.get(name)
-    promotion_bound = 1 / row.false_promotion
-    is_condemned = is_blamed or finding.rollback_peak >= bound
+    is_condemned = is_blamed or finding.rollback_peak >= rollback_bound
     needed = None if is_condemned or isnan(finding.requests_needed) else int(finding.requests_needed)
     interval = reading.interval or (None if isnan(finding.low) else (finding.low, finding.high))
     if is_condemned:
-        verdict, sentence = Verdict.FAIL, words.worse(reading, finding.rollback_peak, bound)
+        verdict, sentence = Verdict.FAIL, words.worse(reading, finding.rollback_peak, rollback_bound)
     elif name in entry.failures:
         verdict, sentence = Verdict.ERROR, words.unavailable(entry.failures[name])
     elif isinstance(sample, NoData):
@@ -359,7 +377,7 @@ def _metric_verdict(
         estimate=_estimate(reading),
         interval=interval,
         rollback_evidence=finding.rollback_peak,
-        rollback_bound=bound,
+        rollback_bound=rollback_bound,
         promotion_evidence=finding.promotion_peak,
         promotion_bound=promotion_bound,
         step_margin=margin,

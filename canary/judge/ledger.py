@@ -6,8 +6,8 @@ over, so the watermark moves and the counts are lost.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from canary.model.evidence import ArmCounts, ArmHistograms, Evidence, Measurement, NoData, QueryFailed, Sample
 
@@ -18,8 +18,7 @@ _NOTHING: Mapping[str, Sample] = {}
 _NO_FAILURE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The books after one tick; see `Evidence` for the first four.
 
     Attributes:
@@ -40,7 +39,7 @@ class Entry:
     consumed: Mapping[str, Sample]
     failures: Mapping[str, str]
     span: ArmCounts
-    lost: dict[str, NoData] = field(default_factory=dict)
+    lost: dict[str, NoData]
 
 
 def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence[str], *, admissible: bool) -> Entry:
@@ -58,20 +57,20 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
     """
     totals, judged, data_at = evidence.totals, evidence.judged, evidence.data_at
     if measurement is None:
-        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS)
+        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS, {})
     _check(evidence, measurement, metrics)
     failures = {name: sample.reason for name, sample in measurement.samples.items() if isinstance(sample, QueryFailed)}
     if failures:
         if not failures.keys() & set(metrics):
             failures[metrics[0]] = next(iter(failures.values()))
-        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS)
+        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS, {})
     span = _served(measurement)
     if span is None:
-        return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS)
+        return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS, {})
     if span.stable.requests and span.canary.requests:
         data_at = measurement.end
         judged = judged + span if admissible else judged
-    return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span)
+    return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span, {})
 
 
 def _served(measurement: Measurement) -> ArmCounts | None:

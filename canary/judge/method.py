@@ -17,13 +17,14 @@ Adding a method is adding one file to `canary.judge.methods` with a module-level
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray
-from canary.model.evidence import ArmCounts, NoData, Sample
+from canary.model.evidence import NUMBER_SIZE, ArmCounts, NoData, Sample
 from canary.model.history import PodHistory
 from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
@@ -46,7 +47,10 @@ def grade(margin: FloatArray, next_weight: FloatArray, largest: float | FloatArr
 
 
 class Row(NamedTuple):
-    """One metric of one Canary at one tick, as plain numbers; see `Batch` for their meaning."""
+    """One metric of one Canary at one tick, as plain numbers; see `Batch` for their meaning.
+
+    All metrics of a Canary have the first ten in common.
+    """
 
     admissible: float
     restarted: float
@@ -56,10 +60,10 @@ class Row(NamedTuple):
     steps: float
     false_rollback: float
     false_promotion: float
-    margin: float
-    is_relative: float
     weight: float
     next_weight: float
+    margin: float
+    is_relative: float
     quantile: float
     limit: float
     failures: float
@@ -112,16 +116,34 @@ class Batch:
     @classmethod
     def of(
         cls,
-        states: Sequence[tuple[float, ...]],
-        samples: Sequence[tuple[float, ...]],
-        noises: Sequence[tuple[float, ...]],
+        states: FloatArray | Sequence[Sequence[float]],
+        samples: Sequence[Sequence[float]],
+        noises: Sequence[Sequence[float]],
         rows: Sequence[Row],
     ) -> Self:
         """Gather states, samples, noises and rows, in the same order and at least one."""
-        columns = dict(zip(Row._fields, np.array(rows, dtype=np.float64).T.copy(), strict=True))
+        columns = dict(zip(Row._fields, table(rows).T.copy(), strict=True))
         flags = {name: columns.pop(name) > 0 for name in ("admissible", "restarted", "is_relative")}
-        state, sample, noise = (np.array(part, dtype=np.float64) for part in (states, samples, noises))
-        return cls(state=state, sample=sample, noise=noise, **flags, **columns)
+        state = states if isinstance(states, np.ndarray) else table(states)
+        return cls(state=state, sample=table(samples), noise=table(noises), **flags, **columns)
+
+
+def unpack_rows(rows: Sequence[bytes], initial: bytes) -> FloatArray:
+    """Packed states as an array; one of another size is from another version of its method, and begins anew."""
+    packed = b"".join([row if len(row) == len(initial) else initial for row in rows])
+    return np.frombuffer(packed).reshape(len(rows), len(initial) // NUMBER_SIZE)
+
+
+def pack_rows(state: FloatArray) -> list[bytes]:
+    """The opposite of `unpack_rows`: row by row what `canary.model.evidence.pack` makes."""
+    packed, size = (state + 0.0).tobytes(), state.shape[1] * NUMBER_SIZE
+    return [packed[begin : begin + size] for begin in range(0, len(packed), size)]
+
+
+def table(rows: Sequence[Sequence[float]]) -> FloatArray:
+    """Rows of one length as an array; twice as fast as asking numpy to find out their shape."""
+    size = len(rows[0])
+    return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * size).reshape(len(rows), size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,11 +241,6 @@ class Method(Protocol):
         """Take the new span of every row into account."""
         ...
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:
-        """What to show.
-
-        Args:
-            state: after the span.
-            judged: requests of the release that were admitted as evidence, and how many failed.
-        """
+    def describe(self, state: FloatArray) -> list[Reading]:
+        """What to show of each row; `state` is that of an outcome."""
         ...

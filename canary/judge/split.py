@@ -7,25 +7,26 @@ is bad".
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from canary.judge.method import pack_rows, unpack_rows
 from canary.judge.methods.traffic_share import BOUND, INITIAL, Memory, Shares, agrees, facts, weigh
 from canary.judge.words import percent
-from canary.model.evidence import ArmCounts
+from canary.model.evidence import ArmCounts, pack, unpack
 from canary.model.spec import FULL_WEIGHT
 
 SPLIT_KEY: Final = "split"
 """Where `Evidence.tests` keeps what is remembered of the split."""
+_INITIAL: Final = pack(INITIAL)
 
 
 class SplitQuestion(NamedTuple):
     """One Canary at one tick.
 
     Attributes:
-        state: what `Evidence.tests` keeps under `SPLIT_KEY`; empty, or of another shape, when nothing is remembered.
+        state: what `Evidence.tests` keeps under `SPLIT_KEY`; empty, or of another size, when nothing is remembered.
         span: the requests counted in this tick; none when it brings no measurement.
         is_settled: whether the split stood as asked, as far as the configuration says, since before the span began.
         is_restarted: whether the rollout stands on another step than when `state` was written.
@@ -34,7 +35,7 @@ class SplitQuestion(NamedTuple):
         planned_spans: how many spans the release may last at most.
     """
 
-    state: tuple[float, ...]
+    state: bytes
     span: ArmCounts
     is_settled: bool
     is_restarted: bool
@@ -54,7 +55,7 @@ class SplitFinding(NamedTuple):
         sentence: why the rollout holds, or why the span is no evidence; None when there is nothing to say.
     """
 
-    state: tuple[float, ...]
+    state: bytes
     evidence: float
     is_carried: bool
     is_comparable: bool
@@ -66,9 +67,7 @@ def check_splits(questions: Sequence[SplitQuestion]) -> list[SplitFinding]:
     if not questions:
         return []
     states, spans, settled, restarted, weights, steps, planned = zip(*questions, strict=True)
-    size = len(INITIAL)
-    kept = chain.from_iterable([state if len(state) == size else INITIAL for state in states])
-    memory = Memory.unpacked(np.fromiter(kept, dtype=np.float64, count=len(states) * size).reshape(-1, size))
+    memory = Memory.unpacked(unpack_rows(states, _INITIAL))
     canary = np.array([each.canary.requests for each in spans], dtype=np.float64)
     span = Shares(
         canary=canary,
@@ -83,7 +82,7 @@ def check_splits(questions: Sequence[SplitQuestion]) -> list[SplitFinding]:
     memory = weigh(memory, span)
     carried = memory.wealth < BOUND
     comparable = (span.counts & agreeing & carried).tolist()
-    columns = map(tuple, memory.packed().tolist()), memory.wealth.tolist(), carried.tolist(), comparable
+    columns = pack_rows(memory.packed()), memory.wealth.tolist(), carried.tolist(), comparable
     findings = [SplitFinding(*found, None) for found in zip(*columns, strict=True)]
     for place in np.flatnonzero(~carried | (span.counts & ~agreeing)).tolist():
         findings[place] = findings[place]._replace(sentence=_sentence(questions[place], findings[place]))
@@ -92,7 +91,7 @@ def check_splits(questions: Sequence[SplitQuestion]) -> list[SplitFinding]:
 
 def _sentence(question: SplitQuestion, found: SplitFinding) -> str:
     if not found.is_carried:
-        _, _, weight, requests, canary, *_ = Memory.unpacked(np.array([found.state]))
+        _, _, weight, requests, canary, *_ = Memory.unpacked(np.array([unpack(found.state)]))
         return hold(float(canary[0]), float(requests[0]), float(weight[0]))
     counts = question.span
     return drop(counts.canary.requests, counts.canary.requests + counts.stable.requests, question.weight / FULL_WEIGHT)

@@ -4,11 +4,20 @@ A measurement covers the time between two instants of the interval's grid (multi
 `Evidence.watermark` is the instant up to which counts have been consumed; it moves in the same write as the state of
 the tests, so a tick that is repeated, skipped or replayed consumes nothing twice. Counts are kept apart from evidence:
 every request of the release is in `totals`, only those of admissible intervals move a test.
+
+What the tests remember is kept packed, eight bytes a number. Tuples of floats were rejected: a judge of 10,000 Canaries
+spent a third of its time on making and reading two million floats that only the methods' arrays ever use, and four
+times the memory on keeping them.
 """
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+
+NUMBER_SIZE: Final = 8
+"""Bytes of a packed number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ class Evidence:
         step: index of the step that the promotion evidence belongs to; it restarts when the step changes.
         totals: every request of the release that was counted.
         judged: the part of `totals` that was admitted as evidence.
-        tests: per metric name, the numbers its method keeps; only the method knows their meaning.
+        tests: per metric name, the numbers its method keeps, as `pack` makes them; only the method knows their meaning.
         noise: per metric name, what its method learned from stable's own pods; a metric without history is not there.
     """
 
@@ -148,5 +157,16 @@ class Evidence:
     step: int = 0
     totals: ArmCounts = ArmCounts()
     judged: ArmCounts = ArmCounts()
-    tests: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    tests: Mapping[str, bytes] = field(default_factory=dict)
     noise: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def pack(numbers: Iterable[float]) -> bytes:
+    """Numbers as eight bytes each; equal numbers give equal bytes, for -0 is packed as 0."""
+    positive = [number + 0.0 for number in numbers]
+    return struct.pack(f"{len(positive)}d", *positive)
+
+
+def unpack(packed: bytes) -> tuple[float, ...]:
+    """The opposite of `pack`."""
+    return struct.unpack(f"{len(packed) // NUMBER_SIZE}d", packed)

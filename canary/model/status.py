@@ -18,7 +18,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from canary.model.errors import InvalidDocument
-from canary.model.evidence import ArmCounts, Counts, Evidence
+from canary.model.evidence import ArmCounts, Counts, Evidence, pack, unpack
 from canary.model.faults import faults_of
 from canary.model.observation import Problem
 from canary.model.spec import CanarySpec
@@ -187,7 +187,7 @@ def _analysis(
         "step": evidence.step,
         "totals": _arms(evidence.totals),
         "judged": _arms(evidence.judged),
-        "tests": _numbers(evidence.tests),
+        "tests": _numbers({name: unpack(packed) for name, packed in evidence.tests.items()}),
         "noise": _numbers(evidence.noise) or None,
         "metrics": [_metric(m) for m in result.metrics] if result else _dumped_metrics(shown),
         "share": _rounded(share) if share is not None else shown and shown.share,
@@ -244,7 +244,7 @@ def _read_evidence(document: AnalysisDocument | None) -> Evidence:
         step=document.step,
         totals=_read_arms(document.totals),
         judged=_read_arms(document.judged),
-        tests={name: tuple(numbers) for name, numbers in document.tests.items()},
+        tests={name: pack(numbers) for name, numbers in document.tests.items()},
         noise={name: tuple(numbers) for name, numbers in document.noise.items()},
     )
 

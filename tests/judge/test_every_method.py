@@ -14,7 +14,7 @@ from canary.judge.judge import GUARD_KEY, ROLLBACK_KEY, judge
 from canary.judge.method import Batch, Method, Outcome, Row
 from canary.judge.methods import discover
 from canary.judge.methods.latency import MOST_BOUNDS
-from canary.model.evidence import Evidence, NoData
+from canary.model.evidence import Evidence, NoData, pack, unpack
 from canary.model.verdict import AnalysisResult, Verdict
 
 METHODS = list(discover().values())
@@ -205,8 +205,9 @@ def test_state_read_back_from_json_continues_identically(
     method: Method, history: list[tuple[Pair, Pair]], following: list[tuple[Pair, Pair]]
 ) -> None:
     evidence = watch(NEW, history, method.name)[-1].evidence
-    written = json.loads(json.dumps(dict(evidence.tests), allow_nan=False))
-    read = replace(evidence, tests={name: tuple(numbers) for name, numbers in written.items()})
+    kept = {name: unpack(packed) for name, packed in evidence.tests.items()}
+    written = json.loads(json.dumps(kept, allow_nan=False))
+    read = replace(evidence, tests={name: pack(numbers) for name, numbers in written.items()})
 
     assert read == evidence
     assert watch(read, following, method.name) == watch(evidence, following, method.name)
@@ -254,8 +255,8 @@ def test_answers_do_not_depend_on_the_company_a_question_keeps(method: Method) -
 
 def _assert_same(one: AnalysisResult, other: AnalysisResult) -> None:
     assert (one.verdict, one.sentence) == (other.verdict, other.sentence)
-    for name, numbers in one.evidence.tests.items():
-        assert numbers == pytest.approx(other.evidence.tests[name], rel=1e-12, abs=0)
+    for name, packed in one.evidence.tests.items():
+        assert unpack(packed) == pytest.approx(unpack(other.evidence.tests[name]), rel=1e-12, abs=0)
 
 
 @every_test
@@ -330,7 +331,7 @@ def test_fewer_than_three_spans_never_lead_from_no_evidence_to_a_rollback(
 @every_method
 def test_memory_of_another_shape_is_not_read(method: Method) -> None:
     metric = TRIALS[method.name].analysis.metrics[0].name
-    strange = replace(NEW, tests={metric: (1.0, 2.0)}, noise={metric: (3.0, 2.0, 1.0)})
+    strange = replace(NEW, tests={metric: pack((1.0, 2.0))}, noise={metric: (3.0, 2.0, 1.0)})
     unknown = replace(NEW, noise={})
 
     sample = TRIALS[method.name].sample(*GOOD)
@@ -342,4 +343,4 @@ def test_memory_of_another_shape_is_not_read(method: Method) -> None:
 def test_state_is_small(method: Method) -> None:
     evidence: Evidence = watch(NEW, [GOOD] * 200 + [BAD] * 200, method.name)[-1].evidence
 
-    assert len(json.dumps({name: list(numbers) for name, numbers in evidence.tests.items()})) < 2048
+    assert len(json.dumps({name: unpack(packed) for name, packed in evidence.tests.items()})) < 2048

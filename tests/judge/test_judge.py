@@ -11,7 +11,7 @@ from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, Span,
 
 from canary.judge.judge import ROLLBACK_KEY, agreeing_spans, judge, step_margin
 from canary.judge.stakes import Stakes
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed, Sample
+from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed, Sample, unpack
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import MetricSpec
 from canary.model.verdict import AnalysisResult, Verdict
@@ -52,7 +52,7 @@ def test_span_with_requests_to_one_version_only_is_counted_but_is_no_evidence() 
     assert result.evidence.judged == PASSED.judged
     assert result.evidence.data_at == PASSED.data_at
     assert result.metrics[0].rollback_evidence == answer(PASSED, None).metrics[0].rollback_evidence
-    assert result.evidence.tests["errors"][:13] == PASSED.tests["errors"][:13]
+    assert unpack(result.evidence.tests["errors"])[:13] == unpack(PASSED.tests["errors"])[:13]
 
 
 def test_tick_without_a_new_span_repeats_the_verdict_and_changes_nothing() -> None:
@@ -249,7 +249,7 @@ def test_stakes_set_aside_for_changes_of_step_are_released_once_each() -> None:
     cash = []
     for step in (1, 2, 3, 3, 3):
         evidence = answer(evidence, None, step=step).evidence
-        stakes = np.array([evidence.tests["errors"][: Stakes.size(1)]])
+        stakes = np.array([unpack(evidence.tests["errors"])[: Stakes.size(1)]])
         cash.append(float(Stakes.unpack(stakes, 1).cash[0]))
 
     assert cash[0] - cash[1] == pytest.approx(0.05)
@@ -311,7 +311,7 @@ def test_evidence_of_metrics_is_averaged_and_never_multiplied() -> None:
     bad, good = first.metrics
     assert (bad.verdict, bad.rollback_bound, good.rollback_bound) == (Verdict.FAIL, 200, 200)
     assert good.verdict is not Verdict.FAIL
-    assert first.evidence.tests[ROLLBACK_KEY][0] <= (bad.rollback_evidence + good.rollback_evidence) / 2
+    assert unpack(first.evidence.tests[ROLLBACK_KEY])[0] <= (bad.rollback_evidence + good.rollback_evidence) / 2
     assert first.sentence.startswith("errors: ")
 
 
@@ -321,7 +321,7 @@ def test_metrics_condemn_together_what_neither_condemns_alone_and_it_stands() ->
 
     first = next(result for result in results if result.verdict is Verdict.FAIL)
     assert max(metric.rollback_evidence for metric in first.metrics) < 200
-    assert first.evidence.tests[ROLLBACK_KEY][0] >= 100
+    assert unpack(first.evidence.tests[ROLLBACK_KEY])[0] >= 100
     assert "condemned by the evidence of all metrics together" in first.sentence
     after = watch_both(first.evidence, GOOD, GOOD, 60)
     assert {result.verdict for result in after} == {Verdict.FAIL}
@@ -352,7 +352,8 @@ def test_spans_without_the_split_that_was_asked_for_are_counted_but_are_no_evide
 
     assert result.evidence.totals == PASSED.totals + counts(*ASTRAY)
     assert result.evidence.judged == PASSED.judged
-    assert result.evidence.tests["errors"][: Stakes.size(1)] == PASSED.tests["errors"][: Stakes.size(1)]
+    kept, before = (unpack(evidence.tests["errors"]) for evidence in (result.evidence, PASSED))
+    assert kept[: Stakes.size(1)] == before[: Stakes.size(1)]
 
 
 def test_a_mesh_that_does_not_carry_the_split_holds_the_rollout_until_it_does() -> None:

@@ -19,7 +19,7 @@ from canary.judge import served
 from canary.judge.bernoulli import FloatArray
 from canary.judge.methods import discover
 from canary.judge.methods.mann_whitney import FEWEST_POINTS, MOST_POINTS, ONE_SIDED, TOLERANCE, compare
-from canary.model.evidence import ArmHistograms, ArmValues, Evidence, Measurement, Sample
+from canary.model.evidence import ArmHistograms, ArmValues, Evidence, Measurement, Sample, unpack
 from canary.model.spec import STANDARD_DURATIONS, MetricSource, MetricSpec, Signal
 from canary.model.verdict import AnalysisResult, Verdict
 
@@ -138,7 +138,7 @@ def test_points_older_than_sixty_spans_are_forgotten() -> None:
     improved = watch(NEW, [BAD] * (FEWEST_POINTS - 1) + [GOOD] * MOST_POINTS, "mann-whitney")
     fresh = watch(NEW, [GOOD] * MOST_POINTS, "mann-whitney")
 
-    kept, new = (results[-1].evidence.tests["errors"] for results in (improved, fresh))
+    kept, new = (unpack(results[-1].evidence.tests["errors"]) for results in (improved, fresh))
     assert kept[-2 * MOST_POINTS :] == new[-2 * MOST_POINTS :]
 
 

@@ -342,6 +342,6 @@ def test_any_numbers_give_finite_evidence(told: list[tuple[float, float]], repea
         assert np.all(np.isfinite(state))
         assert outcome.rollback_evidence[0] > 0
         assert outcome.promotion_peak[0] >= 1
-    reading = METHOD.describe(state, answer(NEW, None).evidence.judged)
+    reading = METHOD.describe(np.array([state]))[0]
     assert reading.facts
     assert reading.interval is None or reading.interval[0] <= reading.interval[1]

@@ -7,10 +7,10 @@ from test_every_method import ROW
 from canary.judge.method import Batch
 from canary.judge.methods.traffic_share import BOUND, METHOD
 from canary.judge.split import SplitFinding, SplitQuestion, check_splits
-from canary.model.evidence import ArmCounts, Counts
+from canary.model.evidence import ArmCounts, Counts, pack, unpack
 
 SETTLED = SplitQuestion(
-    state=(),
+    state=b"",
     span=ArmCounts(stable=Counts(1350), canary=Counts(150)),
     is_settled=True,
     is_restarted=False,
@@ -68,7 +68,7 @@ def test_a_mended_split_is_carried_again_and_is_counted_afresh() -> None:
     mended = watch(SETTLED._replace(state=held.state), [served(150, 1500)] * 3)
 
     assert [found.is_carried for found in mended] == [True, True, True]
-    assert METHOD.describe(mended[-1].state, ArmCounts()).facts == (
+    assert METHOD.describe(np.array([unpack(mended[-1].state)]))[0].facts == (
         "10% of 4,500 requests went to the canary, 10% were asked for"
     )
 
@@ -104,7 +104,7 @@ def test_a_hold_lasts_until_the_new_weight_has_been_seen() -> None:
 
 
 def test_memory_of_another_shape_is_not_read() -> None:
-    assert check_splits([SETTLED._replace(state=(1.0, 2.0))]) == check_splits([SETTLED])
+    assert check_splits([SETTLED._replace(state=pack((1.0, 2.0)))]) == check_splits([SETTLED])
 
 
 def test_many_are_checked_as_each_alone_and_as_by_the_method() -> None:
@@ -123,5 +123,5 @@ def test_many_are_checked_as_each_alone_and_as_by_the_method() -> None:
 
     assert together == [check_splits([question])[0] for question in questions]
     np.testing.assert_allclose([found.evidence for found in together], outcome.rollback_evidence, rtol=1e-12)
-    np.testing.assert_allclose([found.state for found in together], outcome.state, rtol=1e-12)
+    np.testing.assert_allclose([unpack(found.state) for found in together], outcome.state, rtol=1e-12)
     assert [found.is_carried for found in together] == (outcome.promotion_peak > BOUND).tolist()

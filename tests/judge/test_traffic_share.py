@@ -304,7 +304,7 @@ def test_it_reads_counts_and_nothing_else() -> None:
 def test_it_says_how_many_requests_went_where() -> None:
     memory = after(start(1), span(np.array([555.0]), np.array([4510.0]), 0.1))
 
-    reading = METHOD.describe(memory.packed()[0].tolist(), ArmCounts())
+    reading = METHOD.describe(memory.packed())[0]
 
     assert reading.facts == "12.3% of 4,510 requests went to the canary, 10% were asked for"
     assert reading.estimate == pytest.approx(555 / 4510 - 0.1)

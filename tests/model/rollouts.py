@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from canary.model.evidence import ArmCounts, Counts, Evidence
+from canary.model.evidence import ArmCounts, Counts, Evidence, pack
 from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
@@ -56,7 +56,7 @@ EVIDENCE: Final = Evidence(
     step=1,
     totals=ArmCounts(stable=Counts(9000, 9), canary=Counts(1000, 2)),
     judged=ArmCounts(stable=Counts(8000, 8), canary=Counts(900, 2)),
-    tests={"errors": (0.1, -3.0, 1e-300), "guard": (2.0,)},
+    tests={"errors": pack((0.1, -3.0, 1e-300)), "guard": pack((2.0,))},
     noise={"errors": (21.6, 0.0)},
 )
 STATE: Final = RolloutState(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rollouts import EVIDENCE, NOW, STATE, judged, written
 
 from canary.model.errors import InvalidDocument
-from canary.model.evidence import ArmCounts, Counts, Evidence
+from canary.model.evidence import ArmCounts, Counts, Evidence, pack
 from canary.model.observation import Problem
 from canary.model.state import Phase, RolloutState
 from canary.model.status import read_state
@@ -107,7 +107,7 @@ def test_evidence_without_bound_is_shown_as_a_number_that_json_has() -> None:
 
 
 def test_a_status_stays_under_4_kb() -> None:
-    tests = {"errors": tuple(-math.pi * 10.0**-n for n in range(40)), "guard": (1.5, 2.5, 3.5)}
+    tests = {"errors": pack(-math.pi * 10.0**-n for n in range(40)), "guard": pack((1.5, 2.5, 3.5))}
     evidence = replace(EVIDENCE, tests=tests)
     state = replace(STATE, evidence=evidence, unready_since=NOW, unserving_since=NOW)
     long = "x" * 10_000
@@ -148,7 +148,7 @@ def test_a_status_that_is_not_ours_is_refused(status: dict[str, Any]) -> None:
 
 def test_a_number_that_json_lacks_or_a_time_without_zone_is_a_fault_of_the_caller() -> None:
     with pytest.raises(ValueError, match="JSON has no such number"):
-        written(state=replace(STATE, evidence=replace(EVIDENCE, tests={"errors": (math.inf,)})))
+        written(state=replace(STATE, evidence=replace(EVIDENCE, tests={"errors": pack((math.inf,))})))
     with pytest.raises(ValueError, match="no time zone"):
         written(state=replace(STATE, entered_at=NOW.replace(tzinfo=None)))
 
@@ -193,7 +193,7 @@ STATES = st.builds(
         judged=ARMS,
         tests=st.dictionaries(
             st.sampled_from(["errors", "guard"]),
-            st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20).map(tuple),
+            st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=20).map(pack),
         ),
         noise=st.dictionaries(
             st.just("errors"), st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=8).map(tuple)

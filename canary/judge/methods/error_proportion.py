@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from canary.judge import baseline
+from canary.judge.bernoulli import FloatArray
 from canary.judge.dispersion import Residuals
 from canary.judge.method import Batch, Outcome, Reading
 from canary.judge.pod_noise import measure_noise
@@ -102,11 +103,10 @@ class ErrorProportion:
             step_margin=span.line.gap(rate)[:, 0],
         )
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """The failed requests of the release."""
-        stable_requests, stable_errors, canary_requests, canary_errors = map(int, state[_AT["judged"]])
-        stable, canary = Counts(stable_requests, stable_errors), Counts(canary_requests, canary_errors)
-        return Reading(counts=ArmCounts(stable=stable, canary=canary))
+        judged = state[:, _AT["judged"]].astype(np.int64).tolist()
+        return [Reading(ArmCounts(stable=Counts(*row[:2]), canary=Counts(*row[2:]))) for row in judged]
 
 
 METHOD = ErrorProportion()

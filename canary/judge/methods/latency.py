@@ -30,9 +30,8 @@ Rejected: a score over all buckets, which gains a fifth on pure shifts and blurs
 since the twenty edges of Istio say the same thing twenty times.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -65,6 +64,7 @@ _ASSUMED_WOBBLE: Final = 0.03
 _ASSUMED_TO_LAST_SECONDS: Final = 120.0
 _SHOWN: Final = (0.5, 0.95, 0.99)
 _BUCKETS: Final = MOST_BOUNDS + 1
+_NOTHING: Final = (0.0,) * (MOST_BOUNDS + 2 * _BUCKETS)
 IntArray = NDArray[np.intp]
 
 _SIZES: Final = {
@@ -184,17 +184,17 @@ class Latency:
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
         """The bounds, then stable's requests by bucket, then the canary's."""
         if not isinstance(sample, ArmHistograms):
-            return (0.0,) * (MOST_BOUNDS + 2 * _BUCKETS)
+            return _NOTHING
         stable, canary = thin(sample.stable), thin(sample.canary)
-        known = tuple(bound for bound in state[_AT["bounds"]] if bound > 0)
         if not stable.bounds:
             return NoData("the histograms have no bucket with an end, so no latency can be told from another")
-        if known and known != stable.bounds:
+        bounds, known = _padded(stable.bounds), tuple(state[_AT["bounds"]])
+        if known != bounds and known[0] > 0:
             return NoData(
                 "the bounds of the buckets changed in the middle of this release, from "
-                f"{_listed(known)} to {_listed(stable.bounds)} ms; restore them, or start a new release"
+                f"{_listed(known)} to {_listed(bounds)} ms; restore them, or start a new release"
             )
-        return (*_padded(stable.bounds), *_spread(stable.counts), *_spread(canary.counts))
+        return (*bounds, *_spread(stable.counts), *_spread(canary.counts))
 
     def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> tuple[float, ...] | None:
         """Levels of the noise in seconds, then tolerances between pods, at the edges that all of the history has."""
@@ -276,18 +276,16 @@ class Latency:
         chosen = _choose(_thinnest(recent), bounds, batch.quantile)
         return np.where(is_due[:, None], chosen, edges)
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """The requests slower than the edge that decides, and the buckets of three quantiles."""
-        place = int(state[_AT["shown"]][0])
-        if place < 0:
-            return Reading(counts=ArmCounts())
-        bounds = [bound for bound in state[_AT["bounds"]] if bound > 0]
-        stable, canary = list(accumulate(state[_AT["stable"]])), list(accumulate(state[_AT["canary"]]))
-        counts = ArmCounts(stable=_counts(stable, place), canary=_counts(canary, place))
-        if not counts.stable.requests or not counts.canary.requests:
-            return Reading(counts=counts, edge_ms=bounds[place])
-        quantiles = tuple([QuantileBuckets(q, _bucket(stable, bounds, q), _bucket(canary, bounds, q)) for q in _SHOWN])
-        return Reading(counts=counts, edge_ms=bounds[place], quantiles=quantiles)
+        shown, bounds = state[:, _AT["shown"]].astype(np.intp)[:, 0], state[:, _AT["bounds"]]
+        reached = [np.cumsum(state[:, _AT[version]], axis=1) for version in ("stable", "canary")]
+        rows, counts = np.arange(len(state)), []
+        for part in reached:
+            counts += [part[:, -1], part[:, -1] - part[rows, shown]]
+        judged = np.rint(np.stack(counts, axis=1)).astype(np.int64).tolist()
+        columns = shown.tolist(), bounds[rows, shown].tolist(), judged, _quantiles(bounds, *reached)
+        return [_reading(*row) for row in zip(*columns, strict=True)]
 
 
 def _comparable(batch: Batch, edges: FloatArray, stable: FloatArray, canary: FloatArray) -> BoolArray:
@@ -342,20 +340,37 @@ def _spread(counts: tuple[int, ...]) -> tuple[float, ...]:
     return (*counts[:-1], *(0.0,) * (_BUCKETS - len(counts)), counts[-1])
 
 
-def _counts(reached: Sequence[float], place: int) -> Counts:
-    """All requests, and those slower than a bound, of the numbers up to each bucket."""
-    return Counts(round(reached[-1]), round(reached[-1] - reached[place]))
+def _reading(place: int, edge: float, judged: Sequence[int], quantiles: tuple[QuantileBuckets, ...]) -> Reading:
+    """Of requests and slow ones of stable, then of the canary; `place` is negative before edges were chosen."""
+    if place < 0:
+        return Reading(ArmCounts())
+    counts = ArmCounts(stable=Counts(*judged[:2]), canary=Counts(*judged[2:]))
+    return Reading(counts, edge, quantiles if judged[0] and judged[2] else ())
 
 
-def _bucket(reached: Sequence[float], bounds: Sequence[float], quantile: float) -> tuple[float, float | None]:
-    """The bucket that holds the quantile: above the first number and up to the second."""
-    place = bisect_left(reached, quantile * reached[-1])
-    if place >= len(bounds):
-        return (bounds[-1], None)
-    return (bounds[place - 1] if place else 0.0, bounds[place])
+def _quantiles(bounds: FloatArray, stable: FloatArray, canary: FloatArray) -> list[tuple[QuantileBuckets, ...]]:
+    """Row by row the buckets that hold the quantiles shown, of the requests of both versions up to each bucket."""
+    rows, ends = np.arange(len(bounds))[:, None], np.pad(bounds, ((0, 0), (1, 1)))
+    number = (bounds > 0).sum(axis=1, keepdims=True)
+    columns = []
+    for reached in (stable, canary):
+        wanted = reached[:, -1:] * np.array(_SHOWN)
+        places = np.minimum((reached[:, :, None] < wanted[:, None, :]).sum(axis=1), number)
+        columns += [ends[rows, places].ravel().tolist(), ends[rows, places + 1].ravel().tolist()]
+    shown = iter([_quantile(*each) for each in zip(_SHOWN * len(bounds), *columns, strict=True)])
+    return list(zip(*[shown] * len(_SHOWN), strict=True))
 
 
-def _listed(bounds: tuple[float, ...]) -> str:
+@lru_cache(maxsize=4096)
+def _quantile(
+    quantile: float, stable_low: float, stable_high: float, canary_low: float, canary_high: float
+) -> QuantileBuckets:
+    """0 as the upper end stands for none. Kept, because thousands of Canaries share a few."""
+    return QuantileBuckets(quantile, (stable_low, stable_high or None), (canary_low, canary_high or None))
+
+
+def _listed(padded: tuple[float, ...]) -> str:
+    bounds = [bound for bound in padded if bound > 0]
     shown = ", ".join(f"{bound:g}" for bound in bounds[:6])
     return f"{shown}, ... ({len(bounds)} bounds)" if len(bounds) > 6 else shown
 

@@ -149,20 +149,23 @@ class Limit:
             step_margin=np.where(terms.step_allowed > 0, terms.step_allowed, 1.0),
         )
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """The requests that broke the limit, and by how much their share is above the allowed one."""
-        terms, tally = Terms[float](*state[_TERMS]), Tally[float](*state[_TALLY])
-        counts = ArmCounts(canary=Counts(round(tally.requests), round(tally.broken)))
-        edge = terms.edge_ms or None
-        if not tally.requests:
-            return Reading(counts=counts, edge_ms=edge, facts="no requests of the canary were admitted as evidence")
-        return Reading(
-            counts=counts,
-            edge_ms=edge,
-            facts=_facts(terms, counts.canary),
-            estimate=tally.broken / tally.requests - terms.allowed,
-            interval=(tally.low, tally.high),
-        )
+        return [_reading(Terms(*row[_TERMS]), Tally(*row[_TALLY])) for row in state.tolist()]
+
+
+def _reading(terms: Terms[float], tally: Tally[float]) -> Reading:
+    counts = ArmCounts(canary=Counts(round(tally.requests), round(tally.broken)))
+    edge = terms.edge_ms or None
+    if not tally.requests:
+        return Reading(counts=counts, edge_ms=edge, facts="no requests of the canary were admitted as evidence")
+    return Reading(
+        counts=counts,
+        edge_ms=edge,
+        facts=_facts(terms, counts.canary),
+        estimate=tally.broken / tally.requests - terms.allowed,
+        interval=(tally.low, tally.high),
+    )
 
 
 def _facts(terms: Terms[float], canary: Counts) -> str:

@@ -161,9 +161,12 @@ class MannWhitney:
             step_margin=np.where(tolerated > 0, tolerated, 1.0),
         )
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """The shift, and what the test says of it."""
-        is_high, _, points, of_step, signal, quantile, shift, p_value = state[: len(_FIELDS)]
+        return [self._reading(row) for row in state[:, : len(_FIELDS)].tolist()]
+
+    def _reading(self, state: Sequence[float]) -> Reading:
+        is_high, _, points, of_step, signal, quantile, shift, p_value = state
         if not points:
             return Reading(counts=ArmCounts(), facts="no measurement of both versions was admitted as evidence")
         where = "above" if shift >= 0 else "below"

@@ -248,8 +248,11 @@ class MeanDifference:
             step_margin=step_margin,
         )
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """Both averages, and by what part of stable's the canary's is above it."""
+        return [self._reading(row) for row in state.tolist()]
+
+    def _reading(self, state: Sequence[float]) -> Reading:
         spans, stable, gap, *_ = state[_MOMENTS]
         is_known, low, high, *_ = state[_SHOWN]
         if not spans:

@@ -98,8 +98,11 @@ class Threshold:
             step_margin=np.where(batch.limit > 0, batch.limit, 1.0),
         )
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """What the latest check saw, and how many have failed."""
+        return [self._reading(row) for row in state.tolist()]
+
+    def _reading(self, state: Sequence[float]) -> Reading:
         failed, failures, _, requests, value, limit, quantile = state
         if not requests:
             return Reading(counts=ArmCounts(), facts="nothing of the canary has been checked")

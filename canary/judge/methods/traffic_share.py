@@ -314,11 +314,14 @@ class TrafficShare:
             step_margin=BAND * batch.weight,
         )
 
-    def describe(self, state: Sequence[float], judged: ArmCounts) -> Reading:  # noqa: ARG002 (the seam's)
+    def describe(self, state: FloatArray) -> list[Reading]:
         """The shares of the present stretch."""
-        weight, requests, canary = state[_BETS + 1 : _BETS + 4]
-        off = canary / requests - weight if requests else None
-        return Reading(counts=ArmCounts(), facts=facts(canary, requests, weight), estimate=off)
+        return [_reading(*row) for row in state[:, _BETS + 1 : _BETS + 4].tolist()]
+
+
+def _reading(weight: float, requests: float, canary: float) -> Reading:
+    off = canary / requests - weight if requests else None
+    return Reading(counts=ArmCounts(), facts=facts(canary, requests, weight), estimate=off)
 
 
 METHOD = TrafficShare()

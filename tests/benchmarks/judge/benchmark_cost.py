@@ -14,7 +14,7 @@ from typing import Final
 from benchmark_judging import START, analysis
 
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Evidence, Histogram, Measurement, Sample, unpack
 
 FLEETS: Final = (1, 100, 10_000)
 _TICKS: Final = {1: 200, 100: 40, 10_000: 5}
@@ -54,7 +54,7 @@ def measure(canaries: int) -> Cost:
         results = judge(questions)
         spent.append(time.process_time() - before)
         fleet = [result.evidence for result in results]
-    remembered = {name: list(numbers) for name, numbers in fleet[0].tests.items()}
+    remembered = {name: unpack(packed) for name, packed in fleet[0].tests.items()}
     return Cost(
         canaries=canaries,
         microseconds=statistics.median(spent[1:]) / canaries * 1e6,
