@@ -9,9 +9,10 @@ its margin, and a bet that is off by a factor of 1.6 loses little. (Fixed shifts
 errors three of seven lay below any margin.) The stake is a mixture over the time when the version went bad: most of it
 from the start, a part at each change of step, a part trickling in over the longest time a release may last. The parts
 sum to one, so one alpha covers the whole rollout, and a regression that only shows at 50 % is still found fast. What
-one span may multiply is capped such that fewer than `agreeing_spans` spans never lead from no evidence to a rollback:
-errors come in clumps. A mean of e-values is an e-value under any dependence, so streams may be as correlated as they
-like.
+one span may multiply the evidence by is capped such that fewer than `agreeing_spans` spans never lead from no evidence
+to a rollback: errors come in clumps. Where a span makes more, every bet gives up the same part of it; capping each bet
+by itself was rejected, because a regression in one of five streams then took a scrape longer to be found. A mean of
+e-values is an e-value under any dependence, so streams may be as correlated as they like.
 
 **Promotion**, stream by stream, against "worse by the step's margin or more", restarted at each step: nothing a version
 did at 5 % says how it behaves at 50 %. Alternatives are "as good as stable", "worse by a quarter" and "by half of the
@@ -38,6 +39,7 @@ HARMS: Final = 6
 _HARM_WEIGHTS: Final = 0.8 ** np.arange(HARMS) / np.sum(0.8 ** np.arange(HARMS))
 """From the smallest harm up; a small one takes more requests to see, so it gets more of the stake."""
 _LARGEST_HARM: Final = 0.5
+_SMALLEST_SHARE: Final = 0.4
 _FIRST_STAKE: Final = 0.70
 _STEP_STAKE: Final = 0.15
 _TRICKLE: Final = 0.15
@@ -247,7 +249,7 @@ class Stakes:
     def played(self, batch: Batch, span: Span) -> Self:
         """After one more span."""
         counts = _Counts.of(batch, span)
-        logs = _rollback_logs(span, counts, log_cap(batch)), _promotion_logs(span, counts)
+        logs = _rollback_logs(span, counts), _promotion_logs(span, counts)
         return self.settled(batch, span.comparable, *logs)
 
     def settled(self, batch: Batch, use: BoolArray, rollback_logs: FloatArray, promotion_logs: FloatArray) -> Self:
@@ -256,12 +258,13 @@ class Stakes:
         Args:
             batch: the rows.
             use: (n,), whether the span is evidence.
-            rollback_logs: (n, s, HARMS), log e of the span against "not worse", each within `log_cap`.
+            rollback_logs: (n, s, HARMS), log e of the span against "not worse".
             promotion_logs: (n, s, SHARES), log e of the span against "worse by the step's margin".
         """
         due = np.where(use, _TRICKLE / batch.planned_spans, 0.0)
         logs = np.where(use[:, None, None], rollback_logs, 0.0)
         rollback, cash = _bet(self.rollback, self.cash, due, _HARM_WEIGHTS, logs)
+        rollback = _held_back(rollback, cash, self.rollback_evidence * np.exp(_log_cap(batch)))
         due = np.where(use, _PROMOTION_TRICKLE, 0.0)
         logs = np.where(use[:, None, None], promotion_logs, 0.0)
         promotion, promotion_cash = _bet(self.promotion, self.promotion_cash, due, _SHARE_WEIGHTS, logs)
@@ -301,17 +304,16 @@ class Stakes:
         return np.where(can_be_told, needed, np.nan)
 
 
-def log_cap(batch: Batch) -> FloatArray:
-    """(n,), nats: the most that one span may add to the evidence of one alternative.
+def _log_cap(batch: Batch) -> FloatArray:
+    """(n,), nats: the most that one span may add to the evidence.
 
-    Small enough that `agreeing_spans - 1` spans cannot make 1/alpha of 1, whatever happens in them; otherwise large
-    enough that the first stake on a single alternative can make it in `agreeing_spans`.
+    Small enough that `agreeing_spans - 1` spans cannot make 1/alpha of 1, whatever happens in them, and that it takes
+    two whole ones where two must agree; large enough that `agreeing_spans` are enough for a metric that has no more
+    than `_SMALLEST_SHARE` of the release's evidence.
     """
     threshold = -np.log(batch.false_rollback)
-    single = np.log(_FIRST_STAKE * _HARM_WEIGHTS.min())
-    reach = (threshold - single) / batch.agreeing_spans
-    before = threshold / (batch.agreeing_spans - 1)
-    cap: FloatArray = np.minimum(reach * 1.0001, before * 0.9999)
+    before = 0.9999 * threshold / (batch.agreeing_spans - 1)
+    cap: FloatArray = np.minimum(before, 1.0001 * (threshold - np.log(_SMALLEST_SHARE)) / 2)
     return cap
 
 
@@ -335,8 +337,16 @@ def _bet(
     return np.minimum(grown, _LARGEST_WEALTH), cash - staked
 
 
-def _rollback_logs(span: Span, counts: _Counts, cap: FloatArray) -> FloatArray:
-    """(n, s, HARMS): log e of the span against "not worse", capped."""
+def _held_back(rollback: FloatArray, cash: FloatArray, most: FloatArray) -> FloatArray:
+    """The wealth, less of it on each bet where the evidence would be more than `most`, (n,)."""
+    staked = rollback.sum(axis=2).mean(axis=1)
+    part = np.ones_like(staked)
+    np.divide(most - cash, staked, out=part, where=staked + cash > most)
+    return rollback * part[:, None, None]
+
+
+def _rollback_logs(span: Span, counts: _Counts) -> FloatArray:
+    """(n, s, HARMS): log e of the span against "not worse"."""
     n_canary, n_stable, x_canary, x_stable = counts
     least = span.margin[:, :, None]
     largest = np.maximum(_LARGEST_HARM, (1 + least) / 2)
@@ -346,7 +356,7 @@ def _rollback_logs(span: Span, counts: _Counts, cap: FloatArray) -> FloatArray:
     canary = clip_rate(stable + harm * (1 - stable))
     null = _not_worse(canary, stable, n_canary, n_stable, tolerance)
     logs = log_e(x_canary, n_canary, x_stable, n_stable, (canary, stable), null)
-    return np.where(canary > (1 + tolerance) * stable, np.minimum(logs, cap[:, None, None]), 0.0)
+    return np.where(canary > (1 + tolerance) * stable, logs, 0.0)
 
 
 def _not_worse(

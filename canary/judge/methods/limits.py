@@ -43,7 +43,7 @@ from canary.judge.bernoulli import FloatArray, clip_rate
 from canary.judge.interval import confidence_sequence
 from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
 from canary.judge.served import Served
-from canary.judge.stakes import HARMS, Stakes, log_cap
+from canary.judge.stakes import HARMS, Stakes
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, NoData, Sample
 from canary.model.history import PodHistory
 from canary.model.spec import MetricSpec
@@ -229,8 +229,7 @@ def _played(stakes: Stakes, batch: Batch, terms: Terms[FloatArray], requests: Fl
     """After one more span; rows without requests stay as they are."""
     above = log_e(broken, requests, terms.allowed, _ODDS_ABOVE)
     below = log_e(broken, requests, terms.step_allowed, _ODDS_BELOW)
-    capped = np.minimum(above, log_cap(batch)[:, None])
-    return stakes.settled(batch, requests > 0, capped[:, None], below[:, None])
+    return stakes.settled(batch, requests > 0, above[:, None], below[:, None])
 
 
 def _counted(

@@ -54,7 +54,7 @@ import numpy as np
 
 from canary.judge.bernoulli import FloatArray
 from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
-from canary.judge.stakes import HARMS, SHARES_OF_MARGIN, Stakes, log_cap
+from canary.judge.stakes import HARMS, SHARES_OF_MARGIN, Stakes
 from canary.model.evidence import ArmCounts, ArmValues, Sample
 from canary.model.history import PodHistory
 from canary.model.spec import MetricSpec
@@ -230,7 +230,7 @@ class MeanDifference:
             .settled(
                 batch,
                 admitted & (seen.spans >= ENOUGH),
-                np.minimum(_rollback_logs(batch, seen, gap), log_cap(batch)[:, None])[:, None],
+                _rollback_logs(batch, seen, gap)[:, None],
                 _promotion_logs(seen, part, step_margin, part * stable - gap)[:, None],
             )
         )
