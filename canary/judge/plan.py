@@ -21,7 +21,7 @@ from canary.judge.judge import Question, judge
 from canary.judge.rehearsal import ERRORS, Case, Dice, Ending, Rehearsal, Traffic, rehearse
 from canary.model.errors import Fault, InvalidDocument
 from canary.model.evidence import Evidence
-from canary.model.quantities import PercentagePoints, format_duration
+from canary.model.quantities import Percentage, PercentagePoints, format_duration
 from canary.model.spec import FULL_WEIGHT, CanarySpec, MetricSpec, Step
 from canary.model.verdict import MetricVerdict
 
@@ -183,21 +183,37 @@ def make_plan(spec: CanarySpec, traffic: Traffic, dice: Dice) -> Plan:
 
 
 def _errors_metric(spec: CanarySpec, traffic: Traffic) -> MetricSpec:
+    compared = spec.analysis.metrics
     subject = f"Canary {spec.key}"
-    for metric in spec.analysis.metrics:
+    for place, metric in enumerate(compared):
         if metric.name == ERRORS:
-            if metric.margin_fraction + traffic.error_rate < 1:
+            obstacle = _find_obstacle(metric, f"spec.analysis.metrics[{place}].margin", traffic)
+            if obstacle is None:
                 return metric
-            fault = Fault(
-                path="--error-rate",
-                value=f"{traffic.error_rate:.4g}",
-                message=f"leaves no room for a regression by the margin of {metric.margin}",
-                remedy="state stable's error rate, which should be a few percent at most",
-            )
-            raise InvalidDocument(subject, [fault])
-    names = ", ".join(metric.name for metric in spec.analysis.metrics)
+            raise InvalidDocument(subject, [obstacle])
+    names = ", ".join(metric.name for metric in compared)
     message, remedy = "errors are not compared, and only they can be planned", "add {name: errors, margin: 0.5pp}"
     raise InvalidDocument(subject, [Fault(path="spec.analysis.metrics", value=names, message=message, remedy=remedy)])
+
+
+def _find_obstacle(metric: MetricSpec, path: str, traffic: Traffic) -> Fault | None:
+    """Why a release that compares errors by this metric cannot be rehearsed; None when it can."""
+    if isinstance(metric.margin, Percentage):
+        meant = PercentagePoints(metric.margin_fraction * traffic.error_rate)
+        return Fault(
+            path=path,
+            value=str(metric.margin),
+            message="is a part of stable's error rate, and only percentage points can be planned",
+            remedy=f"plan with {meant}, which is as much at this error rate",
+        )
+    if metric.margin_fraction + traffic.error_rate >= 1:
+        return Fault(
+            path="--error-rate",
+            value=f"{traffic.error_rate:.4g}",
+            message=f"leaves no room for a regression by the margin of {metric.margin}",
+            remedy="state stable's error rate, which should be a few percent at most",
+        )
+    return None
 
 
 def _first_words(spec: CanarySpec) -> list[MetricVerdict]:

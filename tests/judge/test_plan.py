@@ -192,3 +192,16 @@ def test_a_chance_is_never_without_error_and_a_wait_counts_those_who_never_came(
     assert wait.median_error == 5 * SECOND
     assert Wait.of(times[:40], 100).median is None
     assert Wait.of([], 0).median is None
+
+
+def test_a_margin_relative_to_stables_rate_is_refused_with_the_points_that_it_means() -> None:
+    spec = spec_of("shortest")
+    half_more = (replace(spec.analysis.metrics[0], margin=Percentage(0.5)),)
+    relative = replace(spec, analysis=replace(spec.analysis, metrics=half_more))
+
+    with pytest.raises(InvalidDocument) as refusal:
+        make_plan(relative, Traffic(rps=100, error_rate=0.01), np.random.default_rng(1))
+
+    (fault,) = refusal.value.faults
+    assert (fault.path, fault.value) == ("spec.analysis.metrics[0].margin", "50%")
+    assert "plan with 0.5pp" in fault.remedy
