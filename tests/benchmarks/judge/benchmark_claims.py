@@ -1,7 +1,8 @@
 """What is claimed of this judge, held against a run: every claim with the cells that break it, none left out.
 
-The claims are goals as much as promises: the ones about noise that belongs to one version cannot be kept before the
-judge corrects for it, and the output says so in so many words. A claim that passes by being left out was rejected.
+Under noise that belongs to one version the promise rests on what twelve hours taught of it, so a twentieth of those
+cells may miss it, and none by more than a factor of 2.5; those that do are named. A claim that passes by being left out
+was rejected.
 
 Detection is held against the prototype that this judge grew from, which was measured on the same kind of traffic
 (base 0.1 %, 200 rollouts a cell, five streams): a change that makes it slower is noticed. Where the prototype found

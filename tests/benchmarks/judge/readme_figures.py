@@ -36,12 +36,16 @@ def figures() -> str:
         (
             f"Good versions rolled back within an hour, of {ROLLOUTS} (100 requests/s):\n\n",
             head,
-            *(f"| {_WORDS[each.scenario.noise]}, {each.scenario.base:.1%} fail | {_cells(each, timed=False)} |\n" for each in good),
+            *(f"| {_kind(each)} | {_cells(each, timed=False)} |\n" for each in good),
             "\nMedian time until a bad version is rolled back (100 requests/s, a tenth of them to the canary):\n\n",
             head,
             *(f"| {each.scenario.regression.name} | {_cells(each, timed=True)} |\n" for each in bad),
         )
     )
+
+
+def _kind(result: Result) -> str:
+    return f"{_WORDS[result.scenario.noise]}, {result.scenario.base:.1%} fail"
 
 
 def _good() -> Iterator[Scenario]:
