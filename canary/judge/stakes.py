@@ -342,7 +342,8 @@ def _held_back(rollback: FloatArray, cash: FloatArray, most: FloatArray) -> Floa
     staked = rollback.sum(axis=2).mean(axis=1)
     part = np.ones_like(staked)
     np.divide(most - cash, staked, out=part, where=staked + cash > most)
-    return rollback * part[:, None, None]
+    kept: FloatArray = rollback * part[:, None, None]
+    return kept
 
 
 def _rollback_logs(span: Span, counts: _Counts) -> FloatArray:
