@@ -129,9 +129,11 @@ def check(results: Sequence[Result], costs: Sequence[Cost]) -> tuple[Claim, ...]
         _claim(f"shared noise: the margin is promoted at most {FALSE_PROMOTION:.0%} + 2 s.e.", exact, _promotes),
         _claim(f"one-version noise: the margin is promoted at most {FALSE_PROMOTION:.0%} + 2 s.e.", blurred, _promotes),
         _claim("detection is at most a tenth slower than the prototype's", found, _is_slower),
-        _claim(f"{_WALD} times Wald's requests on the same scrapes, from 10 requests/s", ratios, _exceeds_wald),
+        _claim(f"aim: {_WALD} times Wald's requests on the same scrapes, from 10 requests/s", ratios, _exceeds_wald),
         _claim(
-            f"{_WALD} times what Wald's test needs request by request, from 10 requests/s", ratios, _exceeds_wald_itself
+            f"aim: {_WALD} times what Wald's test needs request by request, from 10 requests/s",
+            ratios,
+            _exceeds_wald_itself,
         ),
         _claim("a canary that fails everything is condemned at the earliest scrape", total, _is_late),
         *_cost_claims(costs),
