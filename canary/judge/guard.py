@@ -49,15 +49,15 @@ def extend(streak: Streak, span: ArmCounts, totals: ArmCounts) -> Streak:
         span: counted in it.
         totals: counted in the release, the span included.
     """
-    requests, errors = span.canary.requests, span.canary.errors
+    requests, errors = span.canary_requests, span.canary_errors
     if not requests:
         return streak
     if errors <= _HARMFUL_SHARE * requests:
         return NO_STREAK
-    stable = span.stable if span.stable.requests else totals.stable
+    stable = (span if span.stable_requests else totals).stable
     if not stable.requests or errors * stable.requests < _TIMES_STABLE * stable.errors * requests:
         return NO_STREAK
-    share = (totals.stable.errors + 0.5) / (totals.stable.requests + 1)
+    share = (totals.stable_errors + 0.5) / (totals.stable_requests + 1)
     return Streak(streak.spans + 1, streak.requests + requests, streak.errors + errors, share)
 
 

@@ -21,19 +21,21 @@ Rejected: a test per metric with Bonferroni's correction (the mean is never wors
 each step (alpha would be spent anew); averaging verdicts into a score (nobody can say what 87 means).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import islice
 from math import isnan
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from canary.judge import guard, words
+from canary.judge.bernoulli import FloatArray
 from canary.judge.interval import confidence_sequence
 from canary.judge.ledger import Entry, enter
-from canary.judge.method import Batch, Method, Reading, Row, grade, pack_rows, table, unpack_rows
+from canary.judge.method import Batch, Method, Reading, grade, pack_rows, table, unpack_rows
 from canary.judge.methods import discover
 from canary.judge.split import SPLIT_KEY, SplitFinding, SplitQuestion, check_splits
 from canary.model.evidence import Evidence, Measurement, NoData, pack, unpack
@@ -101,11 +103,17 @@ class Finding(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One metric of one of the questions: the place of the question, and the metric's name and row."""
+    """What one method is asked, metric by metric: columns of one length.
 
-    place: int
-    name: str
-    row: Row
+    Attributes:
+        places: of the questions.
+        metrics: what is compared.
+        slots: the place of each among all metrics of all questions.
+    """
+
+    places: list[int]
+    metrics: list[MetricSpec]
+    slots: list[int]
 
 
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
@@ -115,6 +123,8 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
         ValueError: when a measurement is not the next one after its evidence, or a metric is unknown; these are
             errors of the caller.
     """
+    if not questions:
+        return ()
     questions = list(questions)
     entries = list(map(_enter, questions))
     splits = check_splits(list(map(_split_question, questions, entries)))
@@ -122,11 +132,17 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
         if questions[place].admissible and questions[place].settled and not split.is_comparable:
             questions[place] = replace(questions[place], admissible=False)
             entries[place] = entries[place]._replace(judged=questions[place].evidence.judged)
-    found: list[dict[str, Finding]] = [{} for _ in questions]
+    shared = table(list(map(_shared_numbers, questions)))
+    found: dict[int, Finding] = {}
     for method, asked in _by_method(questions):
-        for (place, name, _), finding in zip(asked, _apply(method, asked, questions, entries), strict=True):
-            found[place][name] = finding
-    return tuple(map(_conclude, questions, entries, splits, found))
+        found.update(zip(asked.slots, _apply(method, asked, questions, entries, shared), strict=True))
+    findings = iter([found[slot] for slot in range(len(found))])
+    return tuple(
+        [
+            _conclude(question, entry, split, list(islice(findings, len(question.analysis.metrics))))
+            for question, entry, split in zip(questions, entries, splits, strict=True)
+        ]
+    )
 
 
 def agreeing_spans(interval: timedelta) -> int:
@@ -160,18 +176,21 @@ def _split_question(question: Question, entry: Entry) -> SplitQuestion:
     )
 
 
-def _by_method(questions: Sequence[Question]) -> list[tuple[Method, list[Asked]]]:
+def _by_method(questions: Sequence[Question]) -> list[tuple[Method, Asked]]:
     """What each method is asked; methods that nobody asks are left out."""
-    methods = discover()
-    asked: dict[str, list[Asked]] = {name: [] for name in methods}
+    methods, slot = discover(), 0
+    asked = {name: Asked([], [], []) for name in methods}
     for place, question in enumerate(questions):
-        shared = _shared_numbers(question)
         for metric in question.analysis.metrics:
             if metric.method not in asked:
                 known = ", ".join(methods)
                 raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
-            asked[metric.method].append(Asked(place, metric.name, _row(shared, metric)))
-    return [(methods[name], of_method) for name, of_method in asked.items() if of_method]
+            places, metrics, slots = asked[metric.method]
+            places.append(place)
+            metrics.append(metric)
+            slots.append(slot)
+            slot += 1
+    return [(methods[name], of_method) for name, of_method in asked.items() if of_method.places]
 
 
 def _shared_numbers(question: Question) -> tuple[float, ...]:
@@ -191,10 +210,10 @@ def _shared_numbers(question: Question) -> tuple[float, ...]:
     )
 
 
-def _row(shared: tuple[float, ...], metric: MetricSpec) -> Row:
+def _own_numbers(metric: MetricSpec) -> tuple[float, ...]:
+    """The others."""
     limit, failures = _limit(metric.limit), metric.failures or 0
-    is_relative = isinstance(metric.margin, Percentage)
-    return Row._make((*shared, metric.margin_fraction, is_relative, metric.quantile or 0.0, limit, failures))
+    return metric.margin_fraction, isinstance(metric.margin, Percentage), metric.quantile or 0.0, limit, failures
 
 
 def _limit(limit: Percentage | timedelta | None) -> float:
@@ -205,42 +224,44 @@ def _limit(limit: Percentage | timedelta | None) -> float:
 
 
 def _apply(
-    method: Method, asked: Sequence[Asked], questions: Sequence[Question], entries: Sequence[Entry]
+    method: Method, asked: Asked, questions: Sequence[Question], entries: list[Entry], shared: FloatArray
 ) -> list[Finding]:
     """Let one method judge every metric that asks for it."""
     initial, assumed = pack(method.initial), method.assumed_noise
-    kept = [questions[place].evidence.tests.get(name, initial) for place, name, _ in asked]
-    states = unpack_rows(kept, initial)
-    noises = [questions[place].evidence.noise.get(name, assumed) for place, name, _ in asked]
+    remembered = [questions[place].evidence for place in asked.places]
+    names = [metric.name for metric in asked.metrics]
+    states = unpack_rows(
+        [evidence.tests.get(name, initial) for evidence, name in zip(remembered, names, strict=True)], initial
+    )
+    noises = [evidence.noise.get(name, assumed) for evidence, name in zip(remembered, names, strict=True)]
     noises = [noise if len(noise) == len(assumed) else assumed for noise in noises]
-    numbers = states.ravel().data
-    size = len(method.initial)
-    samples = [
-        _read(method, entries[place], name, numbers[row * size : row * size + size])
-        for row, (place, name, _) in enumerate(asked)
-    ]
-    batch = Batch.of(states, samples, noises, [row for _, _, row in asked])
+    samples = _read(method, entries, asked.places, names, states)
+    rows = np.concatenate([shared[asked.places], table(list(map(_own_numbers, asked.metrics)))], axis=1)
+    batch = Batch.of(states, samples, noises, rows)
     return _findings(batch, method, [noise is assumed and bool(noise) for noise in noises])
 
 
-def _read(method: Method, entry: Entry, metric: str, state: Sequence[float]) -> tuple[float, ...]:
-    """The columns of the span's sample; when it cannot be compared, it is lost to this metric and the entry says so."""
-    columns = method.read(entry.consumed.get(metric), state)
-    if isinstance(columns, NoData):
-        entry.lost[metric] = columns
-        columns = method.read(None, state)
-    if isinstance(columns, NoData):
-        raise TypeError(f"the method {method.name} has no columns for a span without a sample")
-    return columns
+def _read(
+    method: Method, entries: list[Entry], places: Sequence[int], names: Sequence[str], states: FloatArray
+) -> list[tuple[float, ...]]:
+    """The columns of each span's sample; one that cannot be compared is lost to its metric, and the entry says so."""
+    numbers, size, samples = states.ravel().data, states.shape[1], []
+    for row, (place, name) in enumerate(zip(places, names, strict=True)):
+        state, entry = numbers[row * size : row * size + size], entries[place]
+        columns = method.read(entry.consumed.get(name), state)
+        if isinstance(columns, NoData):
+            entries[place] = entry._replace(lost={**entry.lost, name: columns})
+            columns = method.read(None, state)
+        if isinstance(columns, NoData):
+            raise TypeError(f"the method {method.name} has no columns for a span without a sample")
+        samples.append(columns)
+    return samples
 
 
 def _findings(batch: Batch, method: Method, assumed: Sequence[bool]) -> list[Finding]:
     outcome = method.update(batch)
     readings = method.describe(outcome.state)
-    counts = [
-        (each.canary.errors, each.canary.requests, each.stable.errors, each.stable.requests) for each, *_ in readings
-    ]
-    pooled = table(counts).T
+    pooled = table([reading.counts for reading in readings]).T[::-1]
     low, high = confidence_sequence(*pooled, alpha=batch.false_rollback, margin=outcome.step_margin)
     columns = (
         outcome.rollback_evidence,
@@ -255,14 +276,14 @@ def _findings(batch: Batch, method: Method, assumed: Sequence[bool]) -> list[Fin
     return list(map(Finding, pack_rows(outcome.state), *lists, readings, assumed))
 
 
-def _conclude(question: Question, entry: Entry, split: SplitFinding, found: Mapping[str, Finding]) -> AnalysisResult:
+def _conclude(question: Question, entry: Entry, split: SplitFinding, findings: Sequence[Finding]) -> AnalysisResult:
     """Combine the metrics, ask the guard, and say it."""
     analysis = question.analysis
     names = [metric.name for metric in analysis.metrics]
-    weights, findings = _weights(tuple([metric.method for metric in analysis.metrics])), [found[name] for name in names]
+    weights = _weights(tuple([metric.method for metric in analysis.metrics]))
     peak = _combine(question.evidence, weights, findings)
     streak, is_guarded = _guard(question, entry)
-    tests = {name: finding.state for name, finding in found.items()}
+    tests = {name: finding.state for name, finding in zip(names, findings, strict=True)}
     tests[ROLLBACK_KEY], tests[SPLIT_KEY] = pack((peak,)), split.state
     if streak.spans:
         tests[GUARD_KEY] = pack(streak)
@@ -389,5 +410,7 @@ def _metric_verdict(
 
 def _estimate(reading: Reading) -> float | None:
     """By how much the canary is above stable; None when that is unknown."""
-    stable, canary = reading.counts.stable.error_rate, reading.counts.canary.error_rate
-    return reading.estimate if stable is None or canary is None else canary - stable
+    stable_requests, stable_errors, canary_requests, canary_errors = reading.counts
+    if not stable_requests or not canary_requests:
+        return reading.estimate
+    return canary_errors / canary_requests - stable_errors / stable_requests

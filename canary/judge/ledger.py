@@ -9,9 +9,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from canary.model.evidence import ArmCounts, ArmHistograms, Evidence, Measurement, NoData, QueryFailed, Sample
+from canary.model.evidence import (
+    NO_COUNTS,
+    ArmCounts,
+    ArmHistograms,
+    Evidence,
+    Measurement,
+    NoData,
+    QueryFailed,
+    Sample,
+)
 
-NO_COUNTS = ArmCounts()
 GUARDED = "errors"
 """The metric whose counts the absolute guard looks at; it is measured whether it is compared or not."""
 _NOTHING: Mapping[str, Sample] = {}
@@ -39,7 +47,7 @@ class Entry(NamedTuple):
     consumed: Mapping[str, Sample]
     failures: Mapping[str, str]
     span: ArmCounts
-    lost: dict[str, NoData]
+    lost: Mapping[str, NoData] = {}
 
 
 def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence[str], *, admissible: bool) -> Entry:
@@ -57,20 +65,20 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
     """
     totals, judged, data_at = evidence.totals, evidence.judged, evidence.data_at
     if measurement is None:
-        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS, {})
+        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, _NO_FAILURE, NO_COUNTS)
     _check(evidence, measurement, metrics)
     failures = {name: sample.reason for name, sample in measurement.samples.items() if isinstance(sample, QueryFailed)}
     if failures:
         if not failures.keys() & set(metrics):
             failures[metrics[0]] = next(iter(failures.values()))
-        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS, {})
+        return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS)
     span = _served(measurement)
     if span is None:
-        return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS, {})
-    if span.stable.requests and span.canary.requests:
+        return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS)
+    if span.stable_requests and span.canary_requests:
         data_at = measurement.end
         judged = judged + span if admissible else judged
-    return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span, {})
+    return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span)
 
 
 def _served(measurement: Measurement) -> ArmCounts | None:

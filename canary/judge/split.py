@@ -68,10 +68,10 @@ def check_splits(questions: Sequence[SplitQuestion]) -> list[SplitFinding]:
         return []
     states, spans, settled, restarted, weights, steps, planned = zip(*questions, strict=True)
     memory = Memory.unpacked(unpack_rows(states, _INITIAL))
-    canary = np.array([each.canary.requests for each in spans], dtype=np.float64)
+    canary = np.array([each.canary_requests for each in spans], dtype=np.float64)
     span = Shares(
         canary=canary,
-        requests=canary + np.array([each.stable.requests for each in spans], dtype=np.float64),
+        requests=canary + np.array([each.stable_requests for each in spans], dtype=np.float64),
         weight=np.array(weights) / FULL_WEIGHT,
         counts=np.array(settled, dtype=np.bool_),
         restarted=np.array(restarted, dtype=np.bool_),
@@ -94,7 +94,7 @@ def _sentence(question: SplitQuestion, found: SplitFinding) -> str:
         _, _, weight, requests, canary, *_ = Memory.unpacked(np.array([unpack(found.state)]))
         return hold(float(canary[0]), float(requests[0]), float(weight[0]))
     counts = question.span
-    return drop(counts.canary.requests, counts.canary.requests + counts.stable.requests, question.weight / FULL_WEIGHT)
+    return drop(counts.canary_requests, counts.canary_requests + counts.stable_requests, question.weight / FULL_WEIGHT)
 
 
 def hold(canary: float, requests: float, weight: float) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from canary.judge.guard import Streak
 from canary.judge.ledger import Entry
 from canary.judge.method import Reading
-from canary.model.evidence import ArmCounts, Counts
+from canary.model.evidence import ArmCounts
 
 _LARGEST_SHOWN = 1_000_000
 
@@ -44,16 +44,13 @@ def _about(number: int) -> int:
     return -(-number // unit) * unit
 
 
-def _version(name: str, counts: Counts) -> str:
-    return f"{name} {percent(counts.errors / counts.requests)} of {counts.requests:,}"
-
-
 def _both(reading: Reading) -> str:
-    counts, edge = reading.counts, reading.edge_ms
-    if not counts.canary.requests or not counts.stable.requests:
+    stable_requests, stable_errors, canary_requests, canary_errors = reading.counts
+    if not canary_requests or not stable_requests:
         return "no requests were admitted as evidence"
-    verb = "fails" if edge is None else f"takes more than {milliseconds(edge)} for"
-    return f"{_version(f'canary {verb}', counts.canary)} requests, {_version('stable', counts.stable)}"
+    verb = "fails" if reading.edge_ms is None else f"takes more than {milliseconds(reading.edge_ms)} for"
+    canary, stable = percent(canary_errors / canary_requests), percent(stable_errors / stable_requests)
+    return f"canary {verb} {canary} of {canary_requests:,} requests, stable {stable} of {stable_requests:,}"
 
 
 def worse(reading: Reading, e_value: float, bound: float) -> str:
@@ -90,9 +87,9 @@ def undecided(
     """INCONCLUSIVE: what is excluded so far, what must be, and what that takes."""
     if reading.facts is not None:
         return f"not enough yet: {reading.facts}"
-    if not reading.counts.canary.requests:
+    if not reading.counts.canary_requests:
         return (
-            f"not enough yet: canary requests counted: {totals.canary.requests:,}, none of them as evidence, "
+            f"not enough yet: canary requests counted: {totals.canary_requests:,}, none of them as evidence, "
             "because the canary warms up or the split has not settled"
         )
     excluded = f"a regression of {points(step_margin)} must be excluded"
@@ -136,10 +133,10 @@ def absent(entry: Entry, now: datetime, patience: timedelta) -> str | None:
 
 
 def _idle(totals: ArmCounts) -> str:
-    if not totals.canary.requests and not totals.stable.requests:
+    if not totals.canary_requests and not totals.stable_requests:
         return "neither version has had any in this release"
-    if not totals.canary.requests:
+    if not totals.canary_requests:
         return "the canary has had none in this release"
-    if not totals.stable.requests:
+    if not totals.stable_requests:
         return "stable has had none in this release"
     return "the two versions have had none in the same measurement"

@@ -20,14 +20,35 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from canary.judge.replay import RecordedSpan
 from canary.model.errors import Fault, InvalidDocument
-from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Histogram, Measurement, QueryFailed, Sample
+from canary.model.evidence import (
+    ArmCounts,
+    ArmHistograms,
+    ArmValues,
+    Counts,
+    Histogram,
+    Measurement,
+    QueryFailed,
+    Sample,
+)
 from canary.model.resource import API_VERSION, KIND, parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 
 VERSION: Final = 1
 MOST_SPANS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """How `ArmCounts` are written: version by version, for whoever reads the file."""
+
+    stable: Counts
+    canary: Counts
+
+
 _READERS: Final[Mapping[str, TypeAdapter[Any]]] = {
-    kind.__name__: TypeAdapter(kind) for kind in get_args(Sample) if kind is not QueryFailed
+    kind.__name__: TypeAdapter(Versions if kind is ArmCounts else kind)
+    for kind in get_args(Sample)
+    if kind is not QueryFailed
 }
 _NOISE: Final = TypeAdapter(dict[str, tuple[Annotated[float, Field(allow_inf_nan=False)], ...]])
 
@@ -69,7 +90,8 @@ def span_line(span: RecordedSpan) -> str:
 
 def _written(sample: Sample) -> dict[str, object]:
     name = type(sample).__name__
-    return {name: _READERS[name].dump_python(sample, mode="json")}
+    content = Versions(stable=sample.stable, canary=sample.canary) if isinstance(sample, ArmCounts) else sample
+    return {name: _READERS[name].dump_python(content, mode="json")}
 
 
 def read_recording(lines: Iterable[str], file: str) -> Recording:
@@ -128,16 +150,17 @@ def _read(tagged: Mapping[str, Any]) -> Sample:
     ((name, content),) = tagged.items()
     if name not in _READERS:
         raise ValueError(f"there is no kind of sample {name!r}; there are {', '.join(_READERS)}")
-    sample: Sample = _READERS[name].validate_python(content)
+    sample: Sample | Versions = _READERS[name].validate_python(content)
     for number in _numbers(_READERS[name].dump_python(sample)):
         if isinstance(sample, ArmValues) and not math.isfinite(number):
             raise ValueError(f"{number} cannot be compared")
         if not isinstance(sample, ArmValues) and not 0 <= number < math.inf:
             raise ValueError(f"{number} is no count")
-    if isinstance(sample, ArmCounts):
+    if isinstance(sample, Versions):
         for counts in (sample.stable, sample.canary):
             if counts.errors > counts.requests:
                 raise ValueError(f"{counts.errors} failed of {counts.requests} requests is no count")
+        return ArmCounts(stable=sample.stable, canary=sample.canary)
     if isinstance(sample, ArmHistograms):
         for histogram in (sample.stable, sample.canary):
             _check_buckets(histogram)

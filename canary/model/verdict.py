@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from canary.model.evidence import ArmCounts, Evidence
 
@@ -33,9 +34,8 @@ class QuantileBuckets:
     canary: tuple[float, float | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricVerdict:
-    """The judgment of one metric, with its numbers.
+class MetricVerdict(NamedTuple):
+    """The judgment of one metric, with its numbers; a tuple, because thousands are made in each tick.
 
     Attributes:
         metric: the metric's name.

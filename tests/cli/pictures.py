@@ -86,7 +86,7 @@ DOCUMENT: Final[dict[str, Any]] = {
 
 def judgment(**changes: Any) -> AnalysisResult:
     """What the judge said, with some numbers replaced."""
-    metric = replace(METRIC, **changes)
+    metric = METRIC._replace(**changes)
     return AnalysisResult(verdict=metric.verdict, sentence=metric.sentence, metrics=(metric,), evidence=STATE.evidence)
 
 

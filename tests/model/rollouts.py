@@ -1,7 +1,6 @@
 """One Canary, one rollout of it and one status: the examples that the tests of this room start from."""
 
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -91,7 +90,7 @@ def judged(**changes: Any) -> AnalysisResult:
     return AnalysisResult(
         verdict=Verdict.INCONCLUSIVE,
         sentence="not enough yet",
-        metrics=(replace(metric, **changes),),
+        metrics=(metric._replace(**changes),),
         evidence=EVIDENCE,
     )
 

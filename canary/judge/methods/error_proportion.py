@@ -20,7 +20,7 @@ from canary.judge.dispersion import Residuals
 from canary.judge.method import Batch, Outcome, Reading
 from canary.judge.pod_noise import measure_noise
 from canary.judge.stakes import Line, Span, Stakes
-from canary.model.evidence import ArmCounts, Counts, Sample
+from canary.model.evidence import ArmCounts, Sample
 from canary.model.history import PodCounts, PodHistory
 from canary.model.spec import MetricSpec
 
@@ -54,7 +54,7 @@ class ErrorProportion:
         """Stable's requests and errors, and the canary's."""
         if not isinstance(sample, ArmCounts):
             return (0.0, 0.0, 0.0, 0.0)
-        return (sample.stable.requests, sample.stable.errors, sample.canary.requests, sample.canary.errors)
+        return sample
 
     def calibrate(
         self,
@@ -106,7 +106,7 @@ class ErrorProportion:
     def describe(self, state: FloatArray) -> list[Reading]:
         """The failed requests of the release."""
         judged = state[:, _AT["judged"]].astype(np.int64).tolist()
-        return [Reading(ArmCounts(stable=Counts(*row[:2]), canary=Counts(*row[2:]))) for row in judged]
+        return [Reading(ArmCounts._make(row)) for row in judged]
 
 
 METHOD = ErrorProportion()

@@ -43,7 +43,7 @@ from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
 from canary.judge.pod_noise import measure_noise
 from canary.judge.probit import normal_cdf, probit
 from canary.judge.stakes import Line, Span, Stakes
-from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Histogram, NoData, Sample
 from canary.model.history import PodHistograms, PodHistory
 from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
@@ -129,43 +129,46 @@ def _choose(survival: FloatArray, bounds: FloatArray, quantile: FloatArray) -> F
     return places
 
 
-def _shifts(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdown: FloatArray) -> FloatArray:
-    """(n, streams): what share more of the requests passes each edge when all take so much longer.
+def _shifts(survival: FloatArray, bounds: FloatArray, at: IntArray, slowdowns: FloatArray) -> FloatArray:
+    """(n, k, streams): what share more of the requests passes each edge when all take so much longer.
 
     Args:
         survival: (n, MOST_BOUNDS).
         bounds: (n, MOST_BOUNDS), 0 where there are no more.
         at: (n, streams), places of the edges.
-        slowdown: (n,), 0.1 for "a tenth longer".
+        slowdowns: (n, k), 0.1 for "a tenth longer".
     """
+    rows = np.arange(len(at))[:, None, None]
     logs = np.log(np.where(bounds > 0, bounds, bounds.max(axis=1, keepdims=True) + np.arange(1, _BUCKETS)))
-    edge = np.take_along_axis(logs, at, axis=1)
-    reached = edge - np.log1p(slowdown)[:, None]
-    below = (logs[:, None, :] <= reached[:, :, None]).sum(axis=2) - 1
-    low = np.clip(below, 0, MOST_BOUNDS - 2)
-    low_log, high_log = (np.take_along_axis(logs, place, axis=1) for place in (low, low + 1))
-    low_z, high_z = (probit(np.take_along_axis(survival, place, axis=1)) for place in (low, low + 1))
-    slope = (high_z - low_z) / np.maximum(high_log - low_log, _CLOSEST_BOUNDS)
-    here = np.take_along_axis(survival, at, axis=1)
-    more: FloatArray = normal_cdf(low_z + slope * (reached - low_log)) - here
+    reached = _at(logs, at)[:, None, :] - np.log1p(slowdowns)[:, :, None]
+    below = (logs[:, None, None, :] <= reached[:, :, :, None]).sum(axis=3) - 1
+    low = np.minimum(np.maximum(below, 0), MOST_BOUNDS - 2)
+    low_log, z = logs[rows, low], probit(survival)
+    low_z = z[rows, low]
+    slope = (z[rows, low + 1] - low_z) / np.maximum(logs[rows, low + 1] - low_log, _CLOSEST_BOUNDS)
+    more: FloatArray = normal_cdf(low_z + slope * (reached - low_log)) - _at(survival, at)[:, None, :]
     return more
 
 
-def _margins(batch: Batch, survival: FloatArray, bounds: FloatArray, at: IntArray) -> FloatArray:
-    """(n, streams): the metric's margin as a share of the requests; arguments as those of `_shifts`."""
-    here = np.take_along_axis(survival, at, axis=1)
-    more = _shifts(survival, bounds, at, batch.margin)
-    return np.clip(more, _FLOOR, np.maximum(_ROOM * (1 - here), _FLOOR))
+def _at(table: FloatArray, places: IntArray) -> FloatArray:
+    """(n, k): of each row of (n, columns) what stands at its places, (n, k)."""
+    chosen: FloatArray = table[np.arange(len(table))[:, None], places]
+    return chosen
 
 
-def _levels(batch: Batch, survival: FloatArray, bounds: FloatArray, at: IntArray) -> FloatArray:
-    """(n, streams): the noise that was learned, in seconds, or what is assumed: 3 % on either latency."""
-    learned = batch.noise[:, :_STREAMS]
-    if (learned >= 0).all():
-        return learned
-    here = np.take_along_axis(survival, at, axis=1)
-    wobble = _shifts(survival, bounds, at, np.full(len(at), _ASSUMED_WOBBLE)) / here
-    return np.where(learned >= 0, learned, 2 * wobble**2 * _ASSUMED_TO_LAST_SECONDS)
+def _margins_and_levels(
+    batch: Batch, survival: FloatArray, bounds: FloatArray, at: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """(n, streams) each: the metric's margin as a share of the requests, and the level of the noise in seconds.
+
+    The level is what was learned; otherwise that of 3 % on either latency. Arguments as those of `_shifts`.
+    """
+    here, learned = _at(survival, at), batch.noise[:, :_STREAMS]
+    slowdowns = np.stack([batch.margin, np.full(len(at), _ASSUMED_WOBBLE)], axis=1)
+    more, wobble = _shifts(survival, bounds, at, slowdowns).swapaxes(0, 1)
+    margin = np.minimum(np.maximum(more, _FLOOR), np.maximum(_ROOM * (1 - here), _FLOOR))
+    assumed = 2 * (wobble / here) ** 2 * _ASSUMED_TO_LAST_SECONDS
+    return margin, np.where(learned >= 0, learned, assumed)
 
 
 class Latency:
@@ -218,16 +221,15 @@ class Latency:
         recent, recent_canary = state[:, _AT["recent"]], state[:, _AT["recent_canary"]][:, 0]
         survival, edges = _survival(recent), self._edges(batch, bounds)
         at = np.maximum(edges, 0).astype(np.intp)
-        margin = _margins(batch, survival, bounds, at)
+        margin, level = _margins_and_levels(batch, survival, bounds, at)
         residuals = Residuals.unpack(state[:, _AT["residuals"]]).forgetting(edges != state[:, _AT["edges"]])
-        level = _levels(batch, survival, bounds, at)
         span = Span(
-            canary_bad=np.take_along_axis(_slower(canary), at, axis=1),
-            stable_bad=np.take_along_axis(_slower(stable), at, axis=1),
+            canary_bad=_at(_slower(canary), at),
+            stable_bad=_at(_slower(stable), at),
             canary_requests=canary.sum(axis=1),
             stable_requests=stable.sum(axis=1),
             comparable=_comparable(batch, edges, stable, canary),
-            rate=np.take_along_axis(survival, at, axis=1),
+            rate=_at(survival, at),
             margin=margin,
             line=Line(np.ones_like(margin), grade(margin, batch.next_weight[:, None])),
             level_seconds=np.maximum(level, residuals.level_seconds(batch.interval_seconds)),
@@ -235,11 +237,11 @@ class Latency:
         )
         stakes = Stakes.unpack(state[:, _AT["stakes"]], _STREAMS).restarted(batch).played(batch, span)
         served = state[:, _AT["canary"]]
-        at_edges = np.take_along_axis(_slower(served), at, axis=1), served.sum(axis=1, keepdims=True)
+        at_edges = _at(_slower(served), at), served.sum(axis=1, keepdims=True)
         residuals = span.scattered(residuals, at_edges)
         recent, recent_canary = _learn(batch, recent, recent_canary, stable, canary)
         judged = span.comparable[:, None]
-        following = span.expecting(np.take_along_axis(_survival(recent), at, axis=1))
+        following = span.expecting(_at(_survival(recent), at))
         per_canary = np.full(len(state), np.nan)
         flowing = (recent_canary > 0) & (recent.sum(axis=1) > 0) & (edges[:, 0] >= 0)
         np.divide(recent.sum(axis=1), recent_canary, out=per_canary, where=flowing)
@@ -249,7 +251,7 @@ class Latency:
                 [
                     stakes.pack(),
                     edges,
-                    np.take_along_axis(edges, decisive[:, None], axis=1),
+                    _at(edges, decisive[:, None]),
                     bounds,
                     recent_canary[:, None],
                     recent,
@@ -263,7 +265,7 @@ class Latency:
             rollback_peak=stakes.rollback_peak,
             promotion_peak=stakes.promotion_peak.min(axis=1),
             requests_needed=stakes.requests_needed(batch, following, per_canary),
-            step_margin=np.take_along_axis(span.line.offset, decisive[:, None], axis=1)[:, 0],
+            step_margin=_at(span.line.offset, decisive[:, None])[:, 0],
         )
 
     def _edges(self, batch: Batch, bounds: FloatArray) -> FloatArray:
@@ -341,11 +343,10 @@ def _spread(counts: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def _reading(place: int, edge: float, judged: Sequence[int], quantiles: tuple[QuantileBuckets, ...]) -> Reading:
-    """Of requests and slow ones of stable, then of the canary; `place` is negative before edges were chosen."""
+    """Of requests and slow ones of both versions; `place` is negative before edges were chosen."""
     if place < 0:
         return Reading(ArmCounts())
-    counts = ArmCounts(stable=Counts(*judged[:2]), canary=Counts(*judged[2:]))
-    return Reading(counts, edge, quantiles if judged[0] and judged[2] else ())
+    return Reading(ArmCounts._make(judged), edge, quantiles if judged[0] and judged[2] else ())
 
 
 def _quantiles(bounds: FloatArray, stable: FloatArray, canary: FloatArray) -> list[tuple[QuantileBuckets, ...]]:

@@ -284,7 +284,7 @@ class TrafficShare:
         """The canary's requests, and those of both versions."""
         if not isinstance(sample, ArmCounts):
             return (0.0, 0.0)
-        return (sample.canary.requests, sample.canary.requests + sample.stable.requests)
+        return (sample.canary_requests, sample.canary_requests + sample.stable_requests)
 
     def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> None:
         """Nothing: how requests clump when they are split cannot be told from pods that share one load balancer."""
