@@ -24,22 +24,17 @@ each step (alpha would be spent anew); averaging verdicts into a score (nobody c
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
-from itertools import islice
 from math import isnan
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from canary.judge import guard, words
-from canary.judge.bernoulli import FloatArray
-from canary.judge.interval import confidence_sequence
+from canary.judge.finding import Finding, find, share_out
 from canary.judge.ledger import Entry, enter
-from canary.judge.method import Batch, Method, Reading, grade, pack_rows, table, unpack_rows
-from canary.judge.methods import discover
+from canary.judge.method import grade, table
 from canary.judge.split import SPLIT_KEY, SplitFinding, SplitQuestion, check_splits
 from canary.model.evidence import Evidence, Measurement, NoData, pack, unpack
-from canary.model.quantities import Percentage
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, MetricSpec
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
 
@@ -83,39 +78,6 @@ class Question:
     now: datetime
 
 
-class Finding(NamedTuple):
-    """One row of a method's outcome, as plain numbers; see `Outcome`. nan stands for unknown.
-
-    `state` is packed. `low` and `high` are the ends of the confidence sequence around the difference of the rates in
-    `reading`. `is_assumed` says that of the noise of one version only what the method assumes is known.
-    """
-
-    state: bytes
-    rollback_evidence: float
-    rollback_peak: float
-    promotion_peak: float
-    requests_needed: float
-    step_margin: float
-    low: float
-    high: float
-    reading: Reading
-    is_assumed: bool
-
-
-class Asked(NamedTuple):
-    """What one method is asked, metric by metric: columns of one length.
-
-    Attributes:
-        places: of the questions.
-        metrics: what is compared.
-        slots: the place of each among all metrics of all questions.
-    """
-
-    places: list[int]
-    metrics: list[MetricSpec]
-    slots: list[int]
-
-
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     """Judge every Canary of a tick; answers come in the order of the questions.
 
@@ -133,16 +95,8 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
             questions[place] = replace(questions[place], admissible=False)
             entries[place] = entries[place]._replace(judged=questions[place].evidence.judged)
     shared = table(list(map(_shared_numbers, questions)))
-    found: dict[int, Finding] = {}
-    for method, asked in _by_method(questions):
-        found.update(zip(asked.slots, _apply(method, asked, questions, entries, shared), strict=True))
-    findings = iter([found[slot] for slot in range(len(found))])
-    return tuple(
-        [
-            _conclude(question, entry, split, list(islice(findings, len(question.analysis.metrics))))
-            for question, entry, split in zip(questions, entries, splits, strict=True)
-        ]
-    )
+    found = find([each.analysis for each in questions], [each.evidence for each in questions], entries, shared)
+    return tuple(map(_conclude, questions, entries, splits, found))
 
 
 def agreeing_spans(interval: timedelta) -> int:
@@ -176,23 +130,6 @@ def _split_question(question: Question, entry: Entry) -> SplitQuestion:
     )
 
 
-def _by_method(questions: Sequence[Question]) -> list[tuple[Method, Asked]]:
-    """What each method is asked; methods that nobody asks are left out."""
-    methods, slot = discover(), 0
-    asked = {name: Asked([], [], []) for name in methods}
-    for place, question in enumerate(questions):
-        for metric in question.analysis.metrics:
-            if metric.method not in asked:
-                known = ", ".join(methods)
-                raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
-            places, metrics, slots = asked[metric.method]
-            places.append(place)
-            metrics.append(metric)
-            slots.append(slot)
-            slot += 1
-    return [(methods[name], of_method) for name, of_method in asked.items() if of_method.places]
-
-
 def _shared_numbers(question: Question) -> tuple[float, ...]:
     """The first ten numbers of each `Row`."""
     analysis = question.analysis
@@ -210,77 +147,11 @@ def _shared_numbers(question: Question) -> tuple[float, ...]:
     )
 
 
-def _own_numbers(metric: MetricSpec) -> tuple[float, ...]:
-    """The others."""
-    limit, failures = _limit(metric.limit), metric.failures or 0
-    return metric.margin_fraction, isinstance(metric.margin, Percentage), metric.quantile or 0.0, limit, failures
-
-
-def _limit(limit: Percentage | timedelta | None) -> float:
-    """As a fraction, or in milliseconds; 0 without one."""
-    if isinstance(limit, timedelta):
-        return limit / timedelta(milliseconds=1)
-    return limit.fraction if limit else 0.0
-
-
-def _apply(
-    method: Method, asked: Asked, questions: Sequence[Question], entries: list[Entry], shared: FloatArray
-) -> list[Finding]:
-    """Let one method judge every metric that asks for it."""
-    initial, assumed = pack(method.initial), method.assumed_noise
-    remembered = [questions[place].evidence for place in asked.places]
-    names = [metric.name for metric in asked.metrics]
-    states = unpack_rows(
-        [evidence.tests.get(name, initial) for evidence, name in zip(remembered, names, strict=True)], initial
-    )
-    noises = [evidence.noise.get(name, assumed) for evidence, name in zip(remembered, names, strict=True)]
-    noises = [noise if len(noise) == len(assumed) else assumed for noise in noises]
-    samples = _read(method, entries, asked.places, names, states)
-    rows = np.concatenate([shared[asked.places], table(list(map(_own_numbers, asked.metrics)))], axis=1)
-    batch = Batch.of(states, samples, noises, rows)
-    return _findings(batch, method, [noise is assumed and bool(noise) for noise in noises])
-
-
-def _read(
-    method: Method, entries: list[Entry], places: Sequence[int], names: Sequence[str], states: FloatArray
-) -> list[tuple[float, ...]]:
-    """The columns of each span's sample; one that cannot be compared is lost to its metric, and the entry says so."""
-    numbers, size, samples = states.ravel().data, states.shape[1], []
-    for row, (place, name) in enumerate(zip(places, names, strict=True)):
-        state, entry = numbers[row * size : row * size + size], entries[place]
-        columns = method.read(entry.consumed.get(name), state)
-        if isinstance(columns, NoData):
-            entries[place] = entry._replace(lost={**entry.lost, name: columns})
-            columns = method.read(None, state)
-        if isinstance(columns, NoData):
-            raise TypeError(f"the method {method.name} has no columns for a span without a sample")
-        samples.append(columns)
-    return samples
-
-
-def _findings(batch: Batch, method: Method, assumed: Sequence[bool]) -> list[Finding]:
-    outcome = method.update(batch)
-    readings = method.describe(outcome.state)
-    pooled = table([reading.counts for reading in readings]).T[::-1]
-    low, high = confidence_sequence(*pooled, alpha=batch.false_rollback, margin=outcome.step_margin)
-    columns = (
-        outcome.rollback_evidence,
-        outcome.rollback_peak,
-        outcome.promotion_peak,
-        outcome.requests_needed,
-        outcome.step_margin,
-        low,
-        high,
-    )
-    lists = [column.tolist() for column in columns]
-    return list(map(Finding, pack_rows(outcome.state), *lists, readings, assumed))
-
-
 def _conclude(question: Question, entry: Entry, split: SplitFinding, findings: Sequence[Finding]) -> AnalysisResult:
     """Combine the metrics, ask the guard, and say it."""
     analysis = question.analysis
     names = [metric.name for metric in analysis.metrics]
-    weights = _weights(tuple([metric.method for metric in analysis.metrics]))
+    weights = share_out(analysis.metrics)
     peak = _combine(question.evidence, weights, findings)
     streak, is_guarded = _guard(question, entry)
     tests = {name: finding.state for name, finding in zip(names, findings, strict=True)}
@@ -320,13 +191,6 @@ def _conclude(question: Question, entry: Entry, split: SplitFinding, findings: S
         noise=question.evidence.noise,
     )
     return AnalysisResult(verdict=verdict, sentence=sentence, metrics=verdicts, evidence=evidence)
-
-
-@cache
-def _weights(methods: tuple[str, ...]) -> tuple[float, ...]:
-    """What share each metric has in the combined rollback evidence; they sum to 1. A rule without error rate has 0."""
-    shares = [discover()[name].share for name in methods]
-    return tuple(share / (sum(shares) or 1.0) for share in shares)
 
 
 def _combine(evidence: Evidence, weights: Sequence[float], findings: Sequence[Finding]) -> float:
@@ -395,7 +259,7 @@ def _metric_verdict(
         verdict=verdict,
         sentence=sentence,
         counts=reading.counts,
-        estimate=_estimate(reading),
+        estimate=reading.estimate if isnan(finding.estimate) else finding.estimate,
         interval=interval,
         rollback_evidence=finding.rollback_peak,
         rollback_bound=rollback_bound,
@@ -406,11 +270,3 @@ def _metric_verdict(
         edge_ms=reading.edge_ms,
         quantiles=reading.quantiles,
     )
-
-
-def _estimate(reading: Reading) -> float | None:
-    """By how much the canary is above stable; None when that is unknown."""
-    stable_requests, stable_errors, canary_requests, canary_errors = reading.counts
-    if not stable_requests or not canary_requests:
-        return reading.estimate
-    return canary_errors / canary_requests - stable_errors / stable_requests

@@ -1,10 +1,11 @@
 """Verdicts in words that a release manager understands, with the numbers they rest on.
 
 One sentence per verdict and metric. A template engine was rejected: five sentences do not need one, and a tick writes
-ten thousand of them.
+ten thousand of them. So the words for bounds, margins and edges, which are few and stay, are kept.
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from canary.judge.guard import Streak
 from canary.judge.ledger import Entry
@@ -21,11 +22,13 @@ def percent(share: float) -> str:
     return f"{share * 100:.2g}%" if share >= 0.00001 or not share else "less than 0.001%"
 
 
+@lru_cache(maxsize=1024)
 def points(share: float) -> str:
     """`0.5pp`: a difference of shares in percentage points."""
     return f"{share * 100:.3g}pp"
 
 
+@lru_cache(maxsize=1024)
 def milliseconds(edge: float) -> str:
     """`250 ms`, `2.5 s`."""
     return f"{edge:g} ms" if edge < 1000 else f"{edge / 1000:g} s"
@@ -36,6 +39,9 @@ def evidence(e_value: float) -> str:
     if e_value >= _LARGEST_SHOWN:
         return f"over {_LARGEST_SHOWN:,}"
     return f"{e_value:,.0f}" if e_value >= 10 else f"{e_value:.2g}"
+
+
+_bound = lru_cache(maxsize=1024)(evidence)
 
 
 def _about(number: int) -> int:
@@ -59,7 +65,7 @@ def worse(reading: Reading, e_value: float, bound: float) -> str:
         return reading.facts
     if e_value < bound:
         return f"{_both(reading)}: worse, condemned by the evidence of all metrics together"
-    return f"{_both(reading)}: worse, with evidence {evidence(e_value)} (needed: {evidence(bound)})"
+    return f"{_both(reading)}: worse, with evidence {evidence(e_value)} (needed: {_bound(bound)})"
 
 
 def guarded(streak: Streak) -> str:
@@ -77,7 +83,7 @@ def passed(reading: Reading, e_value: float, bound: float, step_margin: float) -
         return reading.facts
     return (
         f"{_both(reading)}: a regression of {points(step_margin)} or more is excluded, "
-        f"with evidence {evidence(e_value)} (needed: {evidence(bound)})"
+        f"with evidence {evidence(e_value)} (needed: {_bound(bound)})"
     )
 
 

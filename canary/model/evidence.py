@@ -81,13 +81,14 @@ class ArmCounts(_Four):
     def __add__(self, other: "ArmCounts") -> "ArmCounts":  # type: ignore[override]  # a sum of counts, not a longer tuple
         requests, errors, canary_requests, canary_errors = self
         more_requests, more_errors, more_canary_requests, more_canary_errors = other
-        return ArmCounts._make(
+        return tuple.__new__(
+            ArmCounts,
             (
                 requests + more_requests,
                 errors + more_errors,
                 canary_requests + more_canary_requests,
                 canary_errors + more_canary_errors,
-            )
+            ),
         )
 
     @property

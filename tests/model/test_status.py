@@ -170,7 +170,7 @@ INSTANTS = st.datetimes(
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
 )
 COUNTS = st.integers(0, 10**15).flatmap(lambda n: st.builds(Counts, st.just(n), st.integers(0, n)))
-ARMS = st.builds(ArmCounts, stable=COUNTS, canary=COUNTS)
+ARMS = st.builds(lambda stable, canary: ArmCounts(stable=stable, canary=canary), COUNTS, COUNTS)
 STATES = st.builds(
     RolloutState,
     phase=st.sampled_from(Phase),
