@@ -50,11 +50,13 @@ class Asked(NamedTuple):
     Attributes:
         places: of the Canaries.
         metrics: what is compared.
+        shares: of each in the evidence of its release.
         slots: the place of each among all metrics of all Canaries.
     """
 
     places: list[int]
     metrics: list[MetricSpec]
+    shares: list[float]
     slots: list[int]
 
 
@@ -85,14 +87,12 @@ def share_out(metrics: Sequence[MetricSpec]) -> tuple[float, ...]:
     Raises:
         ValueError: a metric asks for a method that there is not.
     """
+    methods = discover()
     for metric in metrics:
-        if metric.method not in discover():
-            raise ValueError(_unknown(metric))
+        if metric.method not in methods:
+            known = ", ".join(methods)
+            raise ValueError(f"the metric {metric.name} asks for the method {metric.method!r}; there are {known}")
     return _shares(tuple([metric.method for metric in metrics]))
-
-
-def _unknown(metric: MetricSpec) -> str:
-    return f"the metric {metric.name} asks for the method {metric.method!r}; there are {', '.join(discover())}"
 
 
 @cache
@@ -105,23 +105,23 @@ def _shares(methods: tuple[str, ...]) -> tuple[float, ...]:
 def _by_method(analyses: Sequence[AnalysisSpec]) -> list[tuple[Method, Asked]]:
     """What each method is asked; methods that nobody asks are left out."""
     methods, slot = discover(), 0
-    asked = {name: Asked([], [], []) for name in methods}
+    asked = {name: Asked([], [], [], []) for name in methods}
     for place, analysis in enumerate(analyses):
-        for metric in analysis.metrics:
-            if metric.method not in asked:
-                raise ValueError(_unknown(metric))
-            places, metrics, slots = asked[metric.method]
+        compared = analysis.metrics
+        for metric, share in zip(compared, share_out(compared), strict=True):
+            places, metrics, shares, slots = asked[metric.method]
             places.append(place)
             metrics.append(metric)
+            shares.append(share)
             slots.append(slot)
             slot += 1
     return [(methods[name], of_method) for name, of_method in asked.items() if of_method.places]
 
 
-def _own_numbers(metric: MetricSpec) -> tuple[float, ...]:
+def _own_numbers(metric: MetricSpec, share: float) -> tuple[float, ...]:
     """The other numbers of a `Row`."""
     is_relative, quantile = isinstance(metric.margin, Percentage), metric.quantile or 0.0
-    return metric.margin_fraction, is_relative, quantile, _limit(metric.limit), metric.failures or 0
+    return metric.margin_fraction, is_relative, quantile, _limit(metric.limit), metric.failures or 0, share
 
 
 def _limit(limit: Percentage | timedelta | None) -> float:
@@ -144,7 +144,7 @@ def _apply(
     noises = [evidence.noise.get(name, assumed) for evidence, name in zip(remembered, names, strict=True)]
     noises = [noise if len(noise) == len(assumed) else assumed for noise in noises]
     samples = _read(method, entries, asked.places, names, states)
-    rows = np.concatenate([shared[asked.places], table(list(map(_own_numbers, asked.metrics)))], axis=1)
+    rows = np.concatenate([shared[asked.places], table(list(map(_own_numbers, asked.metrics, asked.shares)))], axis=1)
     batch = Batch.of(states, samples, noises, rows)
     return _findings(batch, method, [noise is assumed and bool(noise) for noise in noises])
 

@@ -67,6 +67,7 @@ class Row(NamedTuple):
     quantile: float
     limit: float
     failures: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,7 @@ class Batch:
         quantile: only what lies at or beyond this quantile of stable's is compared; 0 means all of it.
         limit: what the canary alone must keep, as a fraction or in milliseconds; 0 without one.
         failures: how many failed checks roll back, for methods that count them; 0 for the others.
+        share: the metric's part of the evidence of its release; they sum to 1 over its metrics.
     """
 
     state: FloatArray
@@ -112,6 +114,7 @@ class Batch:
     quantile: FloatArray
     limit: FloatArray
     failures: FloatArray
+    share: FloatArray
 
     @classmethod
     def of(

@@ -39,7 +39,6 @@ HARMS: Final = 6
 _HARM_WEIGHTS: Final = 0.8 ** np.arange(HARMS) / np.sum(0.8 ** np.arange(HARMS))
 """From the smallest harm up; a small one takes more requests to see, so it gets more of the stake."""
 _LARGEST_HARM: Final = 0.5
-_SMALLEST_SHARE: Final = 0.4
 _FIRST_STAKE: Final = 0.70
 _STEP_STAKE: Final = 0.15
 _TRICKLE: Final = 0.15
@@ -307,13 +306,13 @@ class Stakes:
 def _log_cap(batch: Batch) -> FloatArray:
     """(n,), nats: the most that one span may add to the evidence.
 
-    Small enough that `agreeing_spans - 1` spans cannot make 1/alpha of 1, whatever happens in them, and that it takes
-    two whole ones where two must agree; large enough that `agreeing_spans` are enough for a metric that has no more
-    than `_SMALLEST_SHARE` of the release's evidence.
+    Small enough that `agreeing_spans - 1` spans cannot make 1/alpha of 1, whatever happens in them, and that no less
+    than two whole ones are enough for a metric with its share of the release's evidence; large enough that
+    `agreeing_spans` are.
     """
     threshold = -np.log(batch.false_rollback)
     before = 0.9999 * threshold / (batch.agreeing_spans - 1)
-    cap: FloatArray = np.minimum(before, 1.0001 * (threshold - np.log(_SMALLEST_SHARE)) / 2)
+    cap: FloatArray = np.minimum(before, 1.0001 * (threshold - np.log(batch.share)) / 2)
     return cap
 
 

@@ -119,10 +119,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "unreadySince": _instant(state.unready_since),
         "unservingSince": _instant(state.unserving_since),
         "analysis": _analysis(state.evidence, kept, result, share),
-        "conditions": [
-            _condition(before, *_valid(problem), now),
-            _condition(before, *promoted, now),
-        ],
+        "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted)],
     }
     return {key: value for key, value in status.items() if value is not None}
 

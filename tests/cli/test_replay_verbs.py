@@ -204,7 +204,7 @@ def test_a_recording_is_judged_on_the_screen(say: Say) -> None:
     assert "Canary shop/order-service, 2026-03-01 12:00:00 to 2026-03-01 12:07:30 UTC: 30 spans" in said
     assert "1 (5%) PASS" in said
     assert "2 (10%) FAIL" in said
-    assert "Release 1 from 12:01:00: condemned, and would have been rolled back, after 5m15s" in said
+    assert "Release 1 from 12:01:00: condemned, and would have been rolled back, after 5m" in said
     assert "worse, with evidence" in said
 
 

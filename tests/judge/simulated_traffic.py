@@ -198,6 +198,7 @@ def _constants(promise: Promise, *, rollouts: int, spans: int, steps: int) -> di
         "quantile": 0.0,
         "limit": promise.limit,
         "failures": 0.0,
+        "share": 1.0,
     }
     return {name: np.full(rollouts, float(value)) for name, value in constants.items()}
 

@@ -50,6 +50,7 @@ ROW = Row(
     quantile=0,
     limit=0,
     failures=0,
+    share=1,
 )
 COUNTED = ((1350, 2), (150, 1))
 NOTHING = ((0, 0), (0, 0))

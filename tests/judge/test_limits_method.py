@@ -103,6 +103,7 @@ def judge_paths(paths: NDArray[np.int64], requests: int, promise: Promise) -> tu
         quantile=0,
         limit=promise.limit,
         failures=0,
+        share=1,
     )
     states = [LIMIT.initial] * len(paths)
     for failures in paths.T.tolist():

@@ -37,6 +37,7 @@ ROW = Row(
     quantile=0,
     limit=0,
     failures=0,
+    share=1,
 )
 
 

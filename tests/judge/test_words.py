@@ -39,7 +39,7 @@ def test_evidence(e_value: float, text: str) -> None:
 
 def test_fail() -> None:
     assert watch(NEW, [BAD] * 4)[-1].sentence == (
-        "errors: canary fails 5.3% of 600 requests, stable 0.15% of 5,400: worse, with evidence 6,376 (needed: 100)"
+        "errors: canary fails 5.3% of 600 requests, stable 0.15% of 5,400: worse, with evidence 9,991 (needed: 100)"
     )
 
 
