@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import isnan
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
@@ -160,17 +160,16 @@ def _conclude(question: Question, entry: Entry, split: SplitFinding, findings: S
         tests[GUARD_KEY] = pack(streak)
     bound = 1 / analysis.false_rollback
     blamed = _blame(weights, findings) if peak >= bound else None
-    absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * analysis.interval, _PATIENCE))
+    tick = _Tick.of(question, entry)
     verdicts = tuple(
         [
             _metric_verdict(
                 name,
-                entry,
+                tick,
                 finding,
                 rollback_bound=bound / (weight or 1.0),
                 promotion_bound=1 / analysis.false_promotion,
                 is_blamed=place == blamed,
-                absence=absence,
             )
             for place, (name, weight, finding) in enumerate(zip(names, weights, findings, strict=True))
         ]
@@ -221,16 +220,37 @@ def _condemns(streak: guard.Streak, analysis: AnalysisSpec) -> bool:
     return guard.condemns(streak, agreeing_spans(analysis.interval), _planned_spans(analysis), analysis.false_rollback)
 
 
+class _Tick(NamedTuple):
+    """What the verdicts of all metrics of a Canary have in common.
+
+    Attributes:
+        entry: the books.
+        absence: why there is nothing recent to judge; None when there is.
+        pace: canary requests per second, by this span's requests and the weight that is asked for.
+    """
+
+    entry: Entry
+    absence: str | None
+    pace: float
+
+    @classmethod
+    def of(cls, question: Question, entry: Entry) -> Self:
+        interval, span = question.analysis.interval, entry.span
+        absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * interval, _PATIENCE))
+        served = span.stable_requests + span.canary_requests
+        return cls(entry, absence, served * question.weight / FULL_WEIGHT / interval.total_seconds())
+
+
 def _metric_verdict(
     name: str,
-    entry: Entry,
+    tick: _Tick,
     finding: Finding,
     *,
     rollback_bound: float,
     promotion_bound: float,
     is_blamed: bool,
-    absence: str | None,
 ) -> MetricVerdict:
+    entry, absence, pace = tick
     reading, margin = finding.reading, finding.step_margin
     sample = entry.lost.get(name) or entry.consumed.get(name)
     is_condemned = is_blamed or finding.rollback_peak >= rollback_bound
@@ -250,7 +270,7 @@ def _metric_verdict(
         upper = None if interval is None else interval[1]
         verdict, sentence = (
             Verdict.INCONCLUSIVE,
-            words.undecided(entry.totals, reading, upper, margin, needed),
+            words.undecided(entry.totals, reading, upper, margin, needed, pace),
         )
     if finding.is_assumed and verdict in _COMPARED:
         sentence = words.with_assumed_noise(sentence)

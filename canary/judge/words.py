@@ -6,6 +6,7 @@ ten thousand of them. So the words for bounds, margins and edges, which are few 
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from math import ceil
 
 from canary.judge.guard import Streak
 from canary.judge.ledger import Entry
@@ -50,6 +51,17 @@ def _about(number: int) -> int:
     return -(-number // unit) * unit
 
 
+def _lasting(requests: int, pace: float) -> str:
+    """How long so many requests take at so many per second; nothing where that is not known."""
+    if not requests or not pace:
+        return ""
+    seconds = ceil(requests / pace)
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f", {_about(-(-seconds // size)):,} {unit} at this rate,"
+    return f", {_about(seconds)} s at this rate,"
+
+
 def _both(reading: Reading) -> str:
     stable_requests, stable_errors, canary_requests, canary_errors = reading.counts
     if not canary_requests or not stable_requests:
@@ -88,9 +100,14 @@ def passed(reading: Reading, e_value: float, bound: float, step_margin: float) -
 
 
 def undecided(
-    totals: ArmCounts, reading: Reading, upper: float | None, step_margin: float, requests_needed: int | None
+    totals: ArmCounts,
+    reading: Reading,
+    upper: float | None,
+    step_margin: float,
+    requests_needed: int | None,
+    pace: float,
 ) -> str:
-    """INCONCLUSIVE: what is excluded so far, what must be, and what that takes."""
+    """INCONCLUSIVE: what is excluded so far, what must be, and what that takes at `pace` canary requests per second."""
     if reading.facts is not None:
         return f"not enough yet: {reading.facts}"
     if not reading.counts.canary_requests:
@@ -102,7 +119,8 @@ def undecided(
     if upper is not None and step_margin < upper < 1:
         excluded = f"a regression of more than {points(upper)} is excluded, {points(step_margin)} must be"
     if requests_needed is not None:
-        excluded += f"; at most about {_about(requests_needed):,} more canary requests if it is as good as stable"
+        number = f"{_about(requests_needed):,} more canary requests{_lasting(requests_needed, pace)}"
+        excluded += f"; at most about {number} if it is as good as stable"
     return f"not enough yet: {_both(reading)}; {excluded}"
 
 

@@ -55,7 +55,8 @@ def test_inconclusive_says_what_is_excluded_what_must_be_and_what_it_takes() -> 
 
     assert result.sentence == (
         "errors: not enough yet: canary fails 0.67% of 600 requests, stable 0.15% of 5,400; a regression of more "
-        "than 2.66pp is excluded, 0.5pp must be; at most about 1,900 more canary requests if it is as good as stable"
+        "than 2.66pp is excluded, 0.5pp must be; at most about 1,900 more canary requests, 4 min at this rate, if "
+        "it is as good as stable"
     )
     assert result.metrics[0].requests_needed == 1894
 
@@ -83,3 +84,12 @@ def test_counted_but_not_judged() -> None:
         "errors: not enough yet: canary requests counted: 10, none of them as evidence, because the canary warms up or "
         "the split has not settled"
     )
+
+
+@pytest.mark.parametrize(("weight", "said"), [(100, "19 s"), (20, "2 min"), (10, "4 min"), (1, "32 min"), (0, None)])
+def test_what_is_missing_is_told_in_time_too(weight: int, said: str | None) -> None:
+    known = watch(NEW, [((1350, 2), (150, 1))] * 3, next_weight=100)[-1].evidence
+    sentence = answer(known, counts((1350, 2), (150, 1)), next_weight=100, weight=weight).sentence
+
+    assert ("at this rate" in sentence) == (said is not None)
+    assert said is None or f"1,900 more canary requests, {said} at this rate, if" in sentence
