@@ -30,6 +30,8 @@ from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
 
 BoolArray = NDArray[np.bool_]
+CERTAIN: Final = 1e30
+"""What a rule reports as evidence once it says so."""
 LARGEST_STEP_MARGIN: Final = 0.10
 """No step passes without excluding a regression of ten points (or the metric's margin, if that is larger): the first
 step to 1 % would otherwise have to exclude only 50."""

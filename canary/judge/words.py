@@ -10,7 +10,7 @@ from math import ceil
 
 from canary.judge.guard import Streak
 from canary.judge.ledger import Entry
-from canary.judge.method import Reading
+from canary.judge.method import CERTAIN, Reading
 from canary.model.evidence import ArmCounts
 
 _LARGEST_SHOWN = 1_000_000
@@ -72,9 +72,9 @@ def _both(reading: Reading) -> str:
 
 
 def worse(reading: Reading, e_value: float, bound: float) -> str:
-    """FAIL by comparison."""
+    """FAIL by comparison, limit or rule."""
     if reading.facts is not None:
-        return reading.facts
+        return _with_evidence(reading.facts, "condemned", e_value, bound)
     if e_value < bound:
         return f"{_both(reading)}: worse, condemned by the evidence of all metrics together"
     return f"{_both(reading)}: worse, with evidence {evidence(e_value)} (needed: {_bound(bound)})"
@@ -92,11 +92,18 @@ def guarded(streak: Streak) -> str:
 def passed(reading: Reading, e_value: float, bound: float, step_margin: float) -> str:
     """PASS."""
     if reading.facts is not None:
-        return reading.facts
+        return _with_evidence(reading.facts, "passed", e_value, bound)
     return (
         f"{_both(reading)}: a regression of {points(step_margin)} or more is excluded, "
         f"with evidence {evidence(e_value)} (needed: {_bound(bound)})"
     )
+
+
+def _with_evidence(facts: str, answer: str, e_value: float, bound: float) -> str:
+    """What a method has seen, and on what evidence it says so; a rule has none but itself."""
+    if e_value >= CERTAIN:
+        return facts
+    return f"{facts}: {answer}, with evidence {evidence(e_value)} (needed: {_bound(bound)})"
 
 
 def undecided(

@@ -284,11 +284,13 @@ def test_the_sentences_say_what_was_seen_and_what_it_takes() -> None:
     )
     assert good[-1].verdict is Verdict.PASS
     assert good[-1].sentence == (
-        "value: canary 12.92, stable 12.89 on average over 60 measurements, 0.257% more; 40% more is excluded"
+        "value: canary 12.92, stable 12.89 on average over 60 measurements, 0.257% more; 40% more is excluded: "
+        "passed, with evidence over 1,000,000 (needed: 20)"
     )
     (bad,) = watch(jitter(12.9, 60, 1), jitter(16.0, 60, 2))[-1].metrics
     assert bad.verdict is Verdict.FAIL
     assert "canary 16.03, stable 12.89 on average over 60 measurements, 24.3% more" in bad.sentence
+    assert ": condemned, with evidence " in bad.sentence
     assert bad.estimate == pytest.approx(0.243, abs=0.001)
     assert bad.interval is not None
     assert 0.2 < bad.interval[0] < 0.243 < bad.interval[1] < 0.3

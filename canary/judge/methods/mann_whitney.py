@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from canary.judge import served, words
 from canary.judge.bernoulli import FloatArray
-from canary.judge.method import Batch, BoolArray, Outcome, Reading
+from canary.judge.method import CERTAIN, Batch, BoolArray, Outcome, Reading
 from canary.judge.served import Served
 from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, NoData, Sample
 from canary.model.history import PodHistory
@@ -55,7 +55,6 @@ TOLERANCE: Final = 0.25
 ONE_SIDED: Final = (1 - 0.98) / 2
 QUANTILE: Final = 0.99
 """Of durations, where none is named."""
-CERTAIN: Final = 1e30
 _ROWS_AT_ONCE: Final = 250
 _DIGITS: Final = 4
 _FAILURES, _DURATIONS, _VALUES = 1.0, 2.0, 3.0

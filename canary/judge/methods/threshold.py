@@ -32,7 +32,7 @@ import numpy as np
 
 from canary.judge import served, words
 from canary.judge.bernoulli import FloatArray
-from canary.judge.method import Batch, BoolArray, Outcome, Reading
+from canary.judge.method import CERTAIN, Batch, BoolArray, Outcome, Reading
 from canary.judge.served import Served
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, NoData, Sample
 from canary.model.history import PodHistory
@@ -42,7 +42,6 @@ FAILURES: Final = 5
 """How many failed checks roll back where none are named."""
 QUANTILE: Final = 0.99
 """Of a limit on durations that names none."""
-CERTAIN: Final = 1e30
 _ROUNDING: Final = 1 + 1e-12
 _FIELDS: Final = ("failed", "failures", "has_passed", "requests", "value", "limit", "quantile")
 """What lies in a row: failed checks of the release, and how many roll back; whether the latest check of this step

@@ -54,7 +54,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from canary.judge.bernoulli import FloatArray, kl
-from canary.judge.method import Batch, BoolArray, Outcome, Reading
+from canary.judge.method import CERTAIN, Batch, BoolArray, Outcome, Reading
 from canary.judge.words import percent
 from canary.model.evidence import ArmCounts, Sample
 from canary.model.history import PodHistory
@@ -82,8 +82,6 @@ _ERRORS: Final = 2.0
 _OUTLIER: Final = 4.0
 """Residuals are cut off at so many standard deviations, as far as these are known."""
 _SMALLEST_KEPT: Final = 1e-200
-_UNBLOCKED: Final = 1e30
-"""Promotion evidence of a gate that has nothing against going on."""
 
 
 class Memory(NamedTuple):
@@ -309,7 +307,7 @@ class TrafficShare:
             state=memory.packed(),
             rollback_evidence=memory.wealth,
             rollback_peak=memory.wealth,
-            promotion_peak=np.where(is_as_asked, _UNBLOCKED, 1.0),
+            promotion_peak=np.where(is_as_asked, CERTAIN, 1.0),
             requests_needed=np.where(is_as_asked, 0.0, np.nan),
             step_margin=BAND * batch.weight,
         )
