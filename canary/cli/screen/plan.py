@@ -32,8 +32,8 @@ def show_plan(spec: CanarySpec, plan: Plan) -> None:
     console.print(
         f"\nStep 1 includes the warm-up of {rough(spec.analysis.warmup)}. From {plan.rollouts} simulated rollouts of "
         f"each version, judged by the real judge; standard error of a chance: {largest:.1f} points or less; times are "
-        f"counted in intervals of {rough(spec.analysis.interval)}. No noise that belongs to one version is simulated: where "
-        "stable's pods have it, or have no hour of history, steps last longer.",
+        f"counted in intervals of {rough(spec.analysis.interval)}. No noise that belongs to one version is simulated: "
+        "where stable's pods have it, or have no hour of history, steps last longer.",
         style="dim",
     )
     if any(metric.name != "errors" for metric in spec.analysis.metrics):
