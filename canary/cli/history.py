@@ -149,12 +149,12 @@ def learn_noise(
     Raises:
         Transient: Prometheus does not answer, or something else than counts.
     """
-    from canary.judge.calibration import calibrate  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.judge.calibration import calibrate, is_calibrated  # noqa: PLC0415 (lazy: see the head of the package)
     from canary.model.errors import Transient  # noqa: PLC0415 (as above)
     from canary.model.evidence import NoData, QueryFailed  # noqa: PLC0415 (as above)
     from canary.ports import HistoryQuery  # noqa: PLC0415 (as above)
 
-    metrics = spec.analysis.metrics
+    metrics = [metric for metric in spec.analysis.metrics if is_calibrated(metric)]
     first = next((span for span in spans if span.weight > 0), spans[0])
     query = HistoryQuery(
         key=spec.key,

@@ -22,10 +22,10 @@ from typing import Final
 
 import structlog
 
-from canary.judge.calibration import calibrate
+from canary.judge.calibration import calibrate, is_calibrated
 from canary.model.evidence import ArmCounts, NoData, QueryFailed
 from canary.model.observation import Problem, Workload
-from canary.model.spec import CanarySpec, MetricSpec, ObjectKey, Signal
+from canary.model.spec import CanarySpec, MetricSpec, ObjectKey
 from canary.model.state import Phase, RolloutState
 from canary.ports import CanaryObject, HistoryQuery, MetricsProvider
 
@@ -162,11 +162,7 @@ def _unlearned(spec: CanarySpec, state: RolloutState) -> tuple[MetricSpec, ...]:
     if state.evidence.judged != ArmCounts():
         return ()
     known = state.evidence.noise
-    return tuple(
-        metric
-        for metric in spec.analysis.metrics
-        if metric.name not in known and metric.source.signal is not Signal.VALUES
-    )
+    return tuple(metric for metric in spec.analysis.metrics if metric.name not in known and is_calibrated(metric))
 
 
 def _query(spec: CanarySpec, state: RolloutState, metrics: tuple[MetricSpec, ...]) -> HistoryQuery:

@@ -30,6 +30,11 @@ def calibrate(
     return {name: numbers for name, numbers in learned.items() if numbers is not None}
 
 
+def is_calibrated(metric: MetricSpec) -> bool:
+    """Whether the metric's method wants to know of noise at all; limits, rules and values do not."""
+    return bool(discover()[metric.method].assumed_noise)
+
+
 def quiet(metrics: Sequence[MetricSpec]) -> Mapping[str, tuple[float, ...]]:
     """What a long history would have taught of a service whose noise all of its pods share: none belongs to one."""
     methods = discover()

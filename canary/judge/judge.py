@@ -27,15 +27,13 @@ from datetime import datetime, timedelta
 from math import isnan
 from typing import Final, NamedTuple, Self
 
-import numpy as np
-
 from canary.judge import guard, words
 from canary.judge.finding import Finding, find, share_out
 from canary.judge.ledger import Entry, enter
-from canary.judge.method import grade, table
+from canary.judge.method import table
 from canary.judge.split import SPLIT_KEY, SplitFinding, SplitQuestion, check_splits
 from canary.model.evidence import Evidence, Measurement, NoData, pack, unpack
-from canary.model.spec import FULL_WEIGHT, AnalysisSpec, MetricSpec
+from canary.model.spec import FULL_WEIGHT, AnalysisSpec
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
 
 GUARD_KEY: Final = "guard"
@@ -102,11 +100,6 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
 def agreeing_spans(interval: timedelta) -> int:
     """How many spans must agree before a version is condemned: errors come in clumps, shorter than a minute or two."""
     return 2 if interval >= _CLUMP else 3
-
-
-def step_margin(metric: MetricSpec, next_weight: int) -> float:
-    """The regression of a rate that must be excluded before the canary gets `next_weight` percent, as a fraction."""
-    return float(grade(np.array(metric.margin_fraction), np.array(next_weight / FULL_WEIGHT)))
 
 
 def _enter(question: Question) -> Entry:

@@ -8,6 +8,7 @@ A column per method and kind was rejected: `read` does not know the limit, so it
 count that matters.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -34,12 +35,19 @@ def columns(served: Counts | Histogram) -> tuple[float, ...]:
     return (fitting.requests, 0.0, *fitting.bounds, *missing, *closed, *missing, beyond)
 
 
+def kept_places(bounds: int, most: int) -> Sequence[int]:
+    """Places of the bounds that are kept where there may be at most so many: spread evenly, with both ends."""
+    if bounds <= most:
+        return range(bounds)
+    return [round(place * (bounds - 1) / (most - 1)) for place in range(most)]
+
+
 def thin(histogram: Histogram, most: int) -> Histogram:
     """The histogram with neighbouring buckets merged until there are at most so many bounds; the ends are kept."""
     bounds = histogram.bounds
     if len(bounds) <= most:
         return histogram
-    kept = [round(place * (len(bounds) - 1) / (most - 1)) for place in range(most)]
+    kept = kept_places(len(bounds), most)
     starts = [0, *(place + 1 for place in kept)]
     ends = [*(place + 1 for place in kept), len(histogram.counts)]
     counts = tuple(sum(histogram.counts[start:end]) for start, end in zip(starts, ends, strict=True))

@@ -15,6 +15,7 @@ from canary.controller.calibrate import MOST_ATTEMPTS, MOST_UNDER_WAY, Calibrato
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.evidence import ArmCounts, Counts, Evidence
 from canary.model.observation import NO_WORKLOAD, Problem
+from canary.model.quantities import Percentage
 from canary.model.resource import parse_canary
 from canary.model.spec import MetricSource, MetricSpec, Signal
 from canary.model.state import Phase, RolloutState
@@ -148,10 +149,12 @@ def test_a_calibration_that_breaks_is_told_and_costs_only_the_calibration(
     assert lines[1]["assumed"] == {"errors": "calibration broke; see the log"}
 
 
-def test_a_metric_of_values_has_no_history_to_learn_from(calibrator: Calibrator, queue: Queue) -> None:
+def test_no_history_is_asked_for_metrics_that_know_no_noise(calibrator: Calibrator, queue: Queue) -> None:
     found = canary()
     spec = parse_canary(found.document)
-    values = MetricSpec(name="load", source=MetricSource(signal=Signal.VALUES, query="up"))
-    spec = replace(spec, analysis=replace(spec.analysis, metrics=(values,)))
+    source = MetricSource(signal=Signal.VALUES, query="up")
+    values = MetricSpec(name="load", method="mean-difference", source=source)
+    limit = MetricSpec(name="objective", method="limit", limit=Percentage(0.01))
+    spec = replace(spec, analysis=replace(spec.analysis, metrics=(values, limit)))
     assert calibrator.attend(found, spec, BEGUN, PODS) == BEGUN
     assert queue.work == []

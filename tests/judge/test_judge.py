@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, Span, answer, ask, counts, watch
 
-from canary.judge.judge import ROLLBACK_KEY, agreeing_spans, judge, step_margin
+from canary.judge.judge import ROLLBACK_KEY, agreeing_spans, judge
 from canary.judge.stakes import Stakes
 from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed, Sample, unpack
 from canary.model.quantities import PercentagePoints
@@ -210,8 +210,9 @@ def test_two_spans_suffice_when_they_are_a_minute_apart() -> None:
 )
 def test_step_margin_spends_the_harm_budget(next_weight: int, margin: float, expected: float) -> None:
     metric = MetricSpec(name="errors", margin=PercentagePoints(margin))
+    result = answer(NEW, None, analysis=replace(ANALYSIS, metrics=(metric,)), next_weight=next_weight)
 
-    assert step_margin(metric, next_weight) == pytest.approx(expected)
+    assert result.metrics[0].step_margin == pytest.approx(expected)
 
 
 def test_next_step_must_pass_anew_while_suspicion_is_carried_along() -> None:

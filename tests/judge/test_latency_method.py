@@ -16,7 +16,8 @@ from simulated_traffic import EDGES, Delays, Promise, p99_doubled, simulate, sur
 from canary.judge.bernoulli import FloatArray
 from canary.judge.judge import judge
 from canary.judge.methods import discover
-from canary.judge.methods.latency import MOST_BOUNDS, thin
+from canary.judge.methods.latency import MOST_BOUNDS
+from canary.judge.served import thin
 from canary.model.evidence import ArmHistograms, Histogram, Measurement, NoData, QueryFailed
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import MetricSpec
@@ -178,12 +179,12 @@ def test_histograms_without_an_end_of_any_bucket_are_no_data() -> None:
 def test_many_bounds_are_thinned_to_the_same_ones_whatever_was_counted() -> None:
     fine = Histogram(tuple(float(bound) for bound in range(1, 101)), tuple(range(101)))
 
-    thinned = thin(fine)
+    thinned = thin(fine, MOST_BOUNDS)
 
     assert len(thinned.bounds) == MOST_BOUNDS
     assert (thinned.bounds[0], thinned.bounds[-1], thinned.counts[-1]) == (1, 100, 100)
     assert thinned.requests == fine.requests
-    assert thin(replace(fine, counts=(0,) * 101)).bounds == thinned.bounds
+    assert thin(replace(fine, counts=(0,) * 101), MOST_BOUNDS).bounds == thinned.bounds
 
 
 def measured(evidence_start: int, **samples: object) -> Measurement:

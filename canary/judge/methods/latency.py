@@ -42,8 +42,9 @@ from canary.judge.dispersion import Residuals
 from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
 from canary.judge.pod_noise import measure_noise
 from canary.judge.probit import normal_cdf, probit
+from canary.judge.served import kept_places, thin
 from canary.judge.stakes import Line, Span, Stakes
-from canary.model.evidence import ArmCounts, ArmHistograms, Histogram, NoData, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, NoData, Sample
 from canary.model.history import PodHistograms, PodHistory
 from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
@@ -188,7 +189,7 @@ class Latency:
         """The bounds, then stable's requests by bucket, then the canary's."""
         if not isinstance(sample, ArmHistograms):
             return _NOTHING
-        stable, canary = thin(sample.stable), thin(sample.canary)
+        stable, canary = thin(sample.stable, MOST_BOUNDS), thin(sample.canary, MOST_BOUNDS)
         if not stable.bounds:
             return NoData("the histograms have no bucket with an end, so no latency can be told from another")
         bounds, known = _padded(stable.bounds), tuple(state[_AT["bounds"]])
@@ -203,7 +204,7 @@ class Latency:
         """Levels of the noise in seconds, then tolerances between pods, at the edges that all of the history has."""
         if not isinstance(history, PodHistograms) or not history.bounds:
             return None
-        kept = _kept(len(history.bounds))
+        kept = kept_places(len(history.bounds), MOST_BOUNDS)
         merged = np.add.reduceat(history.counts, [0, *(place + 1 for place in kept)], axis=2).astype(np.float64)
         buckets = np.insert(merged, [len(kept)] * (MOST_BOUNDS - len(kept)), 0.0, axis=2)
         bounds = np.array([_padded(tuple(history.bounds[place] for place in kept))])
@@ -312,25 +313,6 @@ def _decisive(stakes: Stakes) -> IntArray:
     against, slowest = stakes.rollback_by_stream.argmax(axis=1), stakes.promotion_peak.argmin(axis=1)
     decisive: IntArray = np.where(is_suspect, against, slowest)
     return decisive
-
-
-def thin(histogram: Histogram) -> Histogram:
-    """The histogram with neighbouring buckets merged until there are at most `MOST_BOUNDS` bounds."""
-    bounds = histogram.bounds
-    if len(bounds) <= MOST_BOUNDS:
-        return histogram
-    kept = _kept(len(bounds))
-    starts = [0, *(place + 1 for place in kept)]
-    ends = [*(place + 1 for place in kept), len(histogram.counts)]
-    counts = tuple(sum(histogram.counts[start:end]) for start, end in zip(starts, ends, strict=True))
-    return Histogram(tuple(bounds[place] for place in kept), counts)
-
-
-def _kept(bounds: int) -> Sequence[int]:
-    """Places of the bounds that are kept of so many."""
-    if bounds <= MOST_BOUNDS:
-        return range(bounds)
-    return [round(place * (bounds - 1) / (MOST_BOUNDS - 1)) for place in range(MOST_BOUNDS)]
 
 
 def _padded(bounds: tuple[float, ...]) -> tuple[float, ...]:
