@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from canary.judge.judge import Question, judge
 from canary.judge.ledger import GUARDED
+from canary.judge.method import Row
 from canary.model.evidence import (
     ArmCounts,
     ArmHistograms,
@@ -53,6 +54,25 @@ BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
 QUIET = {"errors": (0.0,) * 2, "latency": (0.0,) * 8, "twin": (0.0,) * 2}
 """What the pods of a service teach whose noise all versions share."""
 NEW = Evidence(watermark=START, noise=QUIET)
+ROW = Row(
+    admissible=1,
+    restarted=0,
+    interval_seconds=15,
+    agreeing_spans=3,
+    planned_spans=480,
+    steps=4,
+    false_rollback=0.01,
+    false_promotion=0.05,
+    margin=0.005,
+    is_relative=0,
+    weight=0.1,
+    next_weight=0.25,
+    quantile=0,
+    limit=0,
+    failures=0,
+    share=1,
+)
+"""What a method is told of one Canary: a tenth of the traffic, on the way to a quarter."""
 GOOD = ((1350, 2), (150, 0))
 """(requests, errors) of stable and of the canary in one span: 100 requests per second, 10% of them to the canary."""
 BAD = ((1350, 2), (150, 8))

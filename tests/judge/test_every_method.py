@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from judge_questions import BAD, BROKEN, GOOD, NEW, TRIALS, Pair, answer, ask, watch
+from judge_questions import BAD, BROKEN, GOOD, NEW, ROW, TRIALS, Pair, answer, ask, watch
 
 from canary.judge.judge import GUARD_KEY, ROLLBACK_KEY, judge
 from canary.judge.method import Batch, Method, Outcome, Row
@@ -40,24 +40,6 @@ every_count = pytest.mark.parametrize(
 )
 """Of these, those whose samples are counts: an average over half a span is as large as one over the whole."""
 
-ROW = Row(
-    admissible=1,
-    restarted=0,
-    interval_seconds=15,
-    agreeing_spans=3,
-    planned_spans=480,
-    steps=4,
-    false_rollback=0.01,
-    false_promotion=0.05,
-    margin=0.005,
-    is_relative=0,
-    weight=0.1,
-    next_weight=0.25,
-    quantile=0,
-    limit=0,
-    failures=0,
-    share=1,
-)
 COUNTED = ((1350, 2), (150, 1))
 NOTHING = ((0, 0), (0, 0))
 CONDEMNED = {method.name: watch(NEW, [BAD] * 60, method.name)[-1].evidence for method in METHODS}

@@ -12,14 +12,14 @@ from math import log, sqrt
 
 import numpy as np
 import pytest
-from judge_questions import BOUNDS, NEW, TRIALS, answer, counts, histograms
+from judge_questions import BOUNDS, NEW, ROW, TRIALS, answer, counts, histograms
 from numpy.typing import NDArray
 from scipy.stats import binom
 from simulated_traffic import Promise, Split, Traffic, simulate
 
 from canary.judge import served
 from canary.judge.bernoulli import FloatArray, kl
-from canary.judge.method import Batch, Row
+from canary.judge.method import Batch
 from canary.judge.methods import discover
 from canary.judge.methods.limits import log_e
 from canary.judge.served import Served
@@ -87,23 +87,15 @@ def test_chances_of_every_wrong_answer_keep_their_promise_exactly(level: float, 
 
 def judge_paths(paths: NDArray[np.int64], requests: int, promise: Promise) -> tuple[FloatArray, FloatArray]:
     """Per path (failures span by span): 1 where the bound for rollback, and for promotion, was ever reached."""
-    row = Row(
-        admissible=1,
-        restarted=0,
-        interval_seconds=15,
-        agreeing_spans=3,
+    row = ROW._replace(
         planned_spans=4,
         steps=1,
         false_rollback=promise.false_rollback,
         false_promotion=promise.false_promotion,
         margin=0,
-        is_relative=0,
         weight=1,
         next_weight=1,
-        quantile=0,
         limit=promise.limit,
-        failures=0,
-        share=1,
     )
     states = [LIMIT.initial] * len(paths)
     for failures in paths.T.tolist():

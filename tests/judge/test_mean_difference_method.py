@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_questions import NEW, VALUE, answer
+from judge_questions import NEW, ROW, VALUE, answer
 
 from canary.judge.bernoulli import FloatArray
 from canary.judge.method import Batch, Outcome, Row
@@ -21,24 +21,7 @@ from canary.model.verdict import AnalysisResult, Verdict
 
 SPANS = 240
 RELEASES = 2000
-ROW = Row(
-    admissible=1,
-    restarted=0,
-    interval_seconds=15,
-    agreeing_spans=3,
-    planned_spans=480,
-    steps=4,
-    false_rollback=0.01,
-    false_promotion=0.05,
-    margin=0.1,
-    is_relative=1,
-    weight=0.5,
-    next_weight=1,
-    quantile=0,
-    limit=0,
-    failures=0,
-    share=1,
-)
+LAST_STEP = ROW._replace(margin=0.1, is_relative=1, weight=0.5, next_weight=1)
 
 
 class Course(NamedTuple):
@@ -54,7 +37,7 @@ class Course(NamedTuple):
         return float(np.median(np.where(spans > 0, spans, math.inf)))
 
 
-def outcomes(stable: FloatArray, canary: FloatArray, row: Row = ROW) -> list[Outcome]:
+def outcomes(stable: FloatArray, canary: FloatArray, row: Row = LAST_STEP) -> list[Outcome]:
     """Of many releases at once, (spans, releases), looked at after every span."""
     releases = stable.shape[1]
     batch = Batch.of([METHOD.initial] * releases, [(0.0,) * 3] * releases, [()] * releases, [row] * releases)
@@ -66,7 +49,7 @@ def outcomes(stable: FloatArray, canary: FloatArray, row: Row = ROW) -> list[Out
     return told
 
 
-def course(stable: FloatArray, canary: FloatArray, row: Row = ROW) -> Course:
+def course(stable: FloatArray, canary: FloatArray, row: Row = LAST_STEP) -> Course:
     rolled_back, passed = np.zeros(stable.shape[1]), np.zeros(stable.shape[1])
     for span, outcome in enumerate(outcomes(stable, canary, row), start=1):
         rolled_back[(outcome.rollback_evidence * row.false_rollback >= 1) & (rolled_back == 0)] = span
@@ -340,7 +323,7 @@ def test_any_numbers_give_finite_evidence(told: list[tuple[float, float]], repea
     state = METHOD.initial
     for sample in (told * repeat)[:60]:
         columns = METHOD.read(ArmValues(stable=sample[0], canary=sample[1]), state)
-        outcome = METHOD.update(Batch.of([state], [columns], [()], [ROW]))
+        outcome = METHOD.update(Batch.of([state], [columns], [()], [LAST_STEP]))
         state = tuple(outcome.state[0].tolist())
         assert np.all(np.isfinite(state))
         assert outcome.rollback_evidence[0] > 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_every_method import ROW
+from judge_questions import ROW
 
 from canary.judge.method import Batch
 from canary.judge.methods.traffic_share import BOUND, METHOD
