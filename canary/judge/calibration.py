@@ -32,11 +32,11 @@ def calibrate(
 
 def is_calibrated(metric: MetricSpec) -> bool:
     """Whether the metric's method wants to know of noise at all; limits, rules and values do not."""
-    return bool(discover()[metric.method].assumed_noise)
+    return bool(discover()[metric.method].assume_noise(None))
 
 
 def quiet(metrics: Sequence[MetricSpec]) -> Mapping[str, tuple[float, ...]]:
     """What a long history would have taught of a service whose noise all of its pods share: none belongs to one."""
     methods = discover()
-    sizes = {metric.name: len(methods[metric.method].assumed_noise) for metric in metrics}
+    sizes = {metric.name: len(methods[metric.method].assume_noise(None)) for metric in metrics}
     return {name: (0.0,) * size for name, size in sizes.items() if size}

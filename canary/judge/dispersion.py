@@ -27,18 +27,26 @@ over the canary's pods (it often has one).
 """
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import numpy as np
 
 from canary.judge.bernoulli import FloatArray, clip_rate
 from canary.judge.method import BoolArray
 
+Number = TypeVar("Number", float, FloatArray)
+
 _LASTS_SECONDS: Final = 60.0
+_ASSUMED_TO_LAST_SECONDS: Final = 120.0
 _FEWEST_EVENTS: Final = 5.0
 _FEWEST_SPANS: Final = 5
 _DEVIATIONS: Final = 2.0
 _PRIOR_REQUESTS: Final = 50.0
+
+
+def wobble_level(wobble: Number) -> Number:
+    """The level in seconds of a rate that wanders in either version by so much of itself, for two minutes at a time."""
+    return 2 * wobble**2 * _ASSUMED_TO_LAST_SECONDS
 
 
 def design_effect(

@@ -7,7 +7,7 @@ the way out, cost a sixth of the judge's time, most of it in the garbage collect
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -135,18 +135,33 @@ def _apply(
     method: Method, asked: Asked, remembered: Sequence[Evidence], entries: list[Entry], shared: FloatArray
 ) -> list[Finding]:
     """Let one method judge every metric that asks for it."""
-    initial, assumed = pack(method.initial), method.assumed_noise
+    initial = pack(method.initial)
     remembered = [remembered[place] for place in asked.places]
     names = [metric.name for metric in asked.metrics]
     states = unpack_rows(
         [evidence.tests.get(name, initial) for evidence, name in zip(remembered, names, strict=True)], initial
     )
-    noises = [evidence.noise.get(name, assumed) for evidence, name in zip(remembered, names, strict=True)]
-    noises = [noise if len(noise) == len(assumed) else assumed for noise in noises]
+    assumed = [_assume(method.name, metric.assumed_noise) for metric in asked.metrics]
+    noises = [
+        _known(evidence.noise.get(name), otherwise)
+        for evidence, name, otherwise in zip(remembered, names, assumed, strict=True)
+    ]
     samples = _read(method, entries, asked.places, names, states)
     rows = np.concatenate([shared[asked.places], table(list(map(_own_numbers, asked.metrics, asked.shares)))], axis=1)
     batch = Batch.of(states, samples, noises, rows)
-    return _findings(batch, method, [noise is assumed and bool(noise) for noise in noises])
+    is_assumed = [noise is otherwise and bool(noise) for noise, otherwise in zip(noises, assumed, strict=True)]
+    return _findings(batch, method, is_assumed)
+
+
+@lru_cache(maxsize=1024)
+def _assume(method: str, stated: Percentage | None) -> tuple[float, ...]:
+    """By the method's name, because most metrics state the same, and methods are asked for each of 10,000."""
+    return discover()[method].assume_noise(stated.fraction if stated else None)
+
+
+def _known(learned: tuple[float, ...] | None, assumed: tuple[float, ...]) -> tuple[float, ...]:
+    """What was learned, unless another version of the method did, which kept other numbers."""
+    return assumed if learned is None or len(learned) != len(assumed) else learned
 
 
 def _read(

@@ -216,9 +216,15 @@ class Method(Protocol):
         """What it remembers before the first span of a release."""
         ...
 
-    @property
-    def assumed_noise(self) -> tuple[float, ...]:
-        """What it takes for the noise of one version when nothing is known of it; empty if it needs none."""
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:
+        """What it takes for the noise of one version where there is no history to learn it from.
+
+        Args:
+            stated: by what part of itself the team says that one version may wander; None leaves it to the method.
+
+        Returns:
+            As many numbers as `calibrate` gives; none if the method needs no noise.
+        """
         ...
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
@@ -234,7 +240,7 @@ class Method(Protocol):
         ...
 
     def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> tuple[float, ...] | None:
-        """How noisy one version is by itself, as many numbers as `assumed_noise`; None when the history is too thin.
+        """How noisy one version is by itself, as many numbers as `assume_noise` gives; None when that is not known.
 
         Args:
             metric: what is to be judged.

@@ -13,8 +13,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from canary.model.fields import Document, Label
-from canary.model.metric_fields import Code, Limit, Margin, Query, parse_limit, signal_of
-from canary.model.quantities import Percentage, parse_margin
+from canary.model.metric_fields import Code, Limit, Margin, Noise, Query, parse_limit, signal_of
+from canary.model.quantities import Percentage, parse_margin, parse_share
 from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, MetricSource, MetricSpec, Signal
 
 COMPARED_BY: Final = {
@@ -92,6 +92,15 @@ class MetricDocument(Document):
         ),
         examples=["0.5pp"],
     )
+    assumed_noise: Noise | None = Field(
+        default=None,
+        description=(
+            "How far one version's error rate or latency may wander from the other's for minutes without being worse, "
+            "as a part of it. Assumed where stable's pods have no history to learn it from; 30% of the error rate and "
+            "3% of the latency if left out."
+        ),
+        examples=["30%"],
+    )
     limit: Limit | None = Field(
         default=None,
         description="What the canary alone must keep: a share of failed requests (1%), or a latency (500ms).",
@@ -125,6 +134,7 @@ def metric_spec(document: MetricDocument) -> MetricSpec:
         margin=parse_margin(document.margin) if document.margin else None,
         quantile=quantile,
         limit=_limit(document.limit),
+        assumed_noise=parse_share(document.assumed_noise) if document.assumed_noise else None,
         failures=(document.failures or DEFAULT_FAILURES) if method == "threshold" else None,
     )
 

@@ -21,10 +21,12 @@ from canary.model.fields import matching
 from canary.model.quantities import (
     DURATION_PATTERN,
     MARGIN_PATTERN,
+    PERCENTAGE_PATTERN,
     Percentage,
     parse_duration,
     parse_margin,
     parse_percentage,
+    parse_share,
 )
 from canary.model.spec import Signal
 
@@ -161,6 +163,18 @@ def _limit(value: object, info: ValidationInfo) -> str:
     return str(value)
 
 
+def _noise(value: object) -> str:
+    """Check that a value says how far the rate or the latency of one version may wander by itself."""
+    remedy = "write a percentage such as 30%, or 0% where nothing disturbs one version alone"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise broken_rule("has no unit", f'write "{show(value)}%"')
+    try:
+        parse_share(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise broken_rule(str(error), remedy) from None
+    return str(value)
+
+
 Code = Annotated[str, PlainValidator(_code), matching(_CODE_PATTERN, 32)]
 Query = Annotated[
     str,
@@ -169,3 +183,4 @@ Query = Annotated[
 ]
 Margin = Annotated[str, PlainValidator(_margin), matching(MARGIN_PATTERN, 32)]
 Limit = Annotated[str, PlainValidator(_limit), matching(_LIMIT_PATTERN, 32)]
+Noise = Annotated[str, PlainValidator(_noise), matching(PERCENTAGE_PATTERN, 32)]

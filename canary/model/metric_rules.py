@@ -23,6 +23,12 @@ def broken_metric_rules(metric: Mapping[str, object], path: str) -> Iterator[Fau
     name = written.get("name")
     if name in RESERVED:
         yield _fault(written, path, "name", "is a word that the judge keeps for itself", "write another name")
+    if "assumedNoise" in written and "margin" not in written:
+        message = "is not for a metric without a margin, which compares no two rates"
+        yield _fault(written, path, "assumedNoise", message, "remove it, or give the metric a margin")
+    elif "assumedNoise" in written and "query" in written:
+        message = "is not for a query, whose noise is seen in its own values"
+        yield _fault(written, path, "assumedNoise", message, "remove it")
     if name in BUILT_IN:
         yield from _is_not_redefined(written, path)
         return

@@ -12,11 +12,12 @@ from typing import Final
 
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION_PATTERN: Final = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
+PERCENTAGE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?%$"
 MARGIN_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(pp|%)$"
 _DURATION: Final = re.compile(DURATION_PATTERN)
 _DURATION_PART: Final = re.compile(r"([0-9]+)(ms|[smhd])")
 _POINTS: Final = re.compile(r"^[0-9]+(\.[0-9]+)?pp$")
-_PERCENTAGE: Final = re.compile(r"^[0-9]+(\.[0-9]+)?%$")
+_PERCENTAGE: Final = re.compile(PERCENTAGE_PATTERN)
 LONGEST: Final = timedelta(days=365)
 
 
@@ -93,6 +94,20 @@ def parse_percentage(text: str) -> Percentage:
     percent = float(text.removesuffix("%"))
     if not 0 < percent <= 1000:
         raise ValueError("must be more than 0% and at most 1000%")
+    return Percentage(percent / 100)
+
+
+def parse_share(text: str) -> Percentage:
+    """Read a percentage of at most all, such as `0%` or `30%`.
+
+    Raises:
+        ValueError: when the text is no such value.
+    """
+    if not _PERCENTAGE.fullmatch(text):
+        raise ValueError("is not a percentage")
+    percent = float(text.removesuffix("%"))
+    if percent > 100:
+        raise ValueError("must be at most 100%")
     return Percentage(percent / 100)
 
 

@@ -109,6 +109,8 @@ class MetricSpec:
         quantile: of latency, only what lies at or beyond this quantile is compared; None means all of it.
         limit: what the canary alone must keep, as a fraction of its requests or in milliseconds; None without one.
         failures: of the method `threshold`, how many failed checks roll back.
+        assumed_noise: how far one version may wander by itself, as a part of its rate or latency, where that cannot be
+            learned; None leaves it to the method.
     """
 
     name: str
@@ -118,6 +120,7 @@ class MetricSpec:
     quantile: float | None = None
     limit: Percentage | timedelta | None = None
     failures: int | None = None
+    assumed_noise: Percentage | None = None
 
     @property
     def margin_fraction(self) -> float:

@@ -169,7 +169,7 @@ def simulate(
                 sample=traffic.counted(rng, Split(requests - canary, canary), rate, harmful=span >= turns_bad_at),
                 admissible=np.full(rollouts, span >= 0),
                 restarted=np.full(rollouts, restarted),
-                noise=np.zeros((rollouts, len(method.assumed_noise))),
+                noise=np.zeros((rollouts, len(method.assume_noise(None)))),
                 is_relative=np.full(rollouts, fill_value=False),
                 weight=np.full(rollouts, weight),
                 next_weight=np.full(rollouts, following),

@@ -77,7 +77,7 @@ def put(
         columns = method.read(TRIALS[method.name].sample(*span), state)
         assert not isinstance(columns, NoData)
         samples.append(columns)
-    noises = [(0.0,) * len(method.assumed_noise)] * len(spans)
+    noises = [(0.0,) * len(method.assume_noise(None))] * len(spans)
     batch = Batch.of(states, samples, noises, rows or [row_of(method)] * len(spans))
     kept = batch.sample.copy()
     kept[:, scaled(method)] *= scale

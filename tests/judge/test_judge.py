@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, Span, answer, ask, counts, watch
+from judge_questions import ANALYSIS, BAD, BROKEN, GOOD, NEW, SPAN, START, TRIALS, Span, answer, ask, counts, watch
 
 from canary.judge.judge import ROLLBACK_KEY, agreeing_spans, judge
 from canary.judge.stakes import Stakes
 from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement, NoData, QueryFailed, Sample, unpack
-from canary.model.quantities import PercentagePoints
+from canary.model.quantities import Percentage, PercentagePoints
 from canary.model.spec import MetricSpec
 from canary.model.verdict import AnalysisResult, Verdict
 
@@ -377,3 +377,22 @@ def test_a_split_that_was_changed_a_moment_ago_may_still_be_the_old_one() -> Non
     result = watch(PASSED, [ASTRAY] * 4, settled=False, admissible=False)[-1]
 
     assert result.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("method", ["error-proportion", "latency"])
+def test_without_history_a_version_is_held_to_the_noise_that_the_team_states(method: str) -> None:
+    (metric,) = TRIALS[method].analysis.metrics
+
+    def stating(noise: float | None) -> AnalysisResult:
+        stated = replace(metric, assumed_noise=None if noise is None else Percentage(noise))
+        without_history = Evidence(watermark=START)
+        return watch(without_history, [GOOD] * 12, method, analysis=replace(ANALYSIS, metrics=(stated,)))[-1]
+
+    learned = watch(NEW, [GOOD] * 12, method)[-1].metrics[0]
+    evidence = [stating(noise).metrics[0].promotion_evidence for noise in (0.0, 0.01, None, 0.9)]
+
+    assert evidence[0] == learned.promotion_evidence
+    assert evidence == sorted(evidence, reverse=True)
+    assert len(set(evidence)) == len(evidence)
+    assert "noise assumed" in stating(0.0).sentence
+    assert "noise assumed" not in learned.sentence

@@ -49,6 +49,10 @@ def faults(metric: dict[str, Any]) -> dict[str, str]:
             MetricSpec(name="errors", method="error-proportion", source=STANDARD_ERRORS, margin=Percentage(0.5)),
         ),
         (
+            {"name": "errors", "margin": "1pp", "assumedNoise": "0%"},
+            MetricSpec(name="errors", margin=PercentagePoints(0.01), assumed_noise=Percentage(0.0)),
+        ),
+        (
             {"name": "latency", "margin": "10%", "quantile": 0.95},
             MetricSpec(
                 name="latency", method="latency", source=STANDARD_DURATIONS, margin=Percentage(0.1), quantile=0.95
@@ -186,6 +190,11 @@ def test_every_kind_of_metric_is_read_as_it_is_meant(written: dict[str, Any], sp
         ({"name": "a", "limit": "1%", "failures": 3}, "failures", "add method: threshold"),
         ({"name": "a", "method": "threshold", "limit": "1%", "failures": 0}, "failures", "at least 1"),
         ({"name": "a", "method": "threshold", "limit": "1%", "failures": 101}, "failures", "at most 100"),
+        ({"name": "a", "limit": "1%", "assumedNoise": "9%"}, "assumedNoise", "remove it, or give the metric a margin"),
+        ({"name": "a", "query": GAUGE, "margin": "1%", "assumedNoise": "9%"}, "assumedNoise", "is not for a query"),
+        ({"name": "errors", "margin": "1pp", "assumedNoise": 9}, "assumedNoise", 'has no unit|write "9%"'),
+        ({"name": "errors", "margin": "1pp", "assumedNoise": "9pp"}, "assumedNoise", "write a percentage such as 30%"),
+        ({"name": "errors", "margin": "1pp", "assumedNoise": "101%"}, "assumedNoise", "at most 100%|write a percentage"),
         ({"name": "a", "limit": 1}, "limit", 'has no unit|write "1%"'),
         ({"name": "a", "of": "latency", "limit": 500}, "limit", 'has no unit|write "500ms"'),
         ({"name": "a", "limit": "500ms"}, "limit", "write a share of the requests such as 1%"),
@@ -245,6 +254,7 @@ FIELDS: dict[str, list[Any]] = {
     "limit": ["1%", "500ms"],
     "method": ["threshold", "mann-whitney"],
     "failures": [7],
+    "assumedNoise": ["10%"],
 }
 
 
@@ -259,6 +269,10 @@ def metrics(draw: st.DrawFn) -> dict[str, Any]:
 def is_legal(metric: dict[str, Any]) -> bool:
     """The combinations as the documentation lists them."""
     fields = set(metric) - {"name"}
+    if "assumedNoise" in fields:
+        if "margin" not in fields or "query" in fields:
+            return False
+        fields -= {"assumedNoise"}
     latency = "latency" in (metric["name"], metric.get("of"))
     if metric["name"] != "mine":
         unit = "%" if latency else metric.get("margin", "")[-1:]
@@ -294,6 +308,7 @@ def test_a_metric_is_read_if_and_only_if_its_fields_fit_each_other(metric: dict[
     if is_legal(metric):
         spec = read(metric)
         assert (spec.margin is not None) == ("margin" in metric)
+        assert (spec.assumed_noise is not None) == ("assumedNoise" in metric)
         assert (spec.limit is not None) == ("limit" in metric)
         assert (spec.failures is not None) == (spec.method == "threshold")
     else:

@@ -16,7 +16,7 @@ import numpy as np
 
 from canary.judge import baseline
 from canary.judge.bernoulli import FloatArray
-from canary.judge.dispersion import Residuals
+from canary.judge.dispersion import Residuals, wobble_level
 from canary.judge.method import Batch, Outcome, Reading
 from canary.judge.pod_noise import measure_noise
 from canary.judge.stakes import Line, Span, Stakes
@@ -35,6 +35,8 @@ of the canary; how the difference of the versions scatters."""
 _ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
 _AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
 _SMALLEST_HARM: Final = 1e-6
+_ASSUMED_NOISE: Final = 0.3
+"""Of stable's rate, in either version, for two minutes."""
 
 
 class ErrorProportion:
@@ -42,8 +44,6 @@ class ErrorProportion:
 
     name = "error-proportion"
     share = 0.4
-    assumed_noise: tuple[float, ...] = (21.6, 0.0)
-    """Relative noise of 30 % in either version that lasts two minutes; all pods alike."""
     initial: tuple[float, ...] = (
         *Stakes.initial(1).pack()[0].tolist(),
         *baseline.INITIAL,
@@ -55,6 +55,10 @@ class ErrorProportion:
         if not isinstance(sample, ArmCounts):
             return (0.0, 0.0, 0.0, 0.0)
         return sample
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:
+        """The level of so much noise in either version; all pods alike."""
+        return (wobble_level(_ASSUMED_NOISE if stated is None else stated), 0.0)
 
     def calibrate(
         self,

@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray, clip_rate
-from canary.judge.dispersion import Residuals
+from canary.judge.dispersion import Residuals, wobble_level
 from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
 from canary.judge.pod_noise import measure_noise
 from canary.judge.probit import normal_cdf, probit
@@ -60,9 +60,8 @@ _ENOUGH_TO_CHOOSE: Final = 20
 _HALF_LIFE_SECONDS: Final = 300.0
 _CLOSEST_BOUNDS: Final = 1e-6
 """On the scale of logarithms; bounds nearer to each other than that are one."""
-_UNKNOWN: Final = -1.0
-_ASSUMED_WOBBLE: Final = 0.03
-_ASSUMED_TO_LAST_SECONDS: Final = 120.0
+_ASSUMED_NOISE: Final = 0.03
+"""Of the latency, in either version, for two minutes."""
 _SHOWN: Final = (0.5, 0.95, 0.99)
 _BUCKETS: Final = MOST_BOUNDS + 1
 _NOTHING: Final = (0.0,) * (MOST_BOUNDS + 2 * _BUCKETS)
@@ -162,14 +161,14 @@ def _margins_and_levels(
 ) -> tuple[FloatArray, FloatArray]:
     """(n, streams) each: the metric's margin as a share of the requests, and the level of the noise in seconds.
 
-    The level is what was learned; otherwise that of 3 % on either latency. Arguments as those of `_shifts`.
+    The level is what was learned; otherwise that of the assumed noise, which is kept as a number below 0. Arguments as
+    those of `_shifts`.
     """
     here, learned = _at(survival, at), batch.noise[:, :_STREAMS]
-    slowdowns = np.stack([batch.margin, np.full(len(at), _ASSUMED_WOBBLE)], axis=1)
+    slowdowns = np.stack([batch.margin, np.maximum(-learned[:, 0], 0.0)], axis=1)
     more, wobble = _shifts(survival, bounds, at, slowdowns).swapaxes(0, 1)
     margin = np.minimum(np.maximum(more, _FLOOR), np.maximum(_ROOM * (1 - here), _FLOOR))
-    assumed = 2 * (wobble / here) ** 2 * _ASSUMED_TO_LAST_SECONDS
-    return margin, np.where(learned >= 0, learned, assumed)
+    return margin, np.where(learned >= 0, learned, wobble_level(wobble / here))
 
 
 class Latency:
@@ -177,8 +176,6 @@ class Latency:
 
     name = "latency"
     share = 0.6
-    assumed_noise: tuple[float, ...] = (_UNKNOWN,) * _STREAMS + (0.0,) * _STREAMS
-    """Levels that `_level` makes of stable's distribution; all pods alike."""
     initial: tuple[float, ...] = (
         *Stakes.initial(_STREAMS).pack()[0].tolist(),
         *(-1.0,) * (_STREAMS + 1),
@@ -199,6 +196,10 @@ class Latency:
                 f"{_listed(known)} to {_listed(bounds)} ms; restore them, or start a new release"
             )
         return (*bounds, *_spread(stable.counts), *_spread(canary.counts))
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:
+        """What `_margins_and_levels` makes levels of, once stable's distribution is known; all pods alike."""
+        return (-(_ASSUMED_NOISE if stated is None else stated),) * _STREAMS + (0.0,) * _STREAMS
 
     def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> tuple[float, ...] | None:
         """Levels of the noise in seconds, then tolerances between pods, at the edges that all of the history has."""

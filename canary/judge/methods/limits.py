@@ -103,7 +103,6 @@ class Limit:
     name = "limit"
     share = 0.4
     initial: tuple[float, ...] = tuple(_INITIAL.tolist())
-    assumed_noise: tuple[float, ...] = ()
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
         """What the canary served; see `canary.judge.served`."""
@@ -120,6 +119,10 @@ class Limit:
                 f"{words.milliseconds(bounds[-1])}; lower the limit, or let the proxies report longer buckets"
             )
         return served.columns(sample.canary)
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+        """None."""
+        return ()
 
     def calibrate(
         self,

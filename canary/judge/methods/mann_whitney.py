@@ -113,7 +113,6 @@ class MannWhitney:
     name = "mann-whitney"
     share = 0.0
     initial: tuple[float, ...] = (*(0.0,) * _P_VALUE, 1.0, *(0.0,) * (2 * MOST_POINTS))
-    assumed_noise: tuple[float, ...] = ()
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:  # noqa: ARG002 (the seam's)
         """What the samples are of, the values of canary and stable, and what each served (`canary.judge.served`)."""
@@ -126,6 +125,10 @@ class MannWhitney:
         if not sample.canary.bounds:
             return NoData("the histograms have no bucket with an end, so no quantile can be told")
         return (_DURATIONS, 0.0, 0.0, *served.columns(sample.canary), *served.columns(sample.stable))
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+        """None."""
+        return ()
 
     def calibrate(
         self,

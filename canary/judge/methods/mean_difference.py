@@ -206,13 +206,16 @@ class MeanDifference:
     name = "mean-difference"
     share = 0.4
     initial: tuple[float, ...] = _INITIAL
-    assumed_noise: tuple[float, ...] = ()
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """Whether there is a sample, stable's value, and the canary's."""
         if not isinstance(sample, ArmValues):
             return (0.0, 0.0, 0.0)
         return (1.0, _bounded(sample.stable), _bounded(sample.canary))
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+        """None."""
+        return ()
 
     def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> None:
         """Nothing: no query of a team's own is asked for single pods."""

@@ -56,7 +56,6 @@ class Threshold:
     name = "threshold"
     share = 0.0
     initial: tuple[float, ...] = (0.0,) * len(_FIELDS)
-    assumed_noise: tuple[float, ...] = ()
 
     def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:  # noqa: ARG002 (the seam's)
         """What the canary served; see `canary.judge.served`."""
@@ -67,6 +66,10 @@ class Threshold:
         if not sample.canary.bounds:
             return NoData("the histograms have no bucket with an end, so no quantile can be told")
         return served.columns(sample.canary)
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+        """None."""
+        return ()
 
     def calibrate(
         self,

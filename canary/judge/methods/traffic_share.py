@@ -274,7 +274,6 @@ class TrafficShare:
     """A gate: it is asked of every release, spends no part of `falseRollback`, and never condemns a version."""
 
     name = "traffic-share"
-    assumed_noise: tuple[float, ...] = ()
     share = 0.0
     initial: tuple[float, ...] = INITIAL
 
@@ -283,6 +282,10 @@ class TrafficShare:
         if not isinstance(sample, ArmCounts):
             return (0.0, 0.0)
         return (sample.canary_requests, sample.canary_requests + sample.stable_requests)
+
+    def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+        """None."""
+        return ()
 
     def calibrate(self, metric: MetricSpec, history: PodHistory, canary_pods: int) -> None:
         """Nothing: how requests clump when they are split cannot be told from pods that share one load balancer."""
