@@ -9,9 +9,10 @@ The shape is functional core, thin shell. ``store`` is the only mutable state: o
 stored kind, a bounded history for watches. Pure modules know one rule each: ``patch``, ``fields`` (ownership and
 server-side apply), ``schema``, ``selector``, ``tables``, ``discovery``, ``openapi``, ``defaults``. ``reads``,
 ``writes`` and ``deletion`` compose them into verbs; ``server`` and ``watching`` speak HTTP. One event loop and no
-awaits inside a verb make every request atomic, so there is not a single lock.
+awaits inside a verb make every request atomic, so there is not a single lock. ``access`` authorises by tokens and RBAC,
+and ``audit`` records it, where a server is started so; otherwise everybody may do everything.
 
-Not emulated, on purpose: authentication, RBAC (roles are stored, everything is allowed), admission, CEL rules of CRDs
+Not emulated, on purpose: certificates and other ways to authenticate, admission, CEL rules of CRDs
 (stored, never evaluated), protobuf, conversion between CRD versions beyond the apiVersion, kind-by-kind semantic
 validation beyond what a controller meets, controllers (the lab brings its own kubelet), persistence.
 """

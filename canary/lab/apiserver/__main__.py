@@ -7,6 +7,7 @@ it appear, whole, only once requests are answered.
 import argparse
 import asyncio
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,8 @@ import uvicorn
 import uvloop
 import yaml
 
+from canary.lab.apiserver.access import MASTERS, Access, User, read_tokens
+from canary.lab.apiserver.audit import AuditLog
 from canary.lab.apiserver.cluster import Cluster
 from canary.lab.apiserver.server import Application, add_namespaces
 
@@ -45,15 +48,15 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def kubeconfig(url: str) -> str:
-    """Return a kubeconfig for a server on the loopback, which asks for no credentials."""
+def kubeconfig(url: str, token: str = "") -> str:
+    """Return a kubeconfig for a server on the loopback; without a token it brings no credentials."""
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "lab", "cluster": {"server": url}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab", "namespace": "default"}}],
-            "users": [{"name": "lab", "user": {}}],
+            "users": [{"name": "lab", "user": {"token": token} if token else {}}],
             "current-context": "lab",
         },
         sort_keys=False,
@@ -66,34 +69,39 @@ def _write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-async def serve(port: int, port_file: Path | None, kubeconfig_file: Path | None, history: int) -> None:
-    """Serve on 127.0.0.1 until SIGTERM or SIGINT.
-
-    Args:
-        port: 0 for a free one.
-        port_file: Written once requests are answered.
-        kubeconfig_file: Likewise.
-        history: Events kept per kind for watches that resume.
-    """
-    cluster = Cluster(history)
+async def serve(options: argparse.Namespace) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT; `options` are those of the command line."""
+    cluster = Cluster(options.history)
     add_namespaces(cluster)
-    with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
-        # asyncio does this only for sockets that name TCP, and this one does not; without, every reply waits 40 ms
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    users = _users(options.token_auth_file)
+    admin = next((token for token, user in users.items() if MASTERS in user.groups), "")
+    with ExitStack() as open_files, socket.create_server(("127.0.0.1", options.port), backlog=1024) as listener:
+        # asyncio does this only for sockets that name TCP, and this one does not; without, every reply waits 40 ms.
         # Accepted connections inherit it: headers and body leave in two writes, which must not wait for each other.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = listener.getsockname()[1]
+        audit = None
+        if options.audit_log_path is not None:
+            audit = AuditLog(open_files.enter_context(options.audit_log_path.open("a", encoding="utf-8")))
+        access = Access(users, cluster.store) if options.token_auth_file is not None else None
         config = uvicorn.Config(
-            Application(cluster),
+            Application(cluster, access, audit),
             lifespan="off",
             access_log=False,
             log_level="warning",
             timeout_keep_alive=120,
             timeout_graceful_shutdown=1,
         )
-        texts = {kubeconfig_file: kubeconfig(f"http://127.0.0.1:{bound}"), port_file: f"{bound}\n"}
+        texts = {
+            options.kubeconfig: kubeconfig(f"http://127.0.0.1:{bound}", admin),
+            options.port_file: f"{bound}\n",
+        }
         files = {path: text for path, text in texts.items() if path is not None}
         await Server(config, cluster, files).serve(sockets=[listener])
+
+
+def _users(path: Path | None) -> dict[str, User]:
+    return {} if path is None else read_tokens(path.read_text(encoding="utf-8").splitlines())
 
 
 def main() -> None:
@@ -103,8 +111,13 @@ def main() -> None:
     parser.add_argument("--port-file", type=Path, help="where to write the port once it answers")
     parser.add_argument("--kubeconfig", type=Path, help="where to write a kubeconfig once it answers")
     parser.add_argument("--history", type=int, default=4096, help="events kept per kind for watches that resume")
-    options = parser.parse_args()
-    uvloop.run(serve(options.port, options.port_file, options.kubeconfig, options.history))
+    parser.add_argument(
+        "--token-auth-file",
+        type=Path,
+        help='who may ask, one token,user,uid,"groups" a line; turns RBAC on, which else allows everything',
+    )
+    parser.add_argument("--audit-log-path", type=Path, help="where to record who did what; needs --token-auth-file")
+    uvloop.run(serve(parser.parse_args()))
 
 
 if __name__ == "__main__":

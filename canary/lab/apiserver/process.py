@@ -5,6 +5,7 @@ kill it. On Linux the kernel ends it with its parent (``PR_SET_PDEATHSIG``); wha
 """
 
 import ctypes
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,10 +14,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
+
+from canary.lab.apiserver.access import MASTERS, account_line
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -31,11 +36,15 @@ class Apiserver:
         url: Its address, such as ``http://127.0.0.1:40123``.
         kubeconfig: A file that kubectl and the official client load.
         pid: Its process.
+        accounts: By ``namespace/name`` of a ServiceAccount, a kubeconfig that speaks for it.
+        audit_log: Where it records who did what, when it knows accounts.
     """
 
     url: str
     kubeconfig: Path
     pid: int
+    accounts: Mapping[str, Path]
+    audit_log: Path
 
 
 def _die_with_parent() -> None:
@@ -43,27 +52,53 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def running_apiserver(*, history: int = 4096, port: int = 0) -> Iterator[Apiserver]:
+def running_apiserver(*, history: int = 4096, port: int = 0, accounts: Sequence[str] = ()) -> Iterator[Apiserver]:
     """Run an API server for the length of a ``with`` block.
 
     Args:
         history: Events kept per kind for watches that resume.
         port: 0 takes a free one.
+        accounts: ServiceAccounts, as ``namespace/name``, that get a kubeconfig each. Where there are any, RBAC is on:
+            they may do what roles grant them, ``kubeconfig`` everything, and whoever brings no token nothing.
 
     Raises:
         RuntimeError: When it does not answer within 20 s.
     """
     with tempfile.TemporaryDirectory(prefix="canary-apiserver-") as folder:
-        port_file, config_file = Path(folder, "port"), Path(folder, "kubeconfig")
+        port_file, config_file, audit_log = (Path(folder, name) for name in ("port", "kubeconfig", "audit.log"))
         command = [sys.executable, "-m", "canary.lab.apiserver", "--port", str(port), "--history", str(history)]
         command += ["--port-file", str(port_file), "--kubeconfig", str(config_file)]
+        tokens = {account: secrets.token_hex(16) for account in accounts}
+        if tokens:
+            command += ["--token-auth-file", str(_token_file(Path(folder), tokens)), "--audit-log-path", str(audit_log)]
         before_exec = _die_with_parent if sys.platform == "linux" else None
         process = subprocess.Popen(command, preexec_fn=before_exec)  # noqa: PLW1509 - only calls prctl
         try:
             url = _await_ready(process, port_file)
-            yield Apiserver(url=url, kubeconfig=config_file, pid=process.pid)
+            files = {account: _kubeconfig_of(config_file, tokens[account]) for account in tokens}
+            yield Apiserver(url=url, kubeconfig=config_file, pid=process.pid, accounts=files, audit_log=audit_log)
         finally:
             _stop(process)
+
+
+def _token_file(folder: Path, tokens: Mapping[str, str]) -> Path:
+    """Write who may ask: an administrator, and every account."""
+    path = folder / "tokens"
+    lines = [f"{secrets.token_hex(16)},admin,admin,{MASTERS}\n"]
+    for account, token in tokens.items():
+        namespace, _, name = account.partition("/")
+        lines.append(account_line(token, namespace, name))
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def _kubeconfig_of(admins: Path, token: str) -> Path:
+    """Write a kubeconfig like the administrator's, with another token."""
+    config = yaml.safe_load(admins.read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    path = admins.with_name(f"kubeconfig-{secrets.token_hex(4)}")
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return path
 
 
 def _await_ready(process: subprocess.Popen[bytes], port_file: Path) -> str:

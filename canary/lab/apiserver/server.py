@@ -12,6 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from canary.lab.apiserver import deletion, discovery, openapi, reads, scale, writes
+from canary.lab.apiserver.access import Access, Attempt, refuse, resource_attempt
+from canary.lab.apiserver.audit import AuditLog
 from canary.lab.apiserver.cluster import NAMESPACES, Cluster
 from canary.lab.apiserver.errors import ApiError, method_not_allowed, no_such_path
 from canary.lab.apiserver.requests import (
@@ -39,10 +41,14 @@ class Application:
 
     Args:
         cluster: The state it serves.
+        access: Decides who may do what; without it everybody may do everything.
+        audit: Where every decision is recorded.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, access: Access | None = None, audit: AuditLog | None = None) -> None:
         self._cluster = cluster
+        self._access = access
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -50,16 +56,31 @@ class Application:
             return
         request = Request(scope, receive)
         try:
-            response = self._answer(request, await _read_body(request))
+            response = self._guarded(request, await _read_body(request))
         except ApiError as error:
             response = _json(error.status(), error.code)
         await response(scope, receive, send)
 
-    def _answer(self, request: Request, body: bytes) -> Response:
+    def _guarded(self, request: Request, body: bytes) -> Response:
+        """Answer whoever may ask."""
         parts = [part for part in request.scope["path"].split("/") if part]
-        if parts[:1] == ["api"] and len(parts) > 2:
-            return self._resource(request, parse_path(parts), body)
-        if parts[:1] == ["apis"] and len(parts) > 3:
+        if self._access is None:
+            return self._answer(request, parts, body)
+        user = self._access.authenticate(request.headers.get("authorization", ""))
+        attempt = _attempt(request, parts)
+        allowed = self._access.allows(user, attempt)
+        try:
+            if not allowed:
+                raise refuse(user, attempt)
+            response = self._answer(request, parts, body)
+        except ApiError as error:
+            response = _json(error.status(), error.code)
+        if self._audit is not None:
+            self._audit.write(user, attempt, request.url.path, allowed=allowed, code=response.status_code)
+        return response
+
+    def _answer(self, request: Request, parts: list[str], body: bytes) -> Response:
+        if _is_resource(parts):
             return self._resource(request, parse_path(parts), body)
         return self._about(parts)
 
@@ -96,8 +117,7 @@ class Application:
         api_version = f"{path.group}/{path.version}"
         for kind in discovery.REVIEWS.get(api_version, ()):
             if path.plural == f"{kind.lower()}s" and request.method == "POST":
-                document = decode_body(body, request.headers.get("content-type", ""))
-                return _json(discovery.review(kind, document), 201)
+                return self._review(request, kind, decode_body(body, request.headers.get("content-type", "")))
         resource = self._cluster.catalogue.find(path.group, path.version, path.plural)
         if path.namespace and not resource.namespaced:
             raise no_such_path()
@@ -107,6 +127,16 @@ class Application:
         if path.subresource:
             return call.subresource()
         return call.one() if path.name else call.collection()
+
+    def _review(self, request: Request, kind: str, document: Document) -> Response:
+        """Answer ``kubectl auth can-i``; other reviews are answered as if everything were allowed."""
+        asked = (document.get("spec") or {}).get("resourceAttributes")
+        if self._access is None or kind != "SelfSubjectAccessReview" or not isinstance(asked, dict):
+            return _json(discovery.review(kind, document), 201)
+        user = self._access.authenticate(request.headers.get("authorization", ""))
+        words = ("verb", "group", "resource", "subresource", "namespace", "name")
+        attempt = Attempt(**{word: str(asked.get(word) or "") for word in words})
+        return _json(document | {"status": {"allowed": self._access.allows(user, attempt)}}, 201)
 
 
 class _Call:
@@ -244,6 +274,21 @@ class _Call:
             quoted = warning.replace('"', '\\"')
             response.headers.append("Warning", f'299 - "{quoted}"')
         return response
+
+
+def _is_resource(parts: list[str]) -> bool:
+    """Whether a path leads to a resource, or to what describes the server."""
+    return len(parts) > {"api": 2, "apis": 3}.get(parts[0] if parts else "", len(parts))
+
+
+def _attempt(request: Request, parts: list[str]) -> Attempt:
+    """What the request attempts, for whoever decides whether it may."""
+    if not _is_resource(parts):
+        return Attempt(verb=request.method.lower(), path="/" + "/".join(parts))
+    query = Query(request.scope["query_string"])
+    names = [part for part in query.text("fieldSelector").split(",") if part.startswith("metadata.name=")]
+    selected = names[0].removeprefix("metadata.name=").lstrip("=") if len(names) == 1 else ""
+    return resource_attempt(request.method, parse_path(parts), watch=query.flag("watch"), selected=selected)
 
 
 async def _read_body(request: Request) -> bytes:
