@@ -2,127 +2,65 @@
 
 A question that every team asks first ("how long does this take at our traffic?") and that no threshold can answer. The
 answer is counted on rehearsed rollouts (`canary.judge.rehearsal`), of a version as good as stable and of some that are
-worse; chances carry their Monte-Carlo error. A change is suggested only after a rehearsal has shown that it suffices.
+worse in one way each; chances carry their Monte-Carlo error.
 
-Only errors are rehearsed. Where a Canary compares more, the evidence on errors alone must reach the bound that is its
-own there, so that a rollback is not shown earlier than it would come; the other metrics may hold a step for longer.
+Rehearsed is every metric that compares counts of requests within a margin: failures of any kind, and latency. They are
+judged together, as the release will be. A plan cannot know the values of a team's own query, nor what a limit or the
+rule of another tool will meet; such metrics are left out and named. The evidence of the others must then reach the
+bound that it has beside them, so that a rollback is not shown earlier than it would come.
 
 The work is bounded by counting judgments rather than seconds, so that the figures do not depend on the machine: as many
 rollouts as `LARGEST_WORK` allows, at least one helping of them, at most `MOST_ROLLOUTS`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from math import ceil, sqrt
+from datetime import timedelta
 from typing import Final
 
-from canary.judge.judge import Question, judge
-from canary.judge.rehearsal import ERRORS, Case, Dice, Ending, Rehearsal, Traffic, rehearse
+import numpy as np
+
+from canary.judge.advice import ENOUGH, HELPING, advise_changes, advise_holds
+from canary.judge.finding import share_out
+from canary.judge.forecast import StepForecast, VersionForecast, Wait, forecast_step, forecast_version
+from canary.judge.judge import judge
+from canary.judge.rehearsal import Case, Ending, Rehearsal, Visit, rehearse
+from canary.judge.service import GOOD, Dice, Expectation, Regression, Service, Slowness, Traffic
 from canary.model.errors import Fault, InvalidDocument
-from canary.model.evidence import Evidence
-from canary.model.quantities import Percentage, PercentagePoints, format_duration
-from canary.model.spec import FULL_WEIGHT, CanarySpec, MetricSpec, Step
+from canary.model.faults import one_of
+from canary.model.quantities import Percentage
+from canary.model.spec import (
+    FULL_WEIGHT,
+    STANDARD_DURATIONS,
+    STANDARD_ERRORS,
+    AnalysisSpec,
+    CanarySpec,
+    MetricSource,
+    MetricSpec,
+    Signal,
+)
 from canary.model.verdict import MetricVerdict
 
 SHOWN_HARMS: Final = (0.005, 0.01, 0.05, 1.0)
-HELPING: Final = 24
+"""Of errors: what worse versions add to stable's rate, beside a metric's margin."""
+SHOWN_HARM_OF_CODES: Final = 0.05
+"""The same of other kinds of failures."""
+SHOWN_SLOWNESS: Final = (
+    Slowness(factor=1.1),
+    Slowness(factor=2.0, share=0.02, slowest=True),
+    Slowness(factor=10.0, share=0.05),
+)
+"""How worse versions are slower: half of the requests wait a tenth longer, the slowest twice as long, a few ten times
+as long."""
 MOST_ROLLOUTS: Final = 192
 LARGEST_WORK: Final = 40_000
-"""Judgments after which no further helping is taken."""
-ENOUGH: Final = 0.9
-"""A plan is fit when this share of good versions is promoted within maxDuration."""
-_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_ROUNDING: Final = 1e-9
-_FACTORS: Final = (2, 4, 8)
-_WEIGHTS: Final = (25, 50, 75)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chance:
-    """A share of the rehearsed rollouts.
-
-    Attributes:
-        share: 0 to 1.
-        error: its Monte-Carlo standard error, with one success and one failure added so that it is never 0.
-    """
-
-    share: float
-    error: float
-
-    @classmethod
-    def of(cls, successes: int, rollouts: int) -> "Chance":
-        """`successes` of `rollouts`."""
-        smoothed = (successes + 1) / (rollouts + 2)
-        return cls(share=successes / rollouts, error=sqrt(smoothed * (1 - smoothed) / rollouts))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """A time as it was in the rehearsed rollouts, those that never came to it counted as longest.
-
-    Attributes:
-        median: None when fewer than half came to it.
-        median_error: half of what lies between the order statistics one standard error around it; None as above.
-        ninety: nine of ten are no later; None when fewer came to it.
-    """
-
-    median: timedelta | None
-    median_error: timedelta | None
-    ninety: timedelta | None
-
-    @classmethod
-    def of(cls, times: Sequence[timedelta], rollouts: int) -> "Wait":
-        """`times` of those that came to it, of `rollouts` in all."""
-        ordered = sorted(times)
-
-        def rank(quantile: float) -> timedelta | None:
-            place = max(0, ceil(quantile * rollouts - _ROUNDING) - 1)
-            return ordered[place] if rollouts and place < len(ordered) else None
-
-        spread = 0.5 / sqrt(rollouts) if rollouts else 0.0
-        low, high = rank(0.5 - spread), rank(min(1.0, 0.5 + spread))
-        return cls(
-            median=rank(0.5), median_error=None if low is None or high is None else (high - low) / 2, ninety=rank(0.9)
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepPlan:
-    """One step.
-
-    Attributes:
-        step: as it is written.
-        canary_requests_per_minute: expected.
-        margin: the regression that must be excluded to leave it, as a fraction.
-        evidence: how long a good version waits for enough evidence, warm-up included.
-        stay: how long it stays, its hold included; of those that reach the step. Waiting for a person is not.
-    """
-
-    step: Step
-    canary_requests_per_minute: float
-    margin: float
-    evidence: Wait
-    stay: Wait
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionPlan:
-    """What becomes of one version.
-
-    Attributes:
-        harm: what it adds to stable's failed share; 0 is a good version.
-        condemned: at each step, the chance that it is condemned right there.
-        condemned_after: at each step, since the step began, those condemned there.
-        promoted: the chance that it passes every step within maxDuration.
-        undecided: the chance that maxDuration ends first.
-    """
-
-    harm: float
-    condemned: tuple[Chance, ...]
-    condemned_after: tuple[Wait, ...]
-    promoted: Chance
-    undecided: Chance
+"""Judgments of errors alone after which no further helping is taken: about three seconds."""
+_MORE_WORK_FOR_LATENCY: Final = 1.5
+_REHEARSED: Final = ("error-proportion", "latency")
+_WORK: Final = {Signal.REQUESTS: 1.0, Signal.DURATIONS: 1.3}
+"""What judging a metric once costs, in judgments of errors: 75 and 100 us."""
+_TO_LEARN: Final = 2000.0
+"""The canary's requests of a span from which the judge knows the service, without having passed it beyond all doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,16 +70,20 @@ class Plan:
     Attributes:
         traffic: what was assumed.
         rollouts: rehearsed of each version.
+        rehearsed: the metrics that were, in the order of the spec.
+        left_out: those that cannot be.
         steps: in order.
-        versions: the good one first, then by harm.
+        versions: the good one first, then those that fail more, by how much, then the slower ones.
         total: until a good version is promoted.
         suggestions: sentences; what they claim was rehearsed.
     """
 
     traffic: Traffic
     rollouts: int
-    steps: tuple[StepPlan, ...]
-    versions: tuple[VersionPlan, ...]
+    rehearsed: tuple[MetricSpec, ...]
+    left_out: tuple[MetricSpec, ...]
+    steps: tuple[StepForecast, ...]
+    versions: tuple[VersionForecast, ...]
     total: Wait
     suggestions: tuple[str, ...]
 
@@ -155,220 +97,173 @@ def make_plan(spec: CanarySpec, traffic: Traffic, dice: Dice) -> Plan:
         dice: all that is left to chance; from the same seed comes the same plan.
 
     Raises:
-        InvalidDocument: it does not compare errors, or the error rate leaves no room for its margin.
+        InvalidDocument: none of its metrics can be rehearsed, or not with what is known of the traffic.
     """
-    metric = _errors_metric(spec, traffic)
-    first = _first_words(spec)
-    analysis = replace(spec.analysis, metrics=(metric,), false_rollback=1 / first[0].rollback_bound)
-    harms = (0.0, *sorted({metric.margin_fraction, *SHOWN_HARMS}))
-    cases = [Case(analysis=analysis, steps=spec.steps, harm=harm) for harm in harms]
+    metrics = tuple(metric for metric in spec.analysis.metrics if metric.method in _REHEARSED)
+    faults = list(_find_faults(spec, metrics, traffic))
+    if faults:
+        raise InvalidDocument(f"Plan of Canary {spec.key}", faults)
+    worse = _regressions(metrics, traffic)
+    analysis = _alone(spec.analysis, metrics)
+    cases = [Case(analysis=analysis, steps=spec.steps, regression=each) for each in (GOOD, *worse)]
     flown = _fly(cases, traffic, dice)
     good = flown[0]
-    steps = tuple(
-        _plan_step(step, words.step_margin, traffic, good, place)
-        for place, (step, words) in enumerate(zip(spec.steps, first, strict=True))
+    words = _hear(cases[0], traffic)
+    steps = tuple(forecast_step(place, step, words[place], traffic, good) for place, step in enumerate(spec.steps))
+    versions = tuple(
+        forecast_version(rollouts, worse.get(case.regression, ())) for case, rollouts in zip(cases, flown, strict=True)
     )
-    versions = tuple(map(_plan_version, flown))
     arrived = [each.ended_after for each in good if each.ending is Ending.PROMOTED]
     fit = versions[0].promoted.share >= ENOUGH
-    advice = _advise_holds(steps) if fit else _advise_changes(cases[0], metric, traffic, good, dice)
     return Plan(
         traffic=traffic,
         rollouts=len(good),
+        rehearsed=metrics,
+        left_out=tuple(metric for metric in spec.analysis.metrics if metric not in metrics),
         steps=steps,
         versions=versions,
         total=Wait.of(arrived, len(good)),
-        suggestions=tuple(advice),
+        suggestions=tuple(advise_holds(steps) if fit else advise_changes(cases[0], traffic, good, dice)),
     )
 
 
-def _errors_metric(spec: CanarySpec, traffic: Traffic) -> MetricSpec:
-    compared = spec.analysis.metrics
-    subject = f"Canary {spec.key}"
-    for place, metric in enumerate(compared):
-        if metric.name == ERRORS:
-            obstacle = _find_obstacle(metric, f"spec.analysis.metrics[{place}].margin", traffic)
-            if obstacle is None:
-                return metric
-            raise InvalidDocument(subject, [obstacle])
-    names = ", ".join(metric.name for metric in compared)
-    message, remedy = "errors are not compared, and only they can be planned", "add {name: errors, margin: 0.5pp}"
-    raise InvalidDocument(subject, [Fault(path="spec.analysis.metrics", value=names, message=message, remedy=remedy)])
-
-
-def _find_obstacle(metric: MetricSpec, path: str, traffic: Traffic) -> Fault | None:
-    """Why a release that compares errors by this metric cannot be rehearsed; None when it can."""
-    if isinstance(metric.margin, Percentage):
-        meant = PercentagePoints(metric.margin_fraction * traffic.error_rate)
-        return Fault(
-            path=path,
-            value=str(metric.margin),
-            message="is a part of stable's error rate, and only percentage points can be planned",
-            remedy=f"plan with {meant}, which is as much at this error rate",
+def _find_faults(spec: CanarySpec, metrics: Sequence[MetricSpec], traffic: Traffic) -> Iterator[Fault]:
+    """Why these metrics cannot be rehearsed with this traffic."""
+    if not metrics:
+        yield Fault(
+            path="spec.analysis.metrics",
+            value=", ".join(metric.name for metric in spec.analysis.metrics),
+            message="compare no counts of requests within a margin, and only that can be planned",
+            remedy="add {name: errors, margin: 0.5pp}",
         )
-    if metric.margin_fraction + traffic.error_rate >= 1:
-        return Fault(
+    counted = [metric for metric in metrics if metric.source.signal is Signal.REQUESTS]
+    service = Service.of(traffic, counted)
+    names = [service.name_of(source) for source in dict.fromkeys(service.sources.values())]
+    for name in sorted(traffic.error_rates.keys() - set(names)):
+        yield Fault(
             path="--error-rate",
-            value=f"{traffic.error_rate:.4g}",
+            value=f"{name}=...",
+            message="names no metric that compares failures, or one that counts the same failures as another",
+            remedy=one_of(names, name),
+        )
+    timed = [metric.name for metric in metrics if metric.source.signal is Signal.DURATIONS]
+    if timed and traffic.latency is None:
+        yield Fault(
+            path="--latency",
+            value="",
+            message=f"is missing, and {' and '.join(timed)} cannot be planned without stable's latency",
+            remedy="state it as a dashboard shows it, for example --latency p50=40ms,p99=300ms",
+        )
+    for metric in counted:
+        yield from _find_rate_faults(metric, service.rate_of(metric.source))
+
+
+def _find_rate_faults(metric: MetricSpec, rate: float) -> Iterator[Fault]:
+    if isinstance(metric.margin, Percentage) and not rate:
+        message = f"leaves nothing that {metric.margin} of {metric.name} could be a part of"
+        yield Fault(path="--error-rate", value="0%", message=message, remedy="state what stable fails, such as 0.05%")
+    elif rate + _points(metric, rate) >= 1:
+        yield Fault(
+            path="--error-rate",
+            value=f"{rate:.4g}",
             message=f"leaves no room for a regression by the margin of {metric.margin}",
             remedy="state stable's error rate, which should be a few percent at most",
         )
-    return None
 
 
-def _first_words(spec: CanarySpec) -> list[MetricVerdict]:
-    """What the judge says of errors at the beginning of each step; it holds the bounds and margins."""
-    questions = [
-        Question(
-            analysis=spec.analysis,
-            step=place,
-            steps=len(spec.steps),
-            weight=spec.steps[place].weight,
-            next_weight=spec.weight_after(place),
-            evidence=Evidence(step=place),
-            measurement=None,
-            settled=False,
-            admissible=False,
-            now=_ANY_TIME,
+def _points(metric: MetricSpec, rate: float) -> float:
+    """The margin of a metric of failures as a share of the requests."""
+    return metric.margin_fraction * (rate if isinstance(metric.margin, Percentage) else 1.0)
+
+
+def _alone(analysis: AnalysisSpec, metrics: tuple[MetricSpec, ...]) -> AnalysisSpec:
+    """With these metrics only, and with the part of `falseRollback` that is theirs beside the others.
+
+    The others' evidence counts as nothing; so the evidence of these condemns where it would if nothing were known of
+    the others.
+    """
+    if metrics == analysis.metrics:
+        return analysis
+    shares = zip(analysis.metrics, share_out(analysis.metrics), strict=True)
+    share = sum(share for metric, share in shares if metric in metrics)
+    return replace(analysis, metrics=metrics, false_rollback=min(share, 1.0) * analysis.false_rollback)
+
+
+def _regressions(metrics: Sequence[MetricSpec], traffic: Traffic) -> dict[Regression, tuple[str, ...]]:
+    """The worse versions, source by source and by how much, and of which metrics each is exactly the margin.
+
+    The absolute guard looks at errors whether they are compared or not.
+    """
+    service, margins = Service.of(traffic, metrics), dict[Regression, list[str]]()
+    for metric in metrics:
+        margins.setdefault(_at_margin(metric, service), []).append(metric.name)
+    sources: dict[MetricSource, None] = dict.fromkeys([STANDARD_ERRORS, *(metric.source for metric in metrics)])
+    sources[STANDARD_DURATIONS] = sources.pop(STANDARD_DURATIONS, None)
+    worse = []
+    for source in sources:
+        shown = {*_shown(source, metrics), *(each for each in margins if each.source == source)}
+        worse += sorted(shown, key=_severity)
+    return {each: tuple(margins.get(each, ())) for each in worse}
+
+
+def _at_margin(metric: MetricSpec, service: Service) -> Regression:
+    if metric.source.signal is Signal.DURATIONS:
+        return Regression.slower(Slowness(factor=1 + metric.margin_fraction))
+    return Regression(source=metric.source, failing=_points(metric, service.rate_of(metric.source)))
+
+
+def _shown(source: MetricSource, metrics: Sequence[MetricSpec]) -> Sequence[Regression]:
+    """What is of interest beside the margins."""
+    if all(metric.source != source for metric in metrics):
+        return [Regression(failing=1.0)] if source == STANDARD_ERRORS else []
+    if source.signal is Signal.DURATIONS:
+        return [Regression.slower(slowness) for slowness in SHOWN_SLOWNESS]
+    harms = SHOWN_HARMS if source == STANDARD_ERRORS else [SHOWN_HARM_OF_CODES]
+    return [Regression(source=source, failing=harm) for harm in harms]
+
+
+def _severity(regression: Regression) -> tuple[float, float]:
+    slowness = regression.slowness
+    return (regression.failing, 0.0) if slowness is None else (-slowness.share, slowness.factor)
+
+
+def _hear(case: Case, traffic: Traffic) -> list[tuple[MetricVerdict, ...]]:
+    """What the judge says at each step once it knows the service, of a version that does just what is expected.
+
+    It holds what each metric must exclude there: of a margin that is a part of what stable does, and of latency, that
+    depends on what the judge has seen.
+    """
+    service, steps = Service.of(traffic, case.analysis.metrics), range(len(case.steps))
+    rollouts = [Rehearsal(case=case, visits=[Visit() for _ in case.steps[: place + 1]]) for place in steps]
+    weights = np.array([step.weight / FULL_WEIGHT for step in case.steps])
+    seconds = _TO_LEARN / (traffic.rps * weights)
+    heard = []
+    for span in range(2):
+        start, end = span * case.analysis.interval, (span + 1) * case.analysis.interval
+        served = service.serve([GOOD for _ in steps], weights, seconds, Expectation())
+        results = judge(
+            [
+                rollout.ask(start, end, samples, admissible=span > 0)
+                for rollout, samples in zip(rollouts, served, strict=True)
+            ]
         )
-        for place in range(len(spec.steps))
-    ]
-    return [verdict for result in judge(questions) for verdict in result.metrics if verdict.metric == ERRORS]
+        for rollout, result in zip(rollouts, results, strict=True):
+            rollout.learn(result, timedelta(0), 0)
+        heard = [result.metrics for result in results]
+    return heard
 
 
 def _fly(cases: Sequence[Case], traffic: Traffic, dice: Dice) -> list[list[Rehearsal]]:
     """Rehearse helping after helping; one list of rollouts for each case."""
     flown: list[list[Rehearsal]] = [[] for _ in cases]
-    helping_work = total_work = 0
-    while len(flown[0]) < MOST_ROLLOUTS and total_work + helping_work <= LARGEST_WORK:
+    signals = [metric.source.signal for metric in cases[0].analysis.metrics]
+    each_costs = sum(_WORK[signal] for signal in signals)
+    largest = LARGEST_WORK * (_MORE_WORK_FOR_LATENCY if Signal.DURATIONS in signals else 1.0)
+    helping_work = total_work = 0.0
+    while len(flown[0]) < MOST_ROLLOUTS and total_work + helping_work <= largest:
         rollouts = rehearse(cases, traffic, HELPING, dice)
         for place in range(len(cases)):
             flown[place].extend(rollouts[place * HELPING : (place + 1) * HELPING])
-        helping_work = sum(each.judgments for each in rollouts)
+        helping_work = each_costs * sum(each.judgments for each in rollouts)
         total_work += helping_work
     return flown
-
-
-def _plan_step(step: Step, margin: float, traffic: Traffic, good: Sequence[Rehearsal], place: int) -> StepPlan:
-    there = [each for each in good if each.step >= place]
-    sufficed = [after for each in there if (after := each.visits[place].excluded_after) is not None]
-    climbed = [each.visits[place].left_after for each in there if each.has_passed(place)]
-    return StepPlan(
-        step=step,
-        canary_requests_per_minute=traffic.rps * 60 * step.weight / FULL_WEIGHT,
-        margin=margin,
-        evidence=Wait.of(sufficed, len(there)),
-        stay=Wait.of([after for after in climbed if after is not None], len(there)),
-    )
-
-
-def _plan_version(rollouts: Sequence[Rehearsal]) -> VersionPlan:
-    case, number = rollouts[0].case, len(rollouts)
-    ended = {ending: [each for each in rollouts if each.ending is ending] for ending in Ending}
-    there = [[each for each in ended[Ending.CONDEMNED] if each.step == place] for place in range(len(case.steps))]
-    return VersionPlan(
-        harm=case.harm,
-        condemned=tuple(Chance.of(len(some), number) for some in there),
-        condemned_after=tuple(
-            Wait.of([after for each in some if (after := each.visits[-1].left_after) is not None], len(some))
-            for some in there
-        ),
-        promoted=Chance.of(len(ended[Ending.PROMOTED]), number),
-        undecided=Chance.of(len(ended[Ending.UNDECIDED]), number),
-    )
-
-
-def _advise_holds(steps: Sequence[StepPlan]) -> list[str]:
-    """Where a hold says something else than what happens."""
-    advice = []
-    for number, plan in enumerate(steps, start=1):
-        hold, evidence = plan.step.hold, plan.evidence
-        where = f"step {number} ({plan.step.weight}%)"
-        if evidence.median is not None and hold < evidence.median:
-            advice.append(
-                f"{where}: the evidence takes about {_rough(evidence.median)}, so its hold of {format_duration(hold)} "
-                f"is over before; a hold of {_rough(evidence.median)} would say what happens"
-            )
-        elif evidence.ninety is not None and hold > 2 * evidence.ninety:
-            advice.append(
-                f"{where}: nine of ten good versions have their evidence after {_rough(evidence.ninety)}; the rest of "
-                f"its hold of {format_duration(hold)} waits for what error rates cannot show"
-            )
-    return advice
-
-
-def _advise_changes(
-    case: Case, metric: MetricSpec, traffic: Traffic, good: Sequence[Rehearsal], dice: Dice
-) -> list[str]:
-    """Which single change lets a good version be promoted in time; each is rehearsed before it is told."""
-    stuck = [each.step for each in good if each.ending is Ending.UNDECIDED]
-    place = max(set(stuck), key=stuck.count) if stuck else len(case.steps) - 1
-    weight, limit = case.steps[place].weight, format_duration(case.analysis.max_duration)
-    arrived = sum(each.ending is Ending.PROMOTED for each in good)
-    diagnosis = (
-        f"only {arrived} of {len(good)} rehearsed good versions are promoted within maxDuration ({limit}); most of the "
-        f"others still wait for evidence at step {place + 1} ({weight}%)"
-    )
-    told = [diagnosis]
-    groups = [_heavier(case, place), _wider(case, metric), _longer(case)]
-    while groups := [group for group in groups if group]:
-        tried = [group[0] for group in groups]
-        rollouts = rehearse([changed for _, changed in tried], traffic, HELPING, dice)
-        promoted = [
-            sum(each.ending is Ending.PROMOTED for each in rollouts[at * HELPING : (at + 1) * HELPING])
-            for at in range(len(tried))
-        ]
-        told += [
-            f"{words}: {number} of {HELPING} are then promoted in time"
-            for (words, _), number in zip(tried, promoted, strict=True)
-            if number >= ENOUGH * HELPING
-        ]
-        groups = [group[1:] for group, number in zip(groups, promoted, strict=True) if number < ENOUGH * HELPING]
-    if len(told) == 1:
-        told.append(
-            "no single change of those tried suffices (that step's weight up to 75%, the margin or maxDuration times "
-            "8): combine them, or bring more requests"
-        )
-    return told
-
-
-def _heavier(case: Case, place: int) -> list[tuple[str, Case]]:
-    steps, step = case.steps, case.steps[place]
-    ceiling = steps[place + 1].weight if place + 1 < len(steps) else FULL_WEIGHT
-    return [
-        (
-            f"raise the weight of step {place + 1} from {step.weight} to {weight}",
-            replace(case, steps=(*steps[:place], replace(step, weight=weight), *steps[place + 1 :])),
-        )
-        for weight in _WEIGHTS
-        if step.weight < weight < ceiling
-    ]
-
-
-def _wider(case: Case, metric: MetricSpec) -> list[tuple[str, Case]]:
-    margins = [PercentagePoints(metric.margin_fraction * factor) for factor in _FACTORS]
-    return [
-        (
-            f"widen the margin of errors from {metric.margin} to {margin}",
-            replace(case, analysis=replace(case.analysis, metrics=(replace(metric, margin=margin),))),
-        )
-        for margin in margins
-        if margin.fraction <= 0.5
-    ]
-
-
-def _longer(case: Case) -> list[tuple[str, Case]]:
-    duration = case.analysis.max_duration
-    return [
-        (
-            f"lengthen maxDuration from {format_duration(duration)} to {format_duration(factor * duration)}",
-            replace(case, analysis=replace(case.analysis, max_duration=factor * duration)),
-        )
-        for factor in _FACTORS
-    ]
-
-
-def _rough(duration: timedelta) -> str:
-    """Without what is finer than the figure: minutes from an hour on."""
-    unit = timedelta(minutes=1) if duration >= timedelta(hours=1) else timedelta(seconds=1)
-    return format_duration(-(-duration // unit) * unit)

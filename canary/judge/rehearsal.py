@@ -4,6 +4,8 @@ A formula for "how long will this take" exists for each test alone, in the limit
 tests, capped bets, warm-up, holds and steps that feed each other. Fed with simulated counts, the real judge answers for
 all of it, and cannot disagree with what happens later.
 
+What a service does is in `canary.judge.service`.
+
 The core knows no chance: the `Dice` are an argument, as a clock would be, so whoever asks hands in a seeded generator
 and gets the same rollouts again. The rules of the machine that matter here are repeated in a few lines, and a test
 holds them to the machine's (a step ends on PASS when its hold is over; the first span after a change of weight and
@@ -18,54 +20,25 @@ Rejected: one rollout after the other (fifty times slower), the methods' own `up
 combination of metrics and the verdict's words of absence).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from canary.judge.bernoulli import FloatArray
 from canary.judge.calibration import quiet
 from canary.judge.judge import Question, judge
-from canary.model.evidence import ArmCounts, Counts, Evidence, Measurement
+from canary.judge.ledger import GUARDED
+from canary.judge.service import GOOD, Dice, Regression, Service, Traffic
+from canary.model.evidence import ArmCounts, Evidence, Measurement, Sample
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, Step
 from canary.model.verdict import AnalysisResult, Verdict
 
-ERRORS: Final = "errors"
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FINEST: Final = 40
 """A span is at most this part of the time that has passed."""
-
-
-CountArray = NDArray[np.int64]
-
-
-class Dice(Protocol):
-    """Where chance comes from; a seeded generator of numpy is one."""
-
-    def poisson(self, lam: FloatArray, /) -> CountArray:
-        """A number of events for each expected number."""
-        ...
-
-    def binomial(self, n: CountArray, p: FloatArray, /) -> CountArray:
-        """A number of successes for each number of trials and each chance."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """What the service does while it is released.
-
-    Attributes:
-        rps: requests per second to both versions together, Poisson.
-        error_rate: stable's failed share.
-    """
-
-    rps: float
-    error_rate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +46,14 @@ class Case:
     """One kind of rollout: a spec and a version.
 
     Attributes:
-        analysis: compares errors and nothing else.
+        analysis: compares failures or latencies within margins, and nothing else.
         steps: the ladder.
-        harm: what the canary adds to stable's failed share, 0 to 1.
+        regression: in what the canary is worse than stable.
     """
 
     analysis: AnalysisSpec
     steps: tuple[Step, ...]
-    harm: float
+    regression: Regression = GOOD
 
 
 class Ending(StrEnum):
@@ -97,11 +70,13 @@ class Visit:
 
     Attributes:
         excluded_after: until the evidence sufficed to pass; None if it never did.
+        passed_after: by metric, until its own did.
         left_after: until the step was left, by climbing or by a rollback; None if it was still there at the end.
         canary_requests: the canary's requests on this step.
     """
 
     excluded_after: timedelta | None = None
+    passed_after: dict[str, timedelta] = field(default_factory=dict)
     left_after: timedelta | None = None
     canary_requests: int = 0
 
@@ -150,11 +125,11 @@ class Rehearsal:
         warm = -(-self.case.analysis.warmup // interval) * interval
         return max(0.0, (end - max(start, warm, self.entered_after + interval)).total_seconds())
 
-    def ask(self, start: timedelta, end: timedelta, counts: ArmCounts, *, admissible: bool) -> Question:
+    def ask(self, start: timedelta, end: timedelta, samples: Mapping[str, Sample], *, admissible: bool) -> Question:
         """The question at the end of a span."""
         steps, step = self.case.steps, self.step
         following = steps[step + 1].weight if step + 1 < len(steps) else FULL_WEIGHT
-        measurement = Measurement(start=_EPOCH + start, end=_EPOCH + end, samples={ERRORS: counts})
+        measurement = Measurement(start=_EPOCH + start, end=_EPOCH + end, samples=samples)
         return Question(
             analysis=self.case.analysis,
             step=step,
@@ -174,6 +149,9 @@ class Rehearsal:
         visit.canary_requests += canary_requests
         self.judgments += 1
         self._evidence, self.ended_after = result.evidence, now
+        for metric in result.metrics:
+            if metric.verdict is Verdict.PASS:
+                visit.passed_after.setdefault(metric.metric, since)
         if result.verdict is Verdict.FAIL:
             visit.left_after, self.ending = since, Ending.CONDEMNED
             return False
@@ -194,7 +172,7 @@ def rehearse(cases: Sequence[Case], traffic: Traffic, rollouts: int, dice: Dice)
     """Let every case happen so many times.
 
     Args:
-        cases: all with the same interval.
+        cases: all with the same interval, and with the same metrics but for their margins.
         traffic: to all of them alike.
         rollouts: of each case.
         dice: the only source of chance.
@@ -203,16 +181,17 @@ def rehearse(cases: Sequence[Case], traffic: Traffic, rollouts: int, dice: Dice)
         the rollouts of the first case, then those of the second, and so on.
     """
     every = [Rehearsal(case=case) for case in cases for _ in range(rollouts)]
+    service = Service.of(traffic, cases[0].analysis.metrics)
     interval, now, live = cases[0].analysis.interval, timedelta(0), every
     while live:
         end = now + max(1, now // (_FINEST * interval)) * interval
-        live = _live_through(live, traffic, now, end, dice)
+        live = _live_through(live, service, now, end, dice)
         now = end
     return every
 
 
 def _live_through(
-    live: Sequence[Rehearsal], traffic: Traffic, start: timedelta, end: timedelta, dice: Dice
+    live: Sequence[Rehearsal], service: Service, start: timedelta, end: timedelta, dice: Dice
 ) -> list[Rehearsal]:
     """One span of every rollout; answers those that go on.
 
@@ -220,26 +199,23 @@ def _live_through(
     guard looks at it.
     """
     seconds = [rollout.evidence_seconds(start, end) for rollout in live]
-    counts = _draw(live, traffic, [part or (end - start).total_seconds() for part in seconds], dice)
+    served = service.serve(
+        [rollout.case.regression for rollout in live],
+        np.array([rollout.weight / FULL_WEIGHT for rollout in live]),
+        np.array([part or (end - start).total_seconds() for part in seconds]),
+        dice,
+    )
     questions = [
-        rollout.ask(start, end, drawn, admissible=part > 0)
-        for rollout, drawn, part in zip(live, counts, seconds, strict=True)
+        rollout.ask(start, end, samples, admissible=part > 0)
+        for rollout, samples, part in zip(live, served, seconds, strict=True)
     ]
-    results = judge(questions)
     return [
         rollout
-        for rollout, drawn, result in zip(live, counts, results, strict=True)
-        if rollout.learn(result, end, drawn.canary.requests)
+        for rollout, samples, result in zip(live, served, judge(questions), strict=True)
+        if rollout.learn(result, end, _canary_requests(samples))
     ]
 
 
-def _draw(live: Sequence[Rehearsal], traffic: Traffic, seconds: Sequence[float], dice: Dice) -> list[ArmCounts]:
-    """Requests of so many seconds, routed at random and failing at random."""
-    total = dice.poisson(traffic.rps * np.array(seconds))
-    canary = dice.binomial(total, np.array([rollout.weight / FULL_WEIGHT for rollout in live]))
-    stable = total - canary
-    failing = np.minimum(1.0, traffic.error_rate + np.array([rollout.case.harm for rollout in live]))
-    serving = np.full(len(live), traffic.error_rate)
-    columns = (stable, dice.binomial(stable, serving), canary, dice.binomial(canary, failing))
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [ArmCounts(stable=Counts(n, x), canary=Counts(m, y)) for n, x, m, y in rows]
+def _canary_requests(samples: Mapping[str, Sample]) -> int:
+    counts = samples[GUARDED]
+    return counts.canary_requests if isinstance(counts, ArmCounts) else 0

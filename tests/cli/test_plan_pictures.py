@@ -13,8 +13,8 @@ from canary.cli.codes import ExitCode
 from canary.cli.group import run
 from canary.cli.screen.figures import draw_plan, draw_replay
 from canary.judge.plan import make_plan
-from canary.judge.rehearsal import Traffic
 from canary.judge.replay import RecordedSpan, replay
+from canary.judge.service import LogNormal, Traffic
 from canary.model.evidence import ArmCounts, Counts, Measurement
 from canary.model.resource import parse_canary
 
@@ -32,8 +32,18 @@ def test_the_bars_of_a_plan_add_up_to_all_rollouts() -> None:
     assert bars[0]["y"] == ["nothing (good)", "+0.5pp", "+1pp", "+5pp", "all fail"]
     for version in range(5):
         assert sum(bar["x"][version] for bar in bars) == pytest.approx(1)
-    assert "shop/order-service at 1,000 requests/s, 0.2% failing" in figure["layout"]["title"]["text"]
+    assert "shop/order-service at 1,000 requests/s, of which 0.2% fail" in figure["layout"]["title"]["text"]
     json.dumps(figure)
+
+
+def test_versions_of_every_kind_have_a_bar_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("canary.judge.plan.LARGEST_WORK", 0)
+    document = yaml.safe_load((SHORTEST.parent / "metrics.yaml").read_text(encoding="utf-8"))
+    traffic = Traffic(rps=500, error_rate=0.002, latency=LogNormal.through(40.0, 0.99, 300.0))
+    spec = parse_canary(document)
+    names = draw_plan(spec, make_plan(spec, traffic, np.random.default_rng(1)))["data"][0]["y"]
+    failing = ["nothing (good)", "+0.5pp", "+1pp", "+5pp", "all fail", "rejections +1pp", "rejections +5pp"]
+    assert names == [*failing, "all +10%", "all +25%", "5% x10", "p99 x2"]
 
 
 def test_the_lines_of_a_replay_cross_1_where_the_judge_decides() -> None:

@@ -7,8 +7,10 @@ evidence over time, each in units of what it takes (1 decides), with the weight 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from canary.cli.screen.words import points, rough
-from canary.judge.plan import Plan, VersionPlan
+from canary.cli.screen.plan import describe_traffic
+from canary.cli.screen.versions import name_uniquely
+from canary.cli.screen.words import rough
+from canary.judge.plan import Plan
 from canary.judge.replay import Moment
 from canary.model.spec import CanarySpec
 
@@ -17,13 +19,12 @@ _CONDEMNED: Final = ("#7f2704", "#d94801", "#fd8d3c", "#fdbe85", "#feedde")
 """From dark to light: the earlier a version is condemned, the darker."""
 _AGAINST, _FOR = "#d55e00", "#009e73"
 _DASHES: Final = ("solid", "dot", "dash", "dashdot")
-_ALL_FAIL: Final = 1.0
 _LEAST_EVIDENCE: Final = 1e-6
 
 
 def draw_plan(spec: CanarySpec, plan: Plan) -> dict[str, Any]:
     """What becomes of each version."""
-    names = [_name(version) for version in plan.versions]
+    names = [name_uniquely(version.regression, plan) for version in plan.versions]
     bars = []
     for place, step in enumerate(plan.steps):
         waits = [rough(version.condemned_after[place].median) for version in plan.versions]
@@ -42,14 +43,13 @@ def draw_plan(spec: CanarySpec, plan: Plan) -> dict[str, Any]:
     bars.append(_bar("undecided", names, [version.undecided.share for version in plan.versions], _UNDECIDED))
     bars.append(_bar("promoted", names, [version.promoted.share for version in plan.versions], _PROMOTED))
     title = (
-        f"Canary {spec.key} at {plan.traffic.rps:,.6g} requests/s, {plan.traffic.error_rate * 100:.4g}% failing: "
-        f"{plan.rollouts} simulated rollouts of each version"
+        f"Canary {spec.key} at {describe_traffic(plan.traffic)}:<br>{plan.rollouts} simulated rollouts of each version"
     )
     layout = {
         "title": {"text": title},
         "barmode": "stack",
         "xaxis": {"title": {"text": "share of the rollouts"}, "tickformat": ".0%", "range": [0, 1]},
-        "yaxis": {"title": {"text": "what the version adds to stable's errors"}, "autorange": "reversed"},
+        "yaxis": {"title": {"text": "what is wrong with the version"}, "autorange": "reversed"},
     }
     return {"data": bars, "layout": layout}
 
@@ -63,12 +63,6 @@ def _bar(name: str, versions: Sequence[str], shares: Sequence[float], colour: st
         "x": list(shares),
         "marker": {"color": colour},
     }
-
-
-def _name(version: VersionPlan) -> str:
-    if not version.harm:
-        return "nothing (good)"
-    return "all fail" if version.harm == _ALL_FAIL else f"+{points(version.harm, signed=False)}"
 
 
 def draw_replay(spec: CanarySpec, moments: Sequence[Moment]) -> dict[str, Any]:
