@@ -30,13 +30,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from canary.model.errors import Fault, InvalidDocument
 from canary.model.quantities import format_duration, parse_duration
+from canary.model.quoting import quote
 
 PREFIX: Final = "CANARY_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 _NOT_SETTINGS: Final = (FILE_VARIABLE, f"{PREFIX}CACHE_DIR", f"{PREFIX}LAB_", f"{PREFIX}TEST_")
 """Variables of this project, or the beginnings of their names, that set something else."""
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)|$)")
-_USERINFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+_USERINFO: Final = re.compile(r"(?<=://)[^\s'\"<>]*@")
+"""Up to the last @ that can belong to it: a password with / or ? in it, which nobody may write, ends a URL too soon."""
+_BEFORE_HOST: Final = re.compile(r"(?s)^([a-z]{1,10}://)?.*@")
 _SECRET_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])([\w.-]*(?:token|secret|password|api_?key)[\w.-]*=)[^&#\s'\"]+")
 _LONGEST_VALUE_SHOWN: Final = 80
 
@@ -56,6 +59,8 @@ def _read_duration(value: object) -> object:
 
 def _check_url(value: str) -> str:
     url = urlsplit(value)
+    if any(letter.isspace() or not letter.isprintable() for letter in value):
+        raise ValueError("holds a space or what cannot be printed; write it percent-encoded")
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
         raise ValueError("is not the address of a server")
     _ = url.port  # raises ValueError when it is no port
@@ -160,6 +165,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=8, ge=1, le=256, description="threads that handle Canaries at the same time")
     prometheus_url: Url = Field(
         default="http://prometheus.istio-system:9090",
+        repr=False,  # a password may stand in it
         description="address of Prometheus (or of what speaks its query API), with its path prefix if it has one",
     )
     prometheus_timeout: Duration = Field(
@@ -244,13 +250,19 @@ def _read_file(path: Path) -> dict[str, object]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text in UTF-8"
         raise _file_fault(path, f"cannot be read: {reason}", f"name a readable YAML file by {FILE_VARIABLE}") from error
     except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise _file_fault(path, f"is not YAML: {where}", "correct the file at that place") from error
+        raise _file_fault(path, f"is not YAML: {_place(error)}", "correct the file at that place") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise _file_fault(path, "holds no settings", "write one `name: value` a line")
     return {str(key): value for key, value in document.items()}
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself that YAML would quote: a password may stand in it."""
+    mark = getattr(error, "problem_mark", None)
+    problem = str(getattr(error, "problem", None) or "it cannot be read as YAML")
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else problem
 
 
 def _file_fault(path: Path, message: str, remedy: str) -> InvalidDocument:
@@ -266,7 +278,7 @@ def _unknown_keys(document: Mapping[str, object]) -> list[Fault]:
         near = difflib.get_close_matches(key.lower(), known, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"known settings are {', '.join(known)}"
         faults.append(
-            Fault(path=key[:_LONGEST_VALUE_SHOWN], value="", message="there is no such setting", remedy=remedy)
+            Fault(path=quote(key, _LONGEST_VALUE_SHOWN), value="", message="there is no such setting", remedy=remedy)
         )
     return faults
 
@@ -297,12 +309,19 @@ def _faults_of(error: ValidationError) -> list[Fault]:
         faults.append(
             Fault(
                 path=variable if os.environ.get(variable) else name,
-                value=without_credentials(str(detail["input"]))[:_LONGEST_VALUE_SHOWN],
+                value=_shown(name, detail["input"]),
                 message=message[:1].lower() + message[1:],
                 remedy=_remedy(name),
             )
         )
     return faults
+
+
+def _shown(name: str, value: object) -> str:
+    """A value that is refused; of an address only what follows the last @, whatever form it has."""
+    text = str(value)
+    text = _BEFORE_HOST.sub(r"\1***@", text) if name.endswith("_url") else without_credentials(text)
+    return quote(text, _LONGEST_VALUE_SHOWN)
 
 
 def _remedy(name: str) -> str:

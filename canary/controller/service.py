@@ -19,6 +19,7 @@ from canary.kube.canaries import canary_object
 from canary.kube.lease import Leadership
 from canary.kube.resources import Document
 from canary.kube.watch import Watch
+from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
 from canary.ports import CanaryObject
 from canary.telemetry.metrics import Telemetry
@@ -115,4 +116,4 @@ class Service:
                 return False, "the first lists are not in yet"
             if watch.silence is not None and watch.silence > QUIET_LIMIT:
                 return False, f"the API server has not been heard of for {watch.silence.total_seconds():.0f} s"
-        return True, "leading" if self.leadership.leads else f"standing by for {self.leadership.holder}"
+        return True, "leading" if self.leadership.leads else f"standing by for {quote(self.leadership.holder, 100)}"

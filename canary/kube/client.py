@@ -32,6 +32,7 @@ from canary.kube.resources import Document, Resource, has_version, resource_vers
 from canary.kube.stream import BROKEN, EventStream, read_body
 from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
+from canary.settings import without_credentials
 
 _METHODS: Final = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
 _READ_ATTEMPTS: Final = 3
@@ -92,8 +93,7 @@ class KubeClient:
     @property
     def server(self) -> str:
         """Where the API server is, for messages."""
-        host: str = self._api.configuration.host
-        return host
+        return without_credentials(str(self._api.configuration.host))
 
     @property
     def request_timeout(self) -> timedelta:

@@ -23,6 +23,7 @@ from canary.kube.failures import NotFound
 from canary.kube.instants import format_time
 from canary.kube.resources import CANARIES, EVENTS
 from canary.model.errors import CanaryError
+from canary.model.quoting import spell_out
 from canary.model.spec import ObjectKey
 from canary.ports import CanaryObject
 
@@ -70,7 +71,9 @@ class KubeEvents:
 
     def record(self, canary: CanaryObject, *, warning: bool, reason: str, message: str) -> None:
         """Tell it once; losing one is harmless, so nothing is raised."""
-        sentence = _Sentence(uid=canary.uid, warning=warning, reason=reason, message=message[:_LONGEST_MESSAGE])
+        sentence = _Sentence(
+            uid=canary.uid, warning=warning, reason=reason, message=spell_out(message)[:_LONGEST_MESSAGE]
+        )
         now = datetime.now(UTC)
         with self._lock:
             told = self._told.get(sentence)

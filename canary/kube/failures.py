@@ -2,7 +2,8 @@
 
 Translated once, here, so that nobody upstairs knows a status code. The sentence says what was attempted on which
 object, what the server said and what to do; for a 403 that is the one rule missing from the role, which is what an SRE
-looks for at that moment.
+looks for at that moment. What the server or a proxy before it says is quoted (`model.quoting`) and rid of credentials
+here, where it enters; both must come before anything is cut.
 """
 
 import json
@@ -11,7 +12,9 @@ from typing import Final, Literal
 
 from canary.kube.resources import Resource
 from canary.model.errors import CanaryError, Conflict, Refused, Transient
+from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
+from canary.settings import without_credentials
 
 Verb = Literal["get", "list", "watch", "create", "update", "patch"]
 """What is done, in the words of RBAC."""
@@ -97,7 +100,7 @@ def silence(call: Call, server: str, cause: BaseException) -> Transient:
 
     A write may have happened all the same; only reading tells.
     """
-    why = str(cause)[:_LONGEST_QUOTE] or type(cause).__name__
+    why = _brief(str(cause)) or type(cause).__name__
     return Transient(
         f"{call} got no answer from the API server at {server}: {why}; check that it runs and is reachable"
     )
@@ -120,5 +123,8 @@ def _quoted(body: bytes) -> str:
         message = json.loads(text)["message"]
     except (ValueError, TypeError, KeyError):
         message = text
-    shown = " ".join(str(message or "no explanation").split())
-    return shown[:_LONGEST_QUOTE]
+    return _brief(str(message or "no explanation"))
+
+
+def _brief(text: str) -> str:
+    return quote(without_credentials(text), _LONGEST_QUOTE)

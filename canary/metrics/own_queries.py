@@ -28,10 +28,12 @@ from typing import Final, Protocol
 from canary.metrics.istio_queries import Span
 from canary.model.evidence import ArmValues, NoData, QueryFailed
 from canary.model.metric_fields import fill
+from canary.model.quoting import quote
 from canary.model.spec import MetricSource
 from canary.ports import MeasurementQuery
 
 _SHOWN: Final = 200
+_LONGEST_NUMBER: Final = 40
 _PARTS: Final = 2
 
 
@@ -120,11 +122,10 @@ def _finite(sample: object, text: str) -> float | NoData:
     if number is None:
         return NoData(f"{shown(text)} gave no number at an instant; it must not end in a range such as [5m]")
     if not math.isfinite(number):
-        return NoData(f"{shown(text)} gave {written}, which cannot be compared")
+        return NoData(f"{shown(text)} gave {quote(written, _LONGEST_NUMBER)}, which cannot be compared")
     return number
 
 
 def shown(text: str) -> str:
     """A query as a part of a sentence."""
-    line = " ".join(text.split())
-    return f"the query {line[:_SHOWN]}{'...' if len(line) > _SHOWN else ''}"
+    return f"the query {quote(text, _SHOWN)}"

@@ -44,6 +44,7 @@ from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
 from canary.model.evidence import ArmCounts, ArmHistograms, Measurement, NoData, QueryFailed, Sample
 from canary.model.history import PodHistory
 from canary.model.quantities import format_duration
+from canary.model.quoting import quote
 from canary.model.spec import MetricSource, ObjectKey, Signal
 from canary.ports import HistoryQuery, MeasurementQuery
 from canary.settings import ReporterPolicy, without_credentials
@@ -228,8 +229,8 @@ class PrometheusProvider:
         except _NONSENSE as error:
             outcome = QueryFailed(
                 f"Prometheus at {self._shown_url} answered {what} with something else than counts: "
-                f"{without_credentials(str(error))[:300]}. Check that the address is that of Prometheus' query API "
-                "(CANARY_PROMETHEUS_URL)."
+                f"{quote(without_credentials(str(error)), 300)}. Check that the address is that of Prometheus' query "
+                "API (CANARY_PROMETHEUS_URL)."
             )
         except AnswerRefused as error:
             outcome = QueryFailed(
@@ -318,4 +319,4 @@ def _root(error: BaseException) -> str:
     while seen < 10 and (deeper := error.__cause__ or error.__context__) is not None:
         error, seen = deeper, seen + 1
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return without_credentials(" ".join(text.split()))[:200] or type(error).__name__
+    return quote(without_credentials(text), 200) or type(error).__name__

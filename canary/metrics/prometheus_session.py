@@ -22,6 +22,9 @@ from typing import Any, Final
 import requests
 from requests.models import PreparedRequest, Request, Response
 
+from canary.model.quoting import quote
+from canary.settings import without_credentials
+
 _CHUNK: Final = 65_536
 _LONGEST_EXPLANATION: Final = 300
 _OK: Final = 200
@@ -80,13 +83,17 @@ def _check(status: int, body: bytes) -> None:
         raise AnswerRefused(f"answered HTTP {status}{_explanation(body)}")
     # an answer holds thousands of rows; it is parsed twice only if the word stands in it
     if b'"warnings"' in body and (warnings := _top_level(body).get("warnings")):
-        raise AnswerRefused(f"warns that the answer is incomplete: {str(warnings)[:_LONGEST_EXPLANATION]}")
+        raise AnswerRefused(f"warns that the answer is incomplete: {_brief(str(warnings))}")
 
 
 def _explanation(body: bytes) -> str:
     """What the server says is wrong, if it says so in Prometheus' form; a proxy's page of HTML helps nobody."""
     error = _top_level(body).get("error")
-    return f": {' '.join(error.split())[:_LONGEST_EXPLANATION]}" if isinstance(error, str) else ""
+    return f": {_brief(error)}" if isinstance(error, str) else ""
+
+
+def _brief(text: str) -> str:
+    return quote(without_credentials(text), _LONGEST_EXPLANATION)
 
 
 def _top_level(body: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack, unpack
 from canary.model.faults import faults_of
 from canary.model.observation import Problem
+from canary.model.quoting import spell_out
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
 from canary.model.status_documents import LONGEST_MESSAGE, AnalysisDocument, ArmCountsDocument, StatusDocument
@@ -273,4 +274,5 @@ def _rounded(number: float | None) -> float | None:
 
 
 def _clip(text: str) -> str:
+    text = spell_out(text)
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}\u2026"

@@ -20,7 +20,7 @@ from canary.kube.resources import (
 from canary.model.observation import Problem
 from canary.model.spec import IstioTraffic, ObjectKey
 from canary.ports import Routing
-from canary.routing.istio_patch import locate_weights, weight_patch
+from canary.routing.istio_patch import listed, locate_weights, weight_patch
 
 
 class IstioRouter:
@@ -103,7 +103,7 @@ class IstioRouter:
         return Problem(
             reason="SubsetNotFound",
             message=f"DestinationRule {rule_key} does not define the subset {' and '.join(missing)} "
-            f"(it defines: {', '.join(defined) or 'none'}); add it, or correct spec.traffic.istio of the Canary",
+            f"(it defines: {listed(defined)}); add it, or correct spec.traffic.istio of the Canary",
         )
 
 

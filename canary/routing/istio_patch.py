@@ -18,11 +18,14 @@ from dataclasses import dataclass
 
 from canary.kube.patch import Operation
 from canary.model.observation import Problem, RouteWeights, Split
+from canary.model.quoting import quote
 from canary.model.spec import FULL_WEIGHT, Destination, IstioTraffic, ObjectKey
 
 _CLUSTER_SUFFIXES = (".svc.cluster.local", ".svc")
 _SHOWN = 5
 """How many names a message lists; more than a handful is not read."""
+_LONGEST_NAME = 80
+"""Characters of a name or a value in a message; a VirtualService may hold any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,7 @@ class _Route:
     document: Mapping[str, object]
 
     def __str__(self) -> str:
-        return self.name if self.name is not None else f"http[{self.index}]"
+        return quote(self.name, _LONGEST_NAME) if self.name is not None else f"http[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,8 @@ class _Weighted:
     path: str
 
     def __str__(self) -> str:
-        return f"{self.host} (subset {self.subset})" if self.subset is not None else self.host
+        host = quote(self.host, _LONGEST_NAME)
+        return f"{host} (subset {quote(self.subset, _LONGEST_NAME)})" if self.subset is not None else host
 
     def is_reached_by(self, wanted: Destination, namespace: str) -> bool:
         """Whether this is the destination that a Canary means by `wanted`."""
@@ -135,15 +139,16 @@ class _Weighted:
 
 
 def _malformed(key: ObjectKey, path: str, value: object, wanted: str) -> Problem:
-    shown = repr(value)[:80]
+    shown = quote(repr(value), _LONGEST_NAME)
     return Problem(
         reason="MalformedVirtualService",
         message=f"VirtualService {key}: {path} is {shown} but must be {wanted}; correct the VirtualService",
     )
 
 
-def _listed(names: Iterable[object]) -> str:
-    words = [str(name) for name in names]
+def listed(names: Iterable[object]) -> str:
+    """The first few of some names that stand in an object, each quoted, for a message."""
+    words = [quote(name, 2 * _LONGEST_NAME + len(" (subset )")) for name in names]
     rest = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "") if words else "none"
 
@@ -174,17 +179,17 @@ def _http_routes(document: Mapping[str, object], key: ObjectKey) -> tuple[_Route
 def _named(routes: Sequence[_Route], traffic: IstioTraffic, key: ObjectKey) -> tuple[_Route, ...] | Problem:
     chosen: list[_Route] = []
     for name in dict.fromkeys(traffic.routes):
-        matches = [route for route in routes if route.name == name]
+        matches, called = [route for route in routes if route.name == name], quote(name, _LONGEST_NAME)
         if not matches:
             return Problem(
                 reason="RouteNotFound",
-                message=f"VirtualService {key} has no http route named {name} (there are: {_listed(routes)}); "
+                message=f"VirtualService {key} has no http route named {called} (there are: {listed(routes)}); "
                 "name the route there or correct spec.traffic.istio.routes of the Canary",
             )
         if len(matches) > 1:
             return Problem(
                 reason="RouteAmbiguous",
-                message=f"VirtualService {key} has {len(matches)} http routes named {name}; give each its own name",
+                message=f"VirtualService {key} has {len(matches)} http routes named {called}; give each its own name",
             )
         chosen.append(matches[0])
     return tuple(chosen)
@@ -205,14 +210,14 @@ def _only_one_with_both(
     if len(chosen) > 1:
         return Problem(
             reason="RouteAmbiguous",
-            message=f"VirtualService {key} has {len(chosen)} http routes with both destinations ({_listed(chosen)}); "
+            message=f"VirtualService {key} has {len(chosen)} http routes with both destinations ({listed(chosen)}); "
             "say in spec.traffic.istio.routes of the Canary which of them are to be moved",
         )
     if not chosen:
         return Problem(
             reason="DestinationNotFound",
             message=f"VirtualService {key} has no http route that has both {traffic.stable} and {traffic.canary} "
-            f"(destinations found: {_listed(dict.fromkeys(map(str, seen)))}); add the missing one with weight 0",
+            f"(destinations found: {listed(dict.fromkeys(map(str, seen)))}); add the missing one with weight 0",
         )
     return tuple(chosen)
 
@@ -228,13 +233,13 @@ def _weights_of(route: _Route, traffic: IstioTraffic, key: ObjectKey) -> tuple[R
             return Problem(
                 reason="DestinationNotFound",
                 message=f"route {route} of VirtualService {key} has no destination with {wanted} "
-                f"(found: {_listed(destinations)}); add it with weight 0 or correct spec.traffic.istio of the Canary",
+                f"(found: {listed(destinations)}); add it with weight 0 or correct spec.traffic.istio of the Canary",
             )
         if len(matches) > 1 or matches[0] in ours:
             return Problem(
                 reason="DestinationAmbiguous",
                 message=f"in route {route} of VirtualService {key} it is not clear which destination has {wanted} "
-                f"(found: {_listed(destinations)}); each version must stand there exactly once",
+                f"(found: {listed(destinations)}); each version must stand there exactly once",
             )
         ours.append(matches[0])
     third = next((other for other in destinations if other not in ours and other.weight != 0), None)

@@ -5,7 +5,8 @@ into context variables, which every line written in that context carries, a libr
 the standard library takes the same way out, because two formats in one stream can be parsed by nobody.
 
 The last step before rendering blots out credentials in URLs, wherever in a line they stand, tracebacks included: a
-Prometheus address with a password in it is common, and exceptions quote addresses.
+Prometheus address with a password in it is common, and exceptions quote addresses. It also spells out what cannot be
+printed and bounds every text, tracebacks included, so that nobody who is quoted in a line can forge or hide another.
 
 Rejected: formatted messages (no two lines alike), a log file (the container's runtime keeps the stream), dictConfig.
 """
@@ -19,11 +20,15 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from canary.model.quoting import spell_out
 from canary.model.spec import ObjectKey
 from canary.settings import LogFormat, LogLevel, without_credentials
 
 _CHATTY: Final = ("urllib3", "apscheduler", "kubernetes", "asyncio", "uvicorn")
 _DEEPEST: Final = 6
+_LONGEST_TEXT: Final = 16_384
+"""Characters of one value: enough for a traceback, and a line that any collector of logs takes."""
+_KEPT: Final = _LONGEST_TEXT // 2 - len(" ... ")
 
 
 def configure_logging(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
@@ -76,12 +81,18 @@ def _redacted(value: object, depth: int) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth == 0 or not isinstance(value, str | Mapping | list | tuple):
-        return without_credentials(str(value))
+        return _legible(str(value))
     if isinstance(value, str):
-        return without_credentials(value)
+        return _legible(value)
     if isinstance(value, Mapping):
-        return {str(key): _redacted(item, depth - 1) for key, item in value.items()}
+        return {_legible(str(key)): _redacted(item, depth - 1) for key, item in value.items()}
     return [_redacted(item, depth - 1) for item in value]
+
+
+def _legible(text: str) -> str:
+    """Without credentials, printable, and of bounded length; what is said about it at its end is kept."""
+    shown = spell_out(without_credentials(text))
+    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_KEPT]} ... {shown[-_KEPT:]}"
 
 
 def _rendering(form: LogFormat, stream: TextIO) -> list[Processor]:

@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from canary.cli.screen.console import open_console
 from canary.cli.screen.page import draw_page
 from canary.cli.screen.reading import read_one, read_some
 from canary.cli.screen.table import draw_table
@@ -83,7 +84,7 @@ class LineScreen:
         self._trouble = trouble
 
     def _write(self, line: str) -> None:
-        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {line}", soft_wrap=True, markup=False)
+        self._console.print(f"{datetime.now(UTC):%H:%M:%S} {line}", soft_wrap=True)
 
 
 def describe_line(rollout: Rollout) -> str:
@@ -145,7 +146,7 @@ def _outcome(rollouts: Sequence[Rollout]) -> Outcome | None:
 
 @contextmanager
 def _screen(*, single: bool, with_namespace: bool) -> Iterator[Screen]:
-    console = Console(highlight=False)
+    console = open_console()
     if not console.is_terminal:
         yield LineScreen(console)
         return

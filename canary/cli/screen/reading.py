@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.console import Console
-
+from canary.cli.screen.console import open_console
 from canary.cli.screen.description import draw_description
 from canary.cli.screen.table import draw_table
 from canary.cli.screen.view import view_of
@@ -35,12 +34,12 @@ def read_some(client: KubeClient, namespace: str | None) -> list[Document]:
 
 def show_table(documents: Sequence[Document], *, with_namespace: bool) -> None:
     """Print one line for each Canary."""
-    console, now = Console(highlight=False), datetime.now(UTC)
+    console, now = open_console(), datetime.now(UTC)
     views = [view_of(document, now) for document in documents]
     console.print(draw_table(views, console.width, with_namespace=with_namespace))
 
 
 def show_description(document: Document) -> None:
     """Print everything about one Canary."""
-    console = Console(highlight=False)
+    console = open_console()
     console.print(draw_description(view_of(document, datetime.now(UTC)), console.width))

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from canary.cli.screen.console import open_console
 from canary.cli.screen.table import verdict_text
 from canary.cli.screen.words import NOTHING, rate, requests, rough
 from canary.judge.replay import Moment, RecordedSpan, changes
@@ -23,7 +23,7 @@ _MOST_SHOWN: Final = 1_000_000
 
 def show_replay(spec: CanarySpec, spans: Sequence[RecordedSpan], moments: Sequence[Moment]) -> None:
     """Print the changes and the ends."""
-    console = Console(highlight=False)
+    console = open_console()
     if not spans:
         console.print(f"Canary {spec.key}: there is nothing to judge; no span was recorded.")
         return

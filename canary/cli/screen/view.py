@@ -1,7 +1,8 @@
 """What there is to see of one Canary, from the document that the API server holds and the present time. Pure.
 
 Everything is read with tolerance: a Canary that is not valid, or a status that another version wrote, is what a person
-has come to look at. What could not be read is a `trouble`.
+has come to look at. What could not be read is a `trouble`. Every text in it is spelt out before anything else looks at
+it: whoever may write a Canary or its status must not be able to write escape sequences to other people's terminals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import Counts
 from canary.model.metric_documents import COMPARED_BY
+from canary.model.quoting import spell_out
 from canary.model.resource import parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec, Signal, Step
 from canary.model.state import Phase
@@ -115,6 +117,7 @@ def view_of(document: Mapping[str, Any], now: datetime) -> Rollout:
         document: the whole object, as an API server holds it.
         now: the present time, in UTC.
     """
+    document = {str(key): _spelt_out(value) for key, value in document.items()}
     metadata = document.get("metadata") or {}
     spec, status, trouble = _read(document)
     step = spec.steps[min(status.step_index, len(spec.steps) - 1)] if spec else None
@@ -150,6 +153,15 @@ def view_of(document: Mapping[str, Any], now: datetime) -> Rollout:
         trouble=trouble,
         stale=status.observed_generation not in (None, metadata.get("generation")),
     )
+
+
+def _spelt_out(value: object) -> Any:
+    """The same JSON with every text in it, keys included, as it can be shown."""
+    if isinstance(value, str):
+        return spell_out(value)
+    if isinstance(value, Mapping):
+        return {_spelt_out(key): _spelt_out(item) for key, item in value.items()}
+    return [_spelt_out(item) for item in value] if isinstance(value, list) else value
 
 
 def _read(document: Mapping[str, Any]) -> tuple[CanarySpec | None, StatusDocument, tuple[str, ...]]:
