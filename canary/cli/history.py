@@ -4,6 +4,9 @@ The spans lie on the same grid of instants as in a live release, and each is ask
 that what it drops (a gap, a store that is too young) is dropped here too. One difference: a query that fails ends the
 command. A live release asks again a span later; a person would not notice what is missing.
 
+Errors are counted also where they are not compared: the absolute guard looks at them, and the weights are found by how
+the requests were shared, which a Canary that compares nothing but a query's values would not tell.
+
 The noise of one version is learned from before the first release, and holds for all that follow: in a replay a person
 looks for what differs between them, which should not be their noise.
 """
@@ -187,12 +190,14 @@ def _grid(spec: "CanarySpec", history: History) -> tuple[datetime, int]:
 
 def ask_for(spec: "CanarySpec", provider: "MetricsProvider", first: datetime, spans: int) -> "list[Measurement]":
     """Ask for that many spans from the first instant on. Raises as `measure`."""
-    from canary.model.errors import Transient  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.judge.ledger import GUARDED  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.model.errors import Transient  # noqa: PLC0415 (as above)
     from canary.model.evidence import QueryFailed  # noqa: PLC0415 (as above)
+    from canary.model.spec import STANDARD_ERRORS  # noqa: PLC0415 (as above)
     from canary.ports import MeasurementQuery  # noqa: PLC0415 (as above)
 
     interval, deadline = spec.analysis.interval, time.monotonic() + LONGEST_READING.total_seconds()
-    sources = {metric.name: metric.source for metric in spec.analysis.metrics}
+    sources = {GUARDED: STANDARD_ERRORS} | {metric.name: metric.source for metric in spec.analysis.metrics}
     measurements = []
     for place in range(spans):
         if time.monotonic() > deadline:
