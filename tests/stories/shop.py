@@ -48,6 +48,8 @@ class Shop:
         kubeconfig: the API server; the definitions are installed.
         prometheus: counts this shop's requests.
         opens_at: when the story begins, a whole second; requests have flowed for ten minutes by then.
+        account: the kubeconfig that the controller gets; people and machines have the other one. None gives it the
+            same.
 
     Attributes:
         rate: requests a second.
@@ -55,7 +57,13 @@ class Shop:
         crashing: versions whose pods never become ready.
     """
 
-    def __init__(self, kubeconfig: Path, prometheus: ScriptedPrometheus, opens_at: datetime = OPENS_AT) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        prometheus: ScriptedPrometheus,
+        opens_at: datetime = OPENS_AT,
+        account: Path | None = None,
+    ) -> None:
         self.namespace = f"shop-{uuid.uuid4().hex[:8]}"
         self.api = ApiServer(kubeconfig)
         self.prometheus = prometheus
@@ -63,7 +71,7 @@ class Shop:
         self.traffic = Traffic(STABLE, CANARY, opens_at - HISTORY)
         self._versions: dict[str, str] = {}
         self.rate, self.failing, self.crashing = RATE, {"v1": 1}, set[str]()
-        self._kubeconfig = kubeconfig
+        self._account = account or kubeconfig
         self.controller = self.new_controller()
         prometheus.traffic[self.namespace] = self.traffic
         self.api.create(NAMESPACES.path(), {"metadata": {"name": self.namespace}})
@@ -71,7 +79,7 @@ class Shop:
 
     def new_controller(self, **options: Any) -> Controller:
         """A controller process that remembers nothing; the story must close it if it does not become the shop's."""
-        return Controller(self._kubeconfig, self.prometheus.url, self.clock, **options)
+        return Controller(self._account, self.prometheus.url, self.clock, **options)
 
     def opens(self, **spec: Any) -> "Shop":
         """Stable and canary both run v1, all traffic is on stable, and there is a Canary (with parts replaced)."""

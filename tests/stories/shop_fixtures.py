@@ -1,30 +1,42 @@
-"""One API server for all stories, one shop (a namespace of its own) and one Prometheus for each."""
+"""One API server for all stories, one shop (a namespace of its own) and one Prometheus for each.
+
+The controller has the rights that deploy/ grants it and no others, so that no story passes on more.
+"""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from deployed_rights import ACCOUNT, grant_rights, requests_of
 from scripted_prometheus import ScriptedPrometheus, running_prometheus
 from shop import Shop
 from shop_cluster import install_definitions
 
-from canary.lab.apiserver import running_apiserver
+from canary.lab.apiserver import Apiserver, running_apiserver
 
 
 @pytest.fixture(scope="session")
-def kubeconfig() -> Iterator[Path]:
+def apiserver() -> Iterator[Apiserver]:
     """An API server with Istio's definitions and ours."""
-    with running_apiserver() as server:
+    with running_apiserver(accounts=[ACCOUNT]) as server:
         install_definitions(server.kubeconfig)
-        yield server.kubeconfig
+        grant_rights(server.kubeconfig)
+        yield server
+        assert [each for each in requests_of(server.audit_log) if not each.allowed] == []
 
 
 @pytest.fixture(scope="session")
-def permissive_kubeconfig() -> Iterator[Path]:
+def permissive_apiserver() -> Iterator[Apiserver]:
     """An API server that refuses no Canary."""
-    with running_apiserver() as server:
+    with running_apiserver(accounts=[ACCOUNT]) as server:
         install_definitions(server.kubeconfig, permissive=True)
-        yield server.kubeconfig
+        grant_rights(server.kubeconfig)
+        yield server
+        assert [each for each in requests_of(server.audit_log) if not each.allowed] == []
+
+
+def shop_on(server: Apiserver, prometheus: ScriptedPrometheus) -> Shop:
+    """A shop whose controller has the rights of deploy/."""
+    return Shop(server.kubeconfig, prometheus, account=server.accounts[ACCOUNT])
 
 
 @pytest.fixture
@@ -34,16 +46,16 @@ def prometheus() -> Iterator[ScriptedPrometheus]:
 
 
 @pytest.fixture
-def shop(kubeconfig: Path, prometheus: ScriptedPrometheus) -> Iterator[Shop]:
+def shop(apiserver: Apiserver, prometheus: ScriptedPrometheus) -> Iterator[Shop]:
     """Not open yet: the story says what the Canary looks like."""
-    found = Shop(kubeconfig, prometheus)
+    found = shop_on(apiserver, prometheus)
     yield found
     found.closes()
 
 
 @pytest.fixture
-def lax_shop(permissive_kubeconfig: Path, prometheus: ScriptedPrometheus) -> Iterator[Shop]:
+def lax_shop(permissive_apiserver: Apiserver, prometheus: ScriptedPrometheus) -> Iterator[Shop]:
     """A shop where the API server refuses no Canary: what is refused, the controller has refused."""
-    found = Shop(permissive_kubeconfig, prometheus)
+    found = shop_on(permissive_apiserver, prometheus)
     yield found
     found.closes()

@@ -11,8 +11,12 @@ from typing import Any, Final, Literal
 
 import pytest
 from mortal_controller import Killed
+from scripted_prometheus import ScriptedPrometheus
 from shop import Shop
+from shop_fixtures import shop_on
 from shop_objects import CANARY, STABLE
+
+from canary.lab.apiserver import Apiserver
 
 pytest_plugins = ("shop_fixtures",)
 
@@ -79,10 +83,10 @@ def check_end(shop: Shop, began: str, end: str) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(("end", "failing"), [("Succeeded", 3), ("Failed", 400)])
 def test_a_release_ends_the_same_at_whichever_write_its_controller_dies(
-    kubeconfig: Any, prometheus: Any, moment: Moment, end: str, failing: int
+    apiserver: Apiserver, prometheus: ScriptedPrometheus, moment: Moment, end: str, failing: int
 ) -> None:
     for k in range(1, MOST_WRITES):
-        shop, assassin = Shop(kubeconfig, prometheus), Assassin(k, moment)
+        shop, assassin = shop_on(apiserver, prometheus), Assassin(k, moment)
         try:
             began = release(shop, assassin, end, failing)
             check_end(shop, began, end)
