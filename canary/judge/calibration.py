@@ -6,7 +6,10 @@ with a hundred thousand numbers, and apart from the arithmetic, because methods 
 
 from collections.abc import Mapping, Sequence
 
-from canary.judge.methods import discover
+from canary.judge.baseline import UNKNOWN, Usual
+from canary.judge.ledger import GUARDED
+from canary.judge.methods import discover, error_proportion
+from canary.model.evidence import Evidence
 from canary.model.history import PodHistory
 from canary.model.spec import MetricSpec
 
@@ -33,6 +36,15 @@ def calibrate(
 def is_calibrated(metric: MetricSpec) -> bool:
     """Whether the metric's method wants to know of noise at all; limits, rules and values do not."""
     return bool(discover()[metric.method].assume_noise(None))
+
+
+def known_usual(metrics: Sequence[MetricSpec], evidence: Evidence) -> Usual:
+    """What stable did before the release, as far as the metric that the absolute guard looks at has learned it."""
+    learned = evidence.noise.get(GUARDED)
+    if learned is None:
+        return UNKNOWN
+    is_compared = any(metric.name == GUARDED and metric.method == error_proportion.METHOD.name for metric in metrics)
+    return error_proportion.usual_of(learned) if is_compared else UNKNOWN
 
 
 def quiet(metrics: Sequence[MetricSpec]) -> Mapping[str, tuple[float, ...]]:

@@ -160,8 +160,13 @@ def _assume(method: str, stated: Percentage | None) -> tuple[float, ...]:
 
 
 def _known(learned: tuple[float, ...] | None, assumed: tuple[float, ...]) -> tuple[float, ...]:
-    """What was learned, unless another version of the method did, which kept other numbers."""
-    return assumed if learned is None or len(learned) != len(assumed) else learned
+    """What was learned; what an older version of the method did not learn yet, at the end, is as assumed.
+
+    What is longer is from a newer version, and not read.
+    """
+    if not learned or len(learned) > len(assumed):
+        return assumed
+    return learned if len(learned) == len(assumed) else (*learned, *assumed[len(learned) :])
 
 
 def _read(

@@ -223,7 +223,8 @@ class Method(Protocol):
             stated: by what part of itself the team says that one version may wander; None leaves it to the method.
 
         Returns:
-            As many numbers as `calibrate` gives; none if the method needs no noise.
+            As many numbers as `calibrate` gives; none if the method needs no noise. Later versions of a method add to
+            their end only: of a release that is under way the older version may have learned fewer.
         """
         ...
 

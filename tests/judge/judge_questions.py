@@ -51,7 +51,7 @@ VALUE = MetricSpec(
     margin=Percentage(0.1),
 )
 BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0)
-QUIET = {"errors": (0.0,) * 2, "latency": (0.0,) * 8, "twin": (0.0,) * 2}
+QUIET = {"errors": (0.0,) * 4, "latency": (0.0,) * 8, "twin": (0.0,) * 4}
 """What the pods of a service teach whose noise all versions share."""
 NEW = Evidence(watermark=START, noise=QUIET)
 ROW = Row(

@@ -130,7 +130,7 @@ class Ending:
         return float(np.isfinite(self.promotion).mean())
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 (one word per thing that simulations differ in)
     method: Method,
     traffic: Traffic | Delays,
     weights: Sequence[float],
@@ -139,6 +139,7 @@ def simulate(
     seed: int,
     promise: Promise = Promise(),
     turns_bad_at: int = 0,
+    noise: Sequence[float] | None = None,
 ) -> Ending:
     """Run many rollouts through a method, each after a warm-up of some spans that are no evidence.
 
@@ -150,7 +151,9 @@ def simulate(
         seed: of all randomness.
         promise: what is held against them; a step to share w must exclude margin / w, at most 10 points.
         turns_bad_at: the canary does no harm before this span.
+        noise: what the method learned before; nothing but that there is no noise, if that is left out.
     """
+    learned = noise or (0.0,) * len(method.assume_noise(None))
     rng = np.random.default_rng(seed)
     state = np.tile(np.array(method.initial), (rollouts, 1))
     rollback, promotion = np.full(rollouts, np.inf), np.full(rollouts, np.inf)
@@ -169,7 +172,7 @@ def simulate(
                 sample=traffic.counted(rng, Split(requests - canary, canary), rate, harmful=span >= turns_bad_at),
                 admissible=np.full(rollouts, span >= 0),
                 restarted=np.full(rollouts, restarted),
-                noise=np.zeros((rollouts, len(method.assume_noise(None)))),
+                noise=np.tile(learned, (rollouts, 1)),
                 is_relative=np.full(rollouts, fill_value=False),
                 weight=np.full(rollouts, weight),
                 next_weight=np.full(rollouts, following),

@@ -29,8 +29,10 @@ from null_enumeration import (
 )
 from scipy.stats import binom
 
+from canary.judge.baseline import Usual
 from canary.judge.bernoulli import FloatArray, log_e, pool
 from canary.judge.judge import judge
+from canary.model.evidence import Evidence
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import AnalysisSpec, MetricSpec
 from canary.model.verdict import Verdict
@@ -114,7 +116,12 @@ def test_broken_e_variable_is_caught(
 
 
 def chance_of(
-    verdict: Verdict, analysis: AnalysisSpec, requests: tuple[int, int], spans: int, points: list[tuple[float, float]]
+    verdict: Verdict,
+    analysis: AnalysisSpec,
+    requests: tuple[int, int],
+    spans: int,
+    points: list[tuple[float, float]],
+    known: Evidence = NEW,
 ) -> FloatArray:
     """Per point (p_C, p_S), the exact chance that the judge ever says so; requests of canary and stable per span."""
     n_canary, n_stable = requests
@@ -122,7 +129,7 @@ def chance_of(
     chances = np.array(
         [[binom.pmf(x, n_canary, p) * binom.pmf(y, n_stable, q) for p, q in points] for x, y in outcomes]
     )
-    live, reached = [(NEW, np.ones(len(points)))], np.zeros(len(points))
+    live, reached = [(known, np.ones(len(points)))], np.zeros(len(points))
     for _ in range(spans):
         asked = [
             (ask(evidence, counts((n_stable, y), (n_canary, x)), analysis=analysis, next_weight=100), chance * likely)
@@ -151,6 +158,18 @@ def test_chance_of_failing_a_version_that_is_not_worse_keeps_its_promise(
     reached = chance_of(Verdict.FAIL, analysis, requests, 3, points)
 
     assert 0 < reached.max() <= level
+
+
+@pytest.mark.parametrize("usual", [0.001, 0.1, 0.4])
+def test_chance_of_failing_a_version_that_is_not_worse_keeps_its_promise_whatever_was_usual(usual: float) -> None:
+    """As above, also where the release is not like the twelve hours before it: up to 0.7 where 0.001 was usual."""
+    analysis = replace(ANALYSIS, false_rollback=0.2)
+    known = replace(NEW, noise={"errors": (0.0, 0.0, *Usual.of(1e5 * usual, 1e5))})
+    points = [(p, p) for p in (0.001, 0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)]
+
+    reached = chance_of(Verdict.FAIL, analysis, (6, 3), 3, points, known)
+
+    assert 0 < reached.max() <= 0.2
 
 
 @pytest.mark.parametrize(("level", "margin"), [(0.5, 0.3), (0.2, 0.5), (0.05, 0.5)])

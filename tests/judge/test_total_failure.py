@@ -3,10 +3,12 @@
 The table: 1.1 to 10,000 canary requests per scrape, arriving evenly and a tenth of all; stable failing none, 0.1 % or
 1 %, drawn; scrapes every 5, 15 and 60 s; in warm-up, where only the absolute guard may speak, and after it.
 
-What three failing requests in a row prove depends on how well stable is known. Where eight scrapes of stable came
-before, 1.5 canary requests per scrape are always enough. At 1.1 they are where stable has not failed lately; where it
-has, a fourth scrape may be needed (one rollout in five at 1 % errors and 5 s, none at no errors), for otherwise good
-versions would be condemned more often than was promised.
+What three failing requests in a row prove depends on how well stable is known. Where twelve hours of its pods tell
+what it usually does, they are enough at any rate above one request per scrape, and from the first scrape of all. Where
+nothing tells and eight scrapes of stable came before, 1.5 canary requests per scrape are always enough. At 1.1 they are
+where stable has not failed lately; where it has, a fourth scrape may be needed (one rollout in five at 1 % errors and
+5 s, none at no errors), for otherwise good versions would be condemned more often than was promised. With a history
+that is one rollout in 200 at 1 % errors, when stable fails more than it does as a rule just then.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 from judge_questions import ANALYSIS, NEW, ask, counts
 
+from canary.judge.baseline import Usual
 from canary.judge.judge import agreeing_spans, judge
 from canary.model.evidence import Measurement
 from canary.model.verdict import Verdict
@@ -45,7 +48,13 @@ def arriving(rate: float, scrape: int, phase: float) -> int:
 
 
 def condemned_at(
-    rollouts: Sequence[Rollout], *, seconds: int, scrapes_before: int, admissible: bool, canary_before: bool
+    rollouts: Sequence[Rollout],
+    *,
+    seconds: int,
+    scrapes_before: int,
+    admissible: bool,
+    canary_before: bool,
+    has_history: bool = False,
 ) -> list[int]:
     """Per rollout, the failing scrape at which it was condemned, counted from 1; later than `LATEST` when it was not.
 
@@ -55,11 +64,14 @@ def condemned_at(
         scrapes_before: in which the canary did not fail yet.
         admissible: whether scrapes are evidence; the guard looks at them in any case.
         canary_before: whether the canary had requests in the scrapes before, as good as stable's.
+        has_history: whether it is known that stable failed as much of 100,000 requests before.
     """
     rng = np.random.default_rng(seconds)
     analysis = replace(ANALYSIS, interval=timedelta(seconds=seconds))
     phases = rng.uniform(0, 1, len(rollouts)).tolist()
     evidence, found = [NEW] * len(rollouts), [LATEST + 1] * len(rollouts)
+    if has_history:
+        evidence = [replace(NEW, noise={"errors": (0.0, 0.0, *Usual.of(1e5 * each.base, 1e5))}) for each in rollouts]
     for scrape in range(scrapes_before + LATEST):
         is_failing = scrape >= scrapes_before
         questions = []
@@ -113,6 +125,36 @@ def test_a_canary_that_fails_everything_is_condemned_at_the_third_scrape(
         else:
             assert max(scrapes) <= 5, rollout
             assert np.mean(np.array(scrapes) <= 3) >= 0.7, rollout
+
+
+@pytest.mark.parametrize("admissible", [False, True], ids=["warm-up", "new"])
+@pytest.mark.parametrize("scrapes_before", [0, 8])
+@pytest.mark.parametrize("seconds", [5, 15, 60])
+def test_where_stable_has_a_history_three_requests_in_three_scrapes_suffice(
+    seconds: int,
+    scrapes_before: int,
+    admissible: bool,  # noqa: FBT001 (pytest passes it)
+) -> None:
+    due = agreeing_spans(timedelta(seconds=seconds))
+
+    table = by_cell(
+        condemned_at(
+            EVERY,
+            seconds=seconds,
+            scrapes_before=scrapes_before,
+            admissible=admissible,
+            canary_before=False,
+            has_history=True,
+        )
+    )
+
+    for rollout, scrapes in table.items():
+        assert min(scrapes) == due, rollout
+        assert np.mean(np.array(scrapes) <= 3) >= 0.95, rollout
+        if rollout.rate >= 2:
+            assert max(scrapes) == due, rollout
+        else:
+            assert max(scrapes) <= (5 if rollout.base == 0.01 else 3), rollout
 
 
 @pytest.mark.parametrize("seconds", [5, 15, 60])

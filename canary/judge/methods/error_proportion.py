@@ -2,7 +2,8 @@
 
 One stream of bets, as `canary.judge.stakes` makes them; here is only which counts they are about, stable's rate to be
 expected in the next span (`canary.judge.baseline`), the noise of one version (`canary.judge.dispersion`), and how all
-of it lies in a row of numbers. What counts as failed is the metric's business (`MetricSource.codes`).
+of it lies in a row of numbers. What stable failed in the hours before is learned together with its noise. What counts
+as failed is the metric's business (`MetricSource.codes`).
 
 **Margin.** Percentage points of the requests, or a percentage of stable's own rate. The second cannot be told from
 nothing where nothing fails: at zero errors of both versions a regression by half can never be excluded, and the step
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from canary.judge import baseline
+from canary.judge.baseline import UNKNOWN, Usual
 from canary.judge.bernoulli import FloatArray
 from canary.judge.dispersion import Residuals, wobble_level
 from canary.judge.method import Batch, Outcome, Reading
@@ -35,8 +37,15 @@ of the canary; how the difference of the versions scatters."""
 _ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
 _AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
 _SMALLEST_HARM: Final = 1e-6
+_LEVEL, _TOLERANCE, _USUAL = slice(0, 1), slice(1, 2), slice(2, 4)
+"""Where these lie in the numbers of noise."""
 _ASSUMED_NOISE: Final = 0.3
 """Of stable's rate, in either version, for two minutes."""
+
+
+def usual_of(noise: Sequence[float]) -> Usual:
+    """What `ErrorProportion.calibrate` learned of stable's share; an older version learned of noise alone."""
+    return Usual(*noise[_USUAL]) if len(noise) >= _USUAL.stop else UNKNOWN
 
 
 class ErrorProportion:
@@ -57,8 +66,8 @@ class ErrorProportion:
         return sample
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:
-        """The level of so much noise in either version; all pods alike."""
-        return (wobble_level(_ASSUMED_NOISE if stated is None else stated), 0.0)
+        """The level of so much noise in either version; all pods alike; nothing known of what stable did before."""
+        return (wobble_level(_ASSUMED_NOISE if stated is None else stated), 0.0, *UNKNOWN)
 
     def calibrate(
         self,
@@ -66,19 +75,20 @@ class ErrorProportion:
         history: PodHistory,
         canary_pods: int,
     ) -> tuple[float, ...] | None:
-        """Level of the noise in seconds, and tolerance between pods."""
+        """Level of the noise in seconds, tolerance between pods, and what stable does as a rule."""
         if not isinstance(history, PodCounts):
             return None
         errors, requests = history.errors.astype(np.float64), history.requests.astype(np.float64)
         noise = measure_noise(errors[:, :, None], requests, history.step.total_seconds(), canary_pods)
-        return noise.numbers() if noise else None
+        return (*noise.numbers(), *Usual.of(errors.sum(), requests.sum())) if noise else None
 
     def update(self, batch: Batch) -> Outcome:
         """Take the new span of every row into account; see `canary.judge.method`."""
         stable_requests, stable_errors, canary_requests, canary_errors = batch.sample.T
         memory, judged = batch.state[:, _AT["memory"]], batch.state[:, _AT["judged"]]
         residuals = Residuals.unpack(batch.state[:, _AT["residuals"]])
-        rate = baseline.guess_rate(memory)[:, None]
+        usual = batch.noise[:, _USUAL]
+        rate = baseline.guess_rate(memory, usual)[:, None]
         margin = batch.margin[:, None]
         relative = np.maximum(margin * rate / (1 - rate), _SMALLEST_HARM)
         span = Span(
@@ -90,13 +100,13 @@ class ErrorProportion:
             rate=rate,
             margin=np.where(batch.is_relative[:, None], np.minimum(relative, 1 - _SMALLEST_HARM), margin),
             line=Line.of(batch, margin),
-            level_seconds=np.maximum(batch.noise[:, :1], residuals.level_seconds(batch.interval_seconds)),
-            tolerance=batch.noise[:, 1:],
+            level_seconds=np.maximum(batch.noise[:, _LEVEL], residuals.level_seconds(batch.interval_seconds)),
+            tolerance=batch.noise[:, _TOLERANCE],
         )
         stakes = Stakes.unpack(batch.state[:, _AT["stakes"]], 1).restarted(batch).played(batch, span)
         residuals = span.scattered(residuals, (judged[:, 3:], judged[:, 2:3]))
         memory = baseline.learn(memory, stable_errors, stable_requests, canary_requests, batch.interval_seconds)
-        following = span.expecting(baseline.guess_rate(memory)[:, None])
+        following = span.expecting(baseline.guess_rate(memory, usual)[:, None])
         judged = judged + np.where(span.comparable[:, None], batch.sample, 0.0)
         return Outcome(
             state=np.concatenate([stakes.pack(), memory, judged, residuals.pack()], axis=1),

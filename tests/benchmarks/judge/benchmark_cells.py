@@ -23,12 +23,14 @@ class Fate:
         rolled_back: share of the rollouts that it condemned.
         rolled_back_error: Monte-Carlo standard error of that share.
         seconds: median time to condemn, among those condemned; None when none was.
+        seconds_error: its Monte-Carlo standard error.
         requests: median canary requests until then, likewise.
     """
 
     rolled_back: float
     rolled_back_error: float
     seconds: float | None
+    seconds_error: float
     requests: float | None
 
 
@@ -44,6 +46,8 @@ class Result:
         promoted_seconds: median time to that.
         wald_requests: canary requests that Wald's test needs request by request; None where no error rate is to
             be found, or the rates are not constant.
+        late: share of the rollouts that this judge condemned later than at the third scrape (the second of two that are
+            a minute apart) in which the canary had requests, or never. A scrape without any cannot tell.
     """
 
     scenario: Scenario
@@ -52,6 +56,7 @@ class Result:
     promoted_error: float
     promoted_seconds: float | None
     wald_requests: float | None
+    late: float
 
     @property
     def ours(self) -> Fate:
@@ -106,7 +111,26 @@ def run(scenario: Scenario, seed: int) -> Result:
         promoted_error=standard_error(float(promoted.mean()), scenario.rollouts),
         promoted_seconds=float(np.median(endings.passed_at[promoted])) if promoted.any() else None,
         wald_requests=wald_requests,
+        late=float((endings.condemned_at > _earliest(scenario, traffic)).mean()),
     )
+
+
+def _earliest(scenario: Scenario, traffic: Traffic) -> FloatArray:
+    """(rollouts,): seconds after the warm-up until so many scrapes have seen the canary that it may be condemned."""
+    least = spans_that_must_agree(scenario.interval_seconds)
+    telling = np.cumsum(traffic.canary.requests[:, scenario.warmup_spans :] > 0, axis=1)
+    seconds: FloatArray = ((telling < least).sum(axis=1) + 1) * float(scenario.interval_seconds)
+    return seconds
+
+
+def median_error(values: FloatArray) -> float:
+    """Monte-Carlo standard error of a median, by order statistics: half of what lies between the 16th and 84th in 100.
+
+    Where so few values are known that they do not hold such an interval, half of their range.
+    """
+    ordered, half_width = np.sort(values), sqrt(len(values)) / 2
+    low, high = int(len(values) / 2 - half_width), int(np.ceil(len(values) / 2 + half_width)) - 1
+    return float(ordered[min(high, len(values) - 1)] - ordered[max(low, 0)]) / 2
 
 
 def standard_error(share: float, rollouts: int) -> float:
@@ -119,12 +143,13 @@ def _fate(scenario: Scenario, traffic: Traffic, condemned_at: FloatArray) -> Fat
     share = float(hit.mean())
     error = standard_error(share, scenario.rollouts)
     if not hit.any():
-        return Fate(rolled_back=share, rolled_back_error=error, seconds=None, requests=None)
+        return Fate(rolled_back=share, rolled_back_error=error, seconds=None, seconds_error=0.0, requests=None)
     served = np.cumsum(traffic.canary.requests[:, scenario.warmup_spans :], axis=1)
     spans = np.maximum(condemned_at[hit] / scenario.interval_seconds, 1).astype(np.int64)
     return Fate(
         rolled_back=share,
         rolled_back_error=error,
         seconds=float(np.median(condemned_at[hit])),
+        seconds_error=median_error(condemned_at[hit]),
         requests=float(np.median(served[hit, spans - 1])),
     )

@@ -6,7 +6,13 @@ was rejected.
 
 Detection is held against the prototype that this judge grew from, which was measured on the same kind of traffic
 (base 0.1 %, 200 rollouts a cell, five streams): a change that makes it slower is noticed. Where the prototype found
-fewer than 99.5 % within the hour, shares are compared, because the median of those found means little.
+fewer than 99.5 % within the hour, shares are compared, because the median of those found means little. Both figures are
+simulated, so a cell breaks the claim where it misses the limit by more than two standard errors of their difference.
+The spread of the prototype's times is not known, and taken to be this judge's.
+
+That a version which fails everything is condemned at the earliest scrape is claimed of every rollout, not of their
+median, and counted in scrapes that saw the canary: at 1.5 requests per scrape every fifth sees none, and then nothing
+failed.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +22,7 @@ from typing import Final
 
 from benchmark_cells import Result, standard_error
 from benchmark_cost import Cost
-from benchmark_judging import FALSE_PROMOTION, FALSE_ROLLBACK, spans_that_must_agree
+from benchmark_judging import FALSE_PROMOTION, FALSE_ROLLBACK
 from benchmark_scenarios import SHARED, Group
 
 _SE: Final = 2.0
@@ -128,14 +134,18 @@ def check(results: Sequence[Result], costs: Sequence[Cost]) -> tuple[Claim, ...]
         _claim(f"one-version noise: no cell rolls back more than {_WORST_FACTOR} times that", single, _far_too_often),
         _claim(f"shared noise: the margin is promoted at most {FALSE_PROMOTION:.0%} + 2 s.e.", exact, _promotes),
         _claim(f"one-version noise: the margin is promoted at most {FALSE_PROMOTION:.0%} + 2 s.e.", blurred, _promotes),
-        _claim("detection is at most a tenth slower than the prototype's", found, _is_slower),
+        _claim("detection is at most a tenth slower than the prototype's + 2 s.e. of both", found, _is_slower),
         _claim(f"aim: {_WALD} times Wald's requests on the same scrapes, from 10 requests/s", ratios, _exceeds_wald),
         _claim(
             f"aim: {_WALD} times what Wald's test needs request by request, from 10 requests/s",
             ratios,
             _exceeds_wald_itself,
         ),
-        _claim("a canary that fails everything is condemned at the earliest scrape", total, _is_late),
+        _claim(
+            "a canary that fails everything is condemned at the third scrape that saw it (60 s: the second)",
+            total,
+            _is_late,
+        ),
         *_cost_claims(costs),
     )
 
@@ -177,15 +187,23 @@ def _is_slower(result: Result) -> str | None:
         return None
     share, seconds = rows[weights.index(scenario.weights[0])]
     if share < _SURE:
-        noise = sqrt(ours.rolled_back_error**2 + standard_error(share, _PROTOTYPE_ROLLOUTS) ** 2)
+        noise = _error_of_difference(ours.rolled_back, scenario.rollouts, share, _PROTOTYPE_ROLLOUTS)
         return (
             None
             if ours.rolled_back >= share - _SE * noise
-            else f"{ours.rolled_back:.1%} found in an hour, prototype {share:.0%}"
+            else f"{ours.rolled_back:.1%} found in an hour, prototype {share:.0%}, 2 s.e. {_SE * noise:.1%}"
         )
-    if ours.seconds is not None and ours.seconds <= _SLOWER * seconds and ours.rolled_back >= 0.99:
+    noise = ours.seconds_error * sqrt(1 + _SLOWER**2 * scenario.rollouts / _PROTOTYPE_ROLLOUTS)
+    most = _SLOWER * seconds + _SE * noise
+    if ours.seconds is not None and ours.seconds <= most and ours.rolled_back >= 0.99:
         return None
-    return f"{ours.rolled_back:.1%} found, median {ours.seconds} s, prototype {seconds} s"
+    return f"{ours.rolled_back:.1%} found, median {ours.seconds} s, prototype {seconds} s, limit {most:.0f} s"
+
+
+def _error_of_difference(one: float, rollouts: int, other: float, others: int) -> float:
+    """Standard error of the difference of two simulated shares, if both are the same; also where one is 0."""
+    together = (one * rollouts + other * others) / (rollouts + others)
+    return sqrt(together * (1 - together) * (1 / rollouts + 1 / others))
 
 
 def _exceeds_wald(result: Result) -> str | None:
@@ -199,11 +217,7 @@ def _exceeds_wald_itself(result: Result) -> str | None:
 
 
 def _is_late(result: Result) -> str | None:
-    earliest = spans_that_must_agree(result.scenario.interval_seconds) * result.scenario.interval_seconds
-    ours = result.ours
-    if ours.seconds is not None and ours.seconds <= earliest and ours.rolled_back == 1:
-        return None
-    return f"{ours.rolled_back:.1%} found, median {ours.seconds} s, earliest {earliest} s"
+    return f"{result.late:.1%} later or never, median {result.ours.seconds} s" if result.late else None
 
 
 def _served_per_scrape(result: Result) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_cells import OURS, WALD, run
+from benchmark_cells import OURS, WALD, median_error, run
 from benchmark_claims import check, limit
 from benchmark_rivals import FLAGGER_HOUR, Z_TEST, flagger, histogram_quantile, pooled_z
 from benchmark_scenarios import (
@@ -99,6 +99,48 @@ def test_a_claim_names_every_cell_that_breaks_it() -> None:
     assert fair.is_kept
     assert not broken.is_kept
     assert broken.broken == (f"{kept.scenario.name}: 50.0% rolled back",)
+
+
+def test_a_version_that_fails_everything_is_condemned_at_the_third_scrape_that_sees_it() -> None:
+    """At 1.5 canary requests per scrape half of the rollouts have a scrape without any among the first three."""
+    result = run(next(cell for cell in detections(200, 15, (1,), (0.001,), (10,)) if cell.regression.errors == 1), SEED)
+
+    assert result.late == 0
+    assert run(replace(result.scenario, regression=GOOD), SEED).late == 1
+    (claim,) = [claim for claim in check([result], []) if "fails everything" in claim.text]
+    (broken,) = [claim for claim in check([replace(result, late=0.005)], []) if "fails everything" in claim.text]
+    assert (claim.checked, claim.is_kept, broken.is_kept) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("regression", "seconds", "error", "found", "is_kept"),
+    [
+        ("err +5pp", 519, 0.0, 1.0, True),
+        ("err +5pp", 530, 0.0, 1.0, False),
+        ("err +5pp", 530, 5.0, 1.0, True),
+        ("err +0.5pp", 3000, 0.0, 0.06, True),
+        ("err +0.5pp", 3000, 0.0, 0.02, False),
+    ],
+)
+def test_slower_than_the_prototype_means_beyond_both_errors(
+    regression: str, seconds: float, error: float, found: float, *, is_kept: bool
+) -> None:
+    """The prototype took 472 s for the first, and found a tenth of the second within the hour."""
+    cell = next(cell for cell in detections(200, 15, (1,), (0.001,), (50,)) if cell.regression.name == regression)
+    kept = run(replace(cell, seconds=60), SEED)
+    ours = replace(kept.ours, rolled_back=found, seconds=seconds, seconds_error=error)
+
+    (claim,) = [each for each in check([replace(kept, fates={**kept.fates, OURS: ours})], []) if "tenth" in each.text]
+
+    assert claim.is_kept is is_kept
+
+
+def test_the_error_of_a_median_is_that_of_order_statistics() -> None:
+    values = np.random.default_rng(SEED).normal(size=(200, 400))
+
+    assert np.mean([median_error(row) for row in values]) == pytest.approx(1.2533 / 20, rel=0.1)
+    assert median_error(np.array([15.0])) == 0
+    assert median_error(np.array([15.0, 45.0])) == 15
 
 
 def test_the_margin_is_promoted_as_rarely_as_promised() -> None:
