@@ -34,7 +34,8 @@ class Clock(Protocol):
 class MeasurementQuery:
     """One Canary's question to the metrics store: what was counted after `start` and up to `end`?
 
-    `metrics` says by name what to measure; `stable` and `canary` are the two workloads, in one namespace.
+    `metrics` says by name what to measure; the workloads are in one namespace. With a `baseline` the canary's samples
+    are told beside the baseline's instead of stable's, and what stable served is told besides (`Measurement.beside`).
     """
 
     key: ObjectKey
@@ -43,6 +44,12 @@ class MeasurementQuery:
     metrics: Mapping[str, MetricSource]
     start: datetime
     end: datetime
+    baseline: str | None = None
+
+    @property
+    def control(self) -> str:
+        """The workload that the canary is compared with."""
+        return self.baseline or self.stable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +125,7 @@ class TrafficRouter(Protocol):
 
 
 class Workloads(Protocol):
-    """The two Deployments of a Canary."""
+    """The Deployments of a Canary."""
 
     def read(self, key: ObjectKey) -> Workload | Problem:
         """Look at one Deployment."""
@@ -134,6 +141,14 @@ class Workloads(Protocol):
 
     def promote(self, source: ObjectKey, target: ObjectKey, revision: str) -> None:
         """Move what makes the version from `source` onto `target`.
+
+        Raises:
+            Conflict: `source` does not carry `revision` any more, or `target` changed under the write.
+        """
+        ...
+
+    def copy(self, source: ObjectKey, target: ObjectKey, revision: str, release: str) -> None:
+        """Make `target` a copy of `source` with new pods, once for each `release`.
 
         Raises:
             Conflict: `source` does not carry `revision` any more, or `target` changed under the write.

@@ -209,6 +209,7 @@ def ask_for(spec: "CanarySpec", provider: "MetricsProvider", first: datetime, sp
             metrics=sources,
             start=first + place * interval,
             end=first + (place + 1) * interval,
+            baseline=spec.baseline_deployment,
         )
         measurement = provider.measure([query])[spec.key]
         for sample in measurement.samples.values():

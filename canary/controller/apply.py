@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from canary.controller.observe import Sight
-from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.action import Action, CopyStable, PromoteTemplate, ScaleBaseline, ScaleCanary, SetWeight
 from canary.model.observation import Workload
 from canary.model.spec import CanarySpec
 from canary.ports import Routing, TrafficRouter, Workloads
@@ -34,6 +34,12 @@ class Applier:
                 case ScaleCanary(replicas):
                     if isinstance(sight.observation.canary, Workload):
                         self.workloads.scale(spec.canary_key, replicas, sight.observation.canary.version)
+                case CopyStable(revision, release):
+                    if spec.baseline_key is not None:
+                        self.workloads.copy(spec.stable_key, spec.baseline_key, revision, release)
+                case ScaleBaseline(replicas):
+                    if spec.baseline_key is not None and isinstance(sight.observation.baseline, Workload):
+                        self.workloads.scale(spec.baseline_key, replicas, sight.observation.baseline.version)
                 case PromoteTemplate(revision):
                     self.workloads.promote(spec.canary_key, spec.stable_key, revision)
                 case _:

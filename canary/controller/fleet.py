@@ -65,6 +65,7 @@ def _claims(spec: CanarySpec) -> tuple[Claim, ...]:
     return (
         Claim("Deployment", spec.stable_key),
         Claim("Deployment", spec.canary_key),
+        *([Claim("Deployment", spec.baseline_key)] if spec.baseline_key else []),
         *(Claim("VirtualService", spec.virtual_service_key, route) for route in routes),
     )
 

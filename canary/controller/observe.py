@@ -36,7 +36,7 @@ class Observer:
     metrics_delay: timedelta
 
     def gather(self, canary: CanaryObject, spec: CanarySpec, now: datetime) -> Sight:
-        """Look at both Deployments and the weights.
+        """Look at the Deployments and the weights.
 
         Raises:
             Transient: something could not be read now.
@@ -50,5 +50,6 @@ class Observer:
             canary=self.workloads.read(spec.canary_key),
             split=routing if isinstance(routing, Problem) else routing.split,
             commands=read_commands(canary.annotations),
+            baseline=self.workloads.read(spec.baseline_key) if spec.baseline_key else None,
         )
         return Sight(observation=observation, routing=routing)

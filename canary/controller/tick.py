@@ -28,7 +28,9 @@ from canary.controller.observe import Observer, Sight
 from canary.controller.report import Reporter
 from canary.judge.judge import Question, judge
 from canary.judge.ledger import GUARDED
+from canary.judge.words import BASELINE, STABLE
 from canary.machine.admission import is_admissible, is_settled
+from canary.machine.control import find_fault
 from canary.machine.decide import decide, find_problem
 from canary.machine.moves import current_step
 from canary.model.action import Decision
@@ -72,8 +74,11 @@ class _Pass:
     @property
     def share(self) -> float | None:
         """The measured share of the canary, 0 to 1, in this tick's span."""
-        samples = self.measurement.samples.values() if self.measurement else ()
-        return next((sample.canary_share for sample in samples if isinstance(sample, ArmCounts)), None)
+        if self.measurement is None:
+            return None
+        counted = (sample for sample in self.measurement.samples.values() if isinstance(sample, ArmCounts))
+        compared = next(counted, None)
+        return None if compared is None else self.measurement.traffic(compared).canary_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +298,7 @@ def _measurement_query(each: _Pass) -> MeasurementQuery | None:
         metrics={GUARDED: STANDARD_ERRORS} | {metric.name: metric.source for metric in each.spec.analysis.metrics},
         start=watermark,
         end=instant,
+        baseline=each.spec.baseline_deployment,
     )
 
 
@@ -319,4 +325,6 @@ def _question(each: _Pass) -> Question:
         settled=is_settled(each.spec, each.state, each.sight.observation),
         admissible=is_admissible(each.spec, each.state, each.sight.observation),
         now=each.sight.observation.now,
+        control=STABLE if each.spec.baseline_deployment is None else BASELINE,
+        obstacle=find_fault(each.spec, each.state, each.sight.observation),
     )

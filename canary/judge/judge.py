@@ -61,8 +61,10 @@ class Question:
         evidence: what is remembered of the release.
         measurement: the span after `evidence.watermark`; None when this tick brings no new one.
         settled: whether the split has stood as asked since before the span; then its own counts must show it.
-        admissible: whether its counts may move the tests: it is settled, and no canary pod warms up.
+        admissible: whether its counts may move the tests: it is settled, and no pod of those compared warms up.
         now: the present instant.
+        control: what the canary is compared with: stable, or a baseline.
+        obstacle: why nothing may pass now, whatever was counted; None without one.
     """
 
     analysis: AnalysisSpec
@@ -75,6 +77,8 @@ class Question:
     settled: bool
     admissible: bool
     now: datetime
+    control: str = words.STABLE
+    obstacle: str | None = None
 
 
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
@@ -115,7 +119,7 @@ def _planned_spans(analysis: AnalysisSpec) -> float:
 def _split_question(question: Question, entry: Entry) -> SplitQuestion:
     return SplitQuestion(
         question.evidence.tests.get(SPLIT_KEY, b""),
-        entry.span,
+        entry.traffic,
         is_settled=question.settled,
         is_restarted=question.step != question.evidence.step,
         weight=question.weight,
@@ -171,7 +175,9 @@ def _conclude(question: Question, entry: Entry, split: SplitFinding, findings: S
     decisive = verdicts[0] if len(verdicts) == 1 else min(verdicts, key=lambda each: _SERIOUS.index(each.verdict))
     verdict, sentence = decisive.verdict, f"{decisive.metric}: {decisive.sentence}"
     if is_guarded:
-        verdict, sentence = Verdict.FAIL, words.guarded(streak)
+        verdict, sentence = Verdict.FAIL, words.of_control(words.guarded(streak), question.control)
+    elif question.obstacle is not None and verdict is not Verdict.FAIL:
+        verdict, sentence = Verdict.NODATA, question.obstacle
     elif split.sentence is not None and not split.is_carried and verdict is not Verdict.FAIL:
         verdict, sentence = Verdict.NODATA, split.sentence
     evidence = Evidence(
@@ -221,18 +227,22 @@ class _Tick(NamedTuple):
         entry: the books.
         absence: why there is nothing recent to judge; None when there is.
         pace: canary requests per second, by this span's requests and the weight that is asked for.
+        control: what the canary is compared with.
     """
 
     entry: Entry
     absence: str | None
     pace: float
+    control: str
 
     @classmethod
     def of(cls, question: Question, entry: Entry) -> Self:
-        interval, span = question.analysis.interval, entry.span
-        absence = words.absent(entry, question.now, max(_PATIENCE_INTERVALS * interval, _PATIENCE))
-        served = span.stable_requests + span.canary_requests
-        return cls(entry, absence, served * question.weight / FULL_WEIGHT / interval.total_seconds())
+        interval, traffic = question.analysis.interval, entry.traffic
+        patience = max(_PATIENCE_INTERVALS * interval, _PATIENCE)
+        absence = words.absent(entry, question.now, patience, question.control)
+        served = traffic.stable_requests + traffic.canary_requests
+        pace = served * question.weight / FULL_WEIGHT / interval.total_seconds()
+        return cls(entry, absence, pace, question.control)
 
 
 def _metric_verdict(
@@ -244,7 +254,7 @@ def _metric_verdict(
     promotion_bound: float,
     is_blamed: bool,
 ) -> MetricVerdict:
-    entry, absence, pace = tick
+    entry, absence, pace, control = tick
     reading, margin = finding.reading, finding.step_margin
     sample = entry.lost.get(name) or entry.consumed.get(name)
     is_condemned = is_blamed or finding.rollback_peak >= rollback_bound
@@ -266,6 +276,8 @@ def _metric_verdict(
             Verdict.INCONCLUSIVE,
             words.undecided(entry.totals, reading, upper, margin, needed, pace),
         )
+    if control != words.STABLE and verdict in _COMPARED:
+        sentence = words.of_control(sentence, control)
     if finding.is_assumed and verdict in _COMPARED:
         sentence = words.with_assumed_noise(sentence)
     return MetricVerdict(

@@ -36,8 +36,9 @@ class Entry(NamedTuple):
         judged: those admitted as evidence.
         consumed: one sample per metric; empty when nothing was consumed.
         failures: reasons of the queries that failed, by metric.
-        span: the requests counted in this tick, once for all metrics.
+        span: the requests counted in this tick, once for all metrics, of the canary and its control.
         lost: samples that were consumed but cannot be compared with what a method remembers, by metric.
+        traffic: the requests of both sides of the split in this tick; more than `span` where the control is a baseline.
     """
 
     watermark: datetime | None
@@ -48,6 +49,7 @@ class Entry(NamedTuple):
     failures: Mapping[str, str]
     span: ArmCounts
     lost: Mapping[str, NoData] = {}
+    traffic: ArmCounts = NO_COUNTS
 
 
 def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence[str], *, admissible: bool) -> Entry:
@@ -78,7 +80,10 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
     if span.stable_requests and span.canary_requests:
         data_at = measurement.end
         judged = judged + span if admissible else judged
-    return Entry(measurement.end, data_at, totals + span, judged, measurement.samples, _NO_FAILURE, span)
+    traffic = measurement.traffic(span)
+    return Entry(
+        measurement.end, data_at, totals + traffic, judged, measurement.samples, _NO_FAILURE, span, traffic=traffic
+    )
 
 
 def _served(measurement: Measurement) -> ArmCounts | None:

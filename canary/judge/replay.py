@@ -25,6 +25,7 @@ import numpy as np
 
 from canary.judge.bernoulli import FloatArray
 from canary.judge.judge import Question, judge
+from canary.judge.words import BASELINE, STABLE
 from canary.model.evidence import ArmCounts, ArmHistograms, Evidence, Measurement, NoData, Sample
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 from canary.model.verdict import AnalysisResult
@@ -69,8 +70,9 @@ class Moment:
 
 
 def counts_in(measurement: Measurement) -> ArmCounts | None:
-    """The requests of a span: those of the first metric that has counts; None when none has."""
-    return next((counts for sample in measurement.samples.values() if (counts := _served(sample))), None)
+    """The requests of both sides in a span: by the first metric that has counts; None when none has."""
+    compared = next((counts for sample in measurement.samples.values() if (counts := _served(sample))), None)
+    return None if compared is None else measurement.traffic(compared)
 
 
 def _served(sample: Sample) -> ArmCounts | None:
@@ -213,5 +215,6 @@ def _ask(
         settled=settled,
         admissible=admissible,
         now=span.measurement.end,
+        control=STABLE if spec.baseline_deployment is None else BASELINE,
     )
     return judge([question])[0]

@@ -4,6 +4,7 @@ One sentence per verdict and metric. A template engine was rejected: five senten
 ten thousand of them. So the words for bounds, margins and edges, which are few and stay, are kept.
 """
 
+import re
 from datetime import datetime, timedelta
 from functools import lru_cache
 from math import ceil
@@ -13,6 +14,9 @@ from canary.judge.ledger import Entry
 from canary.judge.method import CERTAIN, Reading
 from canary.model.evidence import ArmCounts
 
+STABLE = "stable"
+BASELINE = "baseline"
+_CONTROL = re.compile(r"\bstable\b")
 _LARGEST_SHOWN = 1_000_000
 
 
@@ -136,6 +140,15 @@ def with_assumed_noise(sentence: str) -> str:
     return f"{sentence} (noise assumed: stable has no history)"
 
 
+def of_control(sentence: str, control: str) -> str:
+    """A sentence of the comparison where the control is not stable but a baseline.
+
+    Methods know two columns of counts and call the second one stable; teaching each of them another word for it would
+    be a word more in each, and in whatever is yet to be written.
+    """
+    return sentence if control == STABLE else _CONTROL.sub(f"the {control}", sentence)
+
+
 def unavailable(reason: str) -> str:
     """ERROR."""
     return f"the metrics store gave no usable answer, and nothing was counted: {reason}"
@@ -150,24 +163,27 @@ def _clock(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def absent(entry: Entry, now: datetime, patience: timedelta) -> str | None:
+def absent(entry: Entry, now: datetime, patience: timedelta, control: str = STABLE) -> str | None:
     """NODATA: why there is nothing recent to judge; None when there is."""
     if entry.watermark is None:
         return "nothing has been measured yet"
     if now - entry.watermark > patience:
         return f"metrics are stale: nothing has been measured since {_clock(entry.watermark)}"
     if entry.data_at is None:
-        return f"no requests yet: {_idle(entry.totals)}"
+        return f"no requests yet: {_idle(entry.totals, control)}"
     if now - entry.data_at > patience:
-        return f"no requests to both versions since {_clock(entry.data_at)}"
+        both = "both versions" if control == STABLE else f"both the canary and the {control}"
+        return f"no requests to {both} since {_clock(entry.data_at)}"
     return None
 
 
-def _idle(totals: ArmCounts) -> str:
+def _idle(totals: ArmCounts, control: str) -> str:
     if not totals.canary_requests and not totals.stable_requests:
         return "neither version has had any in this release"
     if not totals.canary_requests:
         return "the canary has had none in this release"
     if not totals.stable_requests:
         return "stable has had none in this release"
+    if control != STABLE:
+        return f"the {control} has had none beside the canary's; its pods need the labels that lead to stable's"
     return "the two versions have had none in the same measurement"

@@ -4,6 +4,7 @@ Requests served while the mesh did not yet carry the split that was asked for, o
 nothing about the version. They are counted, but move no test.
 """
 
+from canary.machine.control import find_fault
 from canary.machine.moves import current_step
 from canary.model.observation import Observation, Split
 from canary.model.spec import CanarySpec
@@ -24,8 +25,8 @@ def is_settled(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool
 
 
 def is_admissible(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool:
-    """Whether what was counted since the watermark may move the tests: it is settled, and the canary is warm."""
+    """Whether what was counted since the watermark may move the tests: it is settled, and what is compared is warm."""
     start, ready_at = state.evidence.watermark, state.ready_at
-    if start is None or ready_at is None or not is_settled(spec, state, seen):
+    if start is None or ready_at is None or not is_settled(spec, state, seen) or find_fault(spec, state, seen):
         return False
     return ready_at + spec.analysis.warmup <= start

@@ -13,6 +13,8 @@ Policies that the incumbents leave open, settled here:
 - A canary without a single ready pod while it has traffic is harm that no metric shows (failures before an endpoint is
   chosen carry no workload), so it rolls back after `UNSERVING_INTERVALS`; one that merely is not complete has until
   the progress deadline.
+- A baseline that is not fit for comparison holds the rollout where it stands, for as long as it takes: it says
+  nothing about the canary.
 - A promotion that never becomes ready ends as Failed with the traffic where it is: on the canary, which passed.
 - A weight that somebody edits is put back, and the time it stood wrong is no evidence.
 """
@@ -21,8 +23,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
+from canary.machine.control import describe_leaving, find_fault, fit_pods, is_baseline_gone, is_baseline_retired
 from canary.machine.moves import (
-    World,
     asked_weight,
     current_step,
     derive_actions,
@@ -31,6 +33,7 @@ from canary.machine.moves import (
     is_retired,
 )
 from canary.machine.phases import enter
+from canary.machine.world import World
 from canary.model.action import Decision
 from canary.model.evidence import Evidence
 from canary.model.observation import NO_WORKLOAD, Observation, Problem, Split, Workload
@@ -182,7 +185,7 @@ def _prepare(turn: _Turn, state: RolloutState, revision: str) -> tuple[RolloutSt
     if replaced is not None:
         return replaced
     world, spec = turn.world, turn.spec
-    if turn.is_overdue(state.entered_at, spec.progress_deadline) and not world.canary.rolled_out and not spec.paused:
+    if turn.is_overdue(state.unready_since, spec.progress_deadline) and not world.canary.rolled_out and not spec.paused:
         limit = format_duration(spec.progress_deadline)
         return _roll_back(turn, state, f"the pods of revision {revision} are not ready after {limit}")
     if not world.split.adds_up:
@@ -191,11 +194,14 @@ def _prepare(turn: _Turn, state: RolloutState, revision: str) -> tuple[RolloutSt
         return state, _describe_return(world.stable)
     if spec.paused:
         return state, "paused by spec.paused before the first step"
+    if fault := find_fault(spec, state, world.seen):
+        return state, fault
     if not world.canary.rolled_out:
         return state, f"waiting for the pods of revision {revision}"
     if not world.stable.serving:
         return state, "stable is not ready: holding before the first step"
-    state = replace(state, step=0, started_at=turn.now, ready_at=turn.now, ready_pods=world.canary.available)
+    state = replace(state, step=0, started_at=turn.now, ready_at=turn.now)
+    state = replace(state, ready_pods=world.canary.available, baseline_pods=fit_pods(turn.spec, state, world.seen))
     state = replace(state, evidence=Evidence(watermark=world.seen.instant))
     return enter(state, Phase.PROGRESSING, turn.now), f"revision {revision} is ready: {_describe_step(turn, state)}"
 
@@ -240,6 +246,8 @@ def _is_step_done(turn: _Turn, state: RolloutState) -> tuple[bool, str]:
         return False, "the canary's pods are not all ready: holding"
     if not turn.world.stable.serving:
         return False, "stable is not ready: holding"
+    if fault := find_fault(turn.spec, state, turn.world.seen):
+        return False, fault
     if turn.verdict is Verdict.PASS:
         why = turn.sentence
     elif turn.verdict is Verdict.INCONCLUSIVE and _may_promote_undecided(turn, state):
@@ -297,9 +305,11 @@ def _finish_promotion(turn: _Turn, state: RolloutState) -> tuple[RolloutState, s
             where = f"{world.split.canary}% of the traffic stays on the canary"
             return state, f"promotion failed: stable is not ready after {format_duration(deadline)}; {where}"
         return state, "waiting for stable's pods to run the promoted revision"
+    if world.split.stands_at(FULL_WEIGHT) and not is_baseline_gone(world):
+        return state, describe_leaving(world)
     if not world.split.stands_at(0):
         return state, "stable runs the promoted revision: returning its traffic"
-    if not is_retired(state, world) or not is_released(turn.spec, state, world):
+    if not _is_cleared(turn, state):
         return state, "stable has all of the traffic: retiring the canary's pods"
     state = replace(enter(state, Phase.SUCCEEDED, turn.now), judged_revision=state.revision)
     return state, f"revision {state.revision} is promoted: stable runs it and has all of the traffic"
@@ -309,10 +319,16 @@ def _finish_rollback(turn: _Turn, state: RolloutState) -> tuple[RolloutState, st
     world = turn.world
     if not world.split.stands_at(0):
         return state, _describe_return(world.stable)
-    if not is_retired(state, world) or not is_released(turn.spec, state, world):
+    if not _is_cleared(turn, state):
         return state, "stable has all of the traffic again: retiring the canary's pods"
     state = replace(enter(state, Phase.FAILED, turn.now), judged_revision=state.revision)
     return state, f"revision {state.revision} is rolled back: stable has all of the traffic"
+
+
+def _is_cleared(turn: _Turn, state: RolloutState) -> bool:
+    """Whether the release's pods, the canary's and the baseline's, are on their way out."""
+    world = turn.world
+    return is_retired(state, world) and is_released(turn.spec, state, world) and is_baseline_retired(world)
 
 
 def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
@@ -324,27 +340,30 @@ def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
         return state
     promoted = state.phase is Phase.PROMOTING and world.stable.revision == state.revision
     awaited = world.stable if promoted else world.canary
+    is_asked_for = awaited.replicas > 0 or state.phase is not Phase.PENDING
     is_needed = state.phase in (Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING)
     unserving = is_needed and not promoted and world.canary.available == 0
     return replace(
         state,
         settled_at=(state.settled_at or turn.now) if world.split.stands_at(asked) else None,
-        unready_since=None if awaited.rolled_out else state.unready_since or turn.now,
+        unready_since=None if awaited.rolled_out or not is_asked_for else state.unready_since or turn.now,
         unserving_since=(state.unserving_since or turn.now) if unserving else None,
     )
 
 
 def _note_pods(turn: _Turn, state: RolloutState) -> RolloutState:
-    """A pod that became ready is cold, and the canary's requests are no evidence until it is warm.
+    """A pod that became ready is cold, and what is counted is no evidence until it is warm.
 
-    Which pod served a request is not known (the callers' proxies tell of workloads), so all wait for the newest. A pod
-    that was lost and replaced between two looks is not noticed.
+    That goes for the canary's pods and for the baseline's. Which pod served a request is not known (the callers'
+    proxies tell of workloads), so all wait for the newest. A pod that was lost and replaced between two looks is not
+    noticed.
     """
-    available = turn.world.canary.available
-    if state.ready_at is None or available == state.ready_pods:
+    canary, baseline = turn.world.canary.available, fit_pods(turn.spec, state, turn.world.seen)
+    if state.ready_at is None or (canary, baseline) == (state.ready_pods, state.baseline_pods):
         return state
-    is_more = available > state.ready_pods
-    return replace(state, ready_pods=available, ready_at=turn.now if is_more else state.ready_at)
+    is_more = canary > state.ready_pods or baseline > state.baseline_pods
+    ready_at = turn.now if is_more else state.ready_at
+    return replace(state, ready_pods=canary, baseline_pods=baseline, ready_at=ready_at)
 
 
 def _describe_step(turn: _Turn, state: RolloutState) -> str:

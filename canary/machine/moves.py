@@ -6,23 +6,19 @@ same two things. Every weight change asks first whether the side that gains traf
 the traffic stays where it is and the reason is told by `decide`.
 """
 
-from dataclasses import dataclass
 from typing import assert_never
 
+from canary.machine.control import (
+    is_baseline_gone,
+    is_copied,
+    prepare_baseline,
+    retire_baseline,
+    starting_replicas,
+)
+from canary.machine.world import World
 from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
-from canary.model.observation import Observation, Split, Workload
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 from canary.model.state import Phase, RolloutState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """An observation in which everything could be read."""
-
-    seen: Observation
-    stable: Workload
-    canary: Workload
-    split: Split
 
 
 def current_step(spec: CanarySpec, state: RolloutState) -> int:
@@ -34,7 +30,8 @@ def asked_weight(spec: CanarySpec, state: RolloutState, world: World) -> int | N
     """The canary weight in percent that this state asks for; None when it asks for nothing.
 
     While stable is being brought to the promoted revision the canary carries everything, so that users never meet a
-    stable version which is half changed; they return to it when it is whole, or when it is the only one that answers.
+    stable version which is half changed; they return to it when it is whole and no baseline answers in its name with
+    the old version, or when it is the only one that answers.
     """
     match state.phase:
         case Phase.PENDING:
@@ -54,7 +51,8 @@ def _asked_while_promoting(spec: CanarySpec, state: RolloutState, world: World) 
     canary, stable = world.canary, world.stable
     canary_serves = canary.serving and canary.revision == state.revision
     if stable.revision == state.revision:
-        return 0 if stable.rolled_out or (stable.serving and not canary_serves) else FULL_WEIGHT
+        is_whole = stable.rolled_out and (is_baseline_gone(world) or not world.split.stands_at(FULL_WEIGHT))
+        return 0 if is_whole or (stable.serving and not canary_serves) else FULL_WEIGHT
     if canary_serves and (is_large_enough(world) or world.split.stands_at(FULL_WEIGHT)):
         return FULL_WEIGHT
     return spec.steps[current_step(spec, state)].weight
@@ -82,11 +80,11 @@ def derive_actions(spec: CanarySpec, state: RolloutState, world: World) -> tuple
         case Phase.PENDING:
             return _prepare(spec, state, world)
         case Phase.PROGRESSING | Phase.PAUSED:
-            return _move_weight(spec, state, world)
+            return _move_weight(spec, state, world) or prepare_baseline(spec, state, world)
         case Phase.PROMOTING:
             return _promote(spec, state, world)
         case Phase.ROLLING_BACK:
-            return _move_weight(spec, state, world) or _retire_canary(spec, state, world)
+            return _move_weight(spec, state, world) or _retire(spec, state, world)
         case Phase.SUCCEEDED | Phase.FAILED:
             return ()
     assert_never(state.phase)
@@ -97,14 +95,17 @@ def _prepare(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
         return ()
     if not world.split.stands_at(0):
         return _move_weight(spec, state, world)
-    if world.canary.replicas == 0 and not spec.paused:
-        return (ScaleCanary(spec.canary.replicas or max(world.stable.replicas, 1)),)
-    return ()
+    if spec.paused:
+        return ()
+    baseline = prepare_baseline(spec, state, world)
+    if world.canary.replicas > 0 or not is_copied(state, world):
+        return baseline
+    return (ScaleCanary(starting_replicas(spec, world.stable)), *baseline)
 
 
 def _promote(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
     if world.stable.revision == state.revision:
-        return _move_weight(spec, state, world) or _retire_canary(spec, state, world)
+        return _move_weight(spec, state, world) or _retire(spec, state, world)
     if world.canary.revision != state.revision:
         return ()
     if not world.split.stands_at(FULL_WEIGHT):
@@ -127,5 +128,6 @@ def _move_weight(spec: CanarySpec, state: RolloutState, world: World) -> tuple[A
     return (SetWeight(weight),)
 
 
-def _retire_canary(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
-    return () if is_retired(state, world) or not is_released(spec, state, world) else (ScaleCanary(0),)
+def _retire(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    canary = () if is_retired(state, world) or not is_released(spec, state, world) else (ScaleCanary(0),)
+    return (*canary, *retire_baseline(spec, state, world))

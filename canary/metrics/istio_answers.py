@@ -14,7 +14,8 @@ those of many Canaries. A client that hung up is not counted there either.
 Who tells. The client's proxy (reporter=source) sees what the server's never hears of: refused connections, ejections,
 time-outs. So it is preferred, then the waypoint, then the server's own. The choice is made once for a Canary and a
 span, by who has known *stable* since before the span, and holds for both versions: a canary's requests counted at the
-client and stable's at the server would differ by exactly those failures.
+client and stable's at the server would differ by exactly those failures. A baseline is as new as the canary, and no
+more than that can tell who has known it.
 
 The choice made from the requests holds for the durations of the same span: errors and latency are told by one reporter.
 Durations are those of all requests: one that failed or was given up took the time it took.
@@ -108,7 +109,7 @@ def read_answer(rows: object) -> Answer:
 
 def pick_reporter(query: MeasurementQuery, answer: Answer, reporters: Sequence[str]) -> str | None:
     """The first that has known stable since before the span; None when there is none."""
-    stable, _ = arms(query)
+    stable, *_ = arms(query)
     for reporter in reporters:
         told = answer.of(stable, reporter)
         if told.known and told.present:
@@ -124,43 +125,52 @@ def pick_sample(
     settling: timedelta,
     source: MetricSource = STANDARD_ERRORS,
 ) -> ArmCounts | ArmHistograms | NoData:
-    """The counts of one Canary's two versions, as one and the same reporter tells them.
+    """The counts of one Canary and its control, as one and the same reporter tells them.
 
     Args:
-        query: names the two workloads.
+        query: names the workloads.
         answer: holds them, and perhaps others.
         reporters: in order of preference.
         settling: how long before the span stable must have been known; for the sentence.
         source: what is measured: requests and which of them failed, or durations.
     """
-    stable, canary = arms(query)
     reporter = pick_reporter(query, answer, reporters)
     series = labels.DURATIONS if source.signal is Signal.DURATIONS else labels.REQUESTS
     if reporter is None:
         return _missing(query, answer, reporters=reporters, settling=settling, series=series)
-    told = answer.of(stable, reporter), answer.of(canary, reporter)
+    namespace = query.key.namespace
+    told = answer.of((namespace, query.control), reporter), answer.of((namespace, query.canary), reporter)
     if source.signal is Signal.DURATIONS:
         return _histograms(query, *told)
     return ArmCounts(stable=_counts(told[0], source.codes), canary=_counts(told[1], source.codes))
 
 
-def _histograms(query: MeasurementQuery, stable: Sighting, canary: Sighting) -> ArmHistograms | NoData:
+def pick_beside(query: MeasurementQuery, answer: Answer, reporters: Sequence[str], signal: Signal) -> Counts | None:
+    """What stable's own pods served beside a baseline; None where no reporter can tell."""
+    stable, *_ = arms(query)
+    reporter = pick_reporter(query, answer, reporters)
+    if reporter is None:
+        return None
+    told = answer.of(stable, reporter)
+    return Counts(told.up_to.get(math.inf, 0)) if signal is Signal.DURATIONS else _counts(told, ())
+
+
+def _histograms(query: MeasurementQuery, control: Sighting, canary: Sighting) -> ArmHistograms | NoData:
     """Both histograms, or why they cannot be compared; a workload without any series took no requests."""
-    read: list[Histogram] = []
-    for workload, told in ((query.stable, stable), (query.canary, canary)):
-        if not told.up_to and not told.series:
-            read.append(Histogram(read[0].bounds, (0,) * len(read[0].counts)) if read else Histogram((), (0,)))
-            continue
-        histogram = _histogram(told)
+    read: list[Histogram | None] = []
+    for workload, told in ((query.control, control), (query.canary, canary)):
+        histogram = _histogram(told) if told.up_to or told.series else None
         if isinstance(histogram, str):
             return NoData(f"the histogram {labels.DURATIONS} of {query.key.namespace}/{workload} {histogram}")
         read.append(histogram)
-    if read[0].bounds != read[1].bounds:
+    known = read[0] or (read[1] if query.baseline else None) or Histogram((), (0,))
+    first, second = (each or Histogram(known.bounds, (0,) * len(known.counts)) for each in read)
+    if first.bounds != second.bounds:
         return NoData(
-            f"the buckets of {labels.DURATIONS} differ: {query.stable} has the bounds {_listed(read[0])} ms, "
-            f"{query.canary} {_listed(read[1])} ms; give both versions the same"
+            f"the buckets of {labels.DURATIONS} differ: {query.control} has the bounds {_listed(first)} ms, "
+            f"{query.canary} {_listed(second)} ms; give both versions the same"
         )
-    return ArmHistograms(stable=read[0], canary=read[1])
+    return ArmHistograms(stable=first, canary=second)
 
 
 def _histogram(told: Sighting) -> Histogram | str:
@@ -187,7 +197,7 @@ def _missing(
     query: MeasurementQuery, answer: Answer, *, reporters: Sequence[str], settling: timedelta, series: str
 ) -> NoData:
     """Why no reporter can tell."""
-    stable, _ = arms(query)
+    stable, *_ = arms(query)
     told_by = [answer.of(stable, reporter) for reporter in reporters]
     looked_for = (
         f'{series}{{{labels.NAMESPACE}="{stable[0]}",{labels.WORKLOAD}="{stable[1]}"}} '

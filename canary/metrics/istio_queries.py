@@ -176,7 +176,7 @@ def batch(
     piece: list[MeasurementQuery] = []
     length = 0
     for query in queries:
-        names = {query.key.namespace, query.stable, query.canary}
+        names = {query.key.namespace, *(workload for _, workload in arms(query))}
         cost = sum(len(_escape(name)) + 1 for name in names)
         if piece and length + cost > longest_selector:
             yield tuple(piece)
@@ -187,9 +187,10 @@ def batch(
         yield tuple(piece)
 
 
-def arms(query: MeasurementQuery) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The (namespace, workload) pairs of stable and canary."""
-    return (query.key.namespace, query.stable), (query.key.namespace, query.canary)
+def arms(query: MeasurementQuery) -> tuple[tuple[str, str], ...]:
+    """The (namespace, workload) pairs of stable, canary and, if there is one, baseline."""
+    workloads = (query.stable, query.canary, *([query.baseline] if query.baseline else []))
+    return tuple((query.key.namespace, workload) for workload in workloads)
 
 
 def _last(series: str, window: timedelta, offset: timedelta) -> str:

@@ -58,7 +58,7 @@ def measure_values(query: MeasurementQuery, source: MetricSource, ask: Questione
     span = Span.between(query.start, query.end)
     try:
         stable, canary = (
-            _value(source, query.key.namespace, workload, span, ask) for workload in (query.stable, query.canary)
+            _value(source, query.key.namespace, workload, span, ask) for workload in (query.control, query.canary)
         )
     except _NoNumber as nothing:
         return nothing.why

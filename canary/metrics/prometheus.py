@@ -27,7 +27,15 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
-from canary.metrics.istio_answers import REPORTERS, Answer, NotAnAnswer, pick_reporter, pick_sample, read_answer
+from canary.metrics.istio_answers import (
+    REPORTERS,
+    Answer,
+    NotAnAnswer,
+    pick_beside,
+    pick_reporter,
+    pick_sample,
+    read_answer,
+)
 from canary.metrics.istio_queries import (
     DURATIONS,
     REQUESTS,
@@ -41,7 +49,16 @@ from canary.metrics.istio_queries import (
 from canary.metrics.own_queries import measure_values, read_number, shown
 from canary.metrics.pod_history import Grid, recall
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
-from canary.model.evidence import ArmCounts, ArmHistograms, Measurement, NoData, QueryFailed, Sample
+from canary.model.evidence import (
+    NO_REQUESTS,
+    ArmCounts,
+    ArmHistograms,
+    Counts,
+    Measurement,
+    NoData,
+    QueryFailed,
+    Sample,
+)
 from canary.model.history import PodHistory
 from canary.model.quantities import format_duration
 from canary.model.quoting import quote
@@ -117,6 +134,7 @@ class PrometheusProvider:
         samples: dict[ObjectKey, dict[str, Sample]] = {query.key: {} for query in queries}
         call = _Call(self._url, self._timeout)
         chosen: dict[ObjectKey, str | None] = {}
+        beside: dict[ObjectKey, Counts] = {}
         for signal, span, piece in self._plan(queries, samples):
             answer = self._ask(call, signal, span, piece)
             for query in piece:
@@ -126,9 +144,18 @@ class PrometheusProvider:
                     continue
                 for name, source in sources.items():
                     samples[query.key][name] = self._pick(source, query, answer, chosen)
+                told = pick_beside(query, answer, self._reporters, signal) if query.baseline else None
+                if told is not None:
+                    beside.setdefault(query.key, told)
         self._measure_values(call, queries, samples)
         return {
-            query.key: Measurement(start=query.start, end=query.end, samples=samples[query.key]) for query in queries
+            query.key: Measurement(
+                start=query.start,
+                end=query.end,
+                samples=samples[query.key],
+                beside=beside.get(query.key, NO_REQUESTS),
+            )
+            for query in queries
         }
 
     def _measure_values(

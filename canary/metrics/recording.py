@@ -2,7 +2,8 @@
 
 JSON Lines, because a recording is appended to and cut with the tools that everybody has: first a header with the Canary
 as it was and the noise that stable's pods had before, then one line per span with the exact counts of both versions and
-the canary's weight. A person may correct the weights, which are only likely (see `canary.judge.replay`).
+the canary's weight; where the control is a baseline, also what stable's own pods served beside it. A person may correct
+the weights, which are only likely (see `canary.judge.replay`).
 
 A sample is written under the name of its type, so that a new kind of sample needs no change here. Failed queries are
 never written: a recording with holes that nobody knows of would be judged as if it were whole.
@@ -50,6 +51,7 @@ _READERS: Final[Mapping[str, TypeAdapter[Any]]] = {
     for kind in get_args(Sample)
     if kind is not QueryFailed
 }
+_COUNTS: Final = TypeAdapter(Counts)
 _NOISE: Final = TypeAdapter(dict[str, tuple[Annotated[float, Field(allow_inf_nan=False)], ...]])
 
 
@@ -84,6 +86,7 @@ def span_line(span: RecordedSpan) -> str:
             "end": measurement.end.isoformat(),
             "weight": span.weight,
             "samples": {name: _written(sample) for name, sample in measurement.samples.items()},
+            **({"beside": _COUNTS.dump_python(measurement.beside)} if measurement.beside.requests else {}),
         }
     )
 
@@ -143,7 +146,9 @@ def _span(document: Mapping[str, Any]) -> RecordedSpan:
     if type(weight) is not int or not 0 <= weight <= FULL_WEIGHT:
         raise ValueError(f"the weight {weight!r} is no number from 0 to {FULL_WEIGHT}")
     samples = {str(name): _read(tagged) for name, tagged in document["samples"].items()}
-    return RecordedSpan(measurement=Measurement(start=start, end=end, samples=samples), weight=weight)
+    beside = _COUNTS.validate_python(document.get("beside", {}))
+    measurement = Measurement(start=start, end=end, samples=samples, beside=beside)
+    return RecordedSpan(measurement=measurement, weight=weight)
 
 
 def _read(tagged: Mapping[str, Any]) -> Sample:

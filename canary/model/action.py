@@ -21,13 +21,31 @@ class ScaleCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyStable:
+    """Move stable's pod template onto the baseline and give it new pods, if stable still carries this revision.
+
+    `release` is the revision that is being released: pods that were made for another one are replaced too.
+    """
+
+    revision: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBaseline:
+    """Ask for this many baseline pods."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class PromoteTemplate:
     """Move the canary's pod template onto stable, if and only if the canary still carries this revision."""
 
     revision: str
 
 
-Action = SetWeight | ScaleCanary | PromoteTemplate
+Action = SetWeight | ScaleCanary | CopyStable | ScaleBaseline | PromoteTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

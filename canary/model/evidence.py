@@ -44,6 +44,9 @@ class Counts:
         return self.errors / self.requests if self.requests else None
 
 
+NO_REQUESTS: Final = Counts()
+
+
 class _Four(NamedTuple):
     stable_requests: int
     stable_errors: int
@@ -171,11 +174,24 @@ Sample = ArmCounts | ArmHistograms | ArmValues | NoData | QueryFailed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """Everything measured for one Canary after `start` and up to `end`; one sample per metric name."""
+    """Everything measured for one Canary after `start` and up to `end`.
+
+    Attributes:
+        start: of the span.
+        end: of the span.
+        samples: one per metric name. What they call stable is the control: where the canary is compared with a
+            baseline, the baseline.
+        beside: what stable's own pods served beside the control; nothing where stable is the control.
+    """
 
     start: datetime
     end: datetime
     samples: Mapping[str, Sample]
+    beside: Counts = NO_REQUESTS
+
+    def traffic(self, compared: ArmCounts) -> ArmCounts:
+        """All requests of both sides of the split, given those of the canary and its control."""
+        return compared + ArmCounts(stable=self.beside) if self.beside.requests else compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

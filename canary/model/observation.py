@@ -16,6 +16,7 @@ class Workload:
         available: how many pods are ready and have been for as long as the Deployment asks.
         rolled_out: every pod asked for runs this revision and is available, and there is at least one.
         version: fences a write that was decided from this sight.
+        release: of a baseline, the revision for whose release it was last made a copy of stable; else empty.
     """
 
     revision: str
@@ -23,6 +24,7 @@ class Workload:
     available: int
     rolled_out: bool
     version: str
+    release: str = ""
 
     @property
     def serving(self) -> bool:
@@ -109,6 +111,7 @@ class Observation:
         canary: the canary Deployment, or why it could not be read.
         split: the weights as they stand, or why they could not be read.
         commands: what people asked for.
+        baseline: the baseline Deployment, or why it could not be read; None when there is none in the spec.
     """
 
     now: datetime
@@ -117,11 +120,12 @@ class Observation:
     canary: Workload | Problem
     split: Split | Problem
     commands: Commands = Commands()
+    baseline: Workload | Problem | None = None
 
     @property
     def problem(self) -> Problem | None:
         """The first thing that could not be read, if any."""
-        for part in (self.stable, self.canary, self.split):
+        for part in (self.stable, self.canary, self.split, self.baseline):
             if isinstance(part, Problem):
                 return part
         return None

@@ -81,6 +81,16 @@ class CanaryWorkloadDocument(Document):
     )
 
 
+class BaselineDocument(Document):
+    """The control of the comparison: a copy of stable that is as young and as large as the canary."""
+
+    deployment: Label = Field(
+        description="Name of a third Deployment whose pods carry the labels that lead stable's traffic to them; its "
+        "template and its size are the controller's.",
+        examples=["order-service-baseline"],
+    )
+
+
 class DestinationDocument(Document):
     """How a version is recognised among the destinations of a route: by subset, by host, or by both."""
 
@@ -180,6 +190,11 @@ class SpecDocument(Document):
     canary: CanaryWorkloadDocument = Field(
         description="The version to be released.", examples=["{deployment: order-service-canary}"]
     )
+    baseline: BaselineDocument | None = Field(
+        default=None,
+        description="What the canary is compared with; the stable version itself if left out.",
+        examples=["{deployment: order-service-baseline}"],
+    )
     traffic: TrafficDocument = Field(
         description="Where traffic is split.", examples=["{istio: {virtualService: order-service}}"]
     )
@@ -248,6 +263,7 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
         analysis=_analysis(spec.analysis),
         progress_deadline=parse_duration(spec.progress_deadline),
         paused=spec.paused,
+        baseline_deployment=spec.baseline.deployment if spec.baseline else None,
     )
 
 

@@ -31,13 +31,20 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
 
 
 def _deployments_differ(document: Mapping[str, object]) -> Iterator[Fault]:
-    stable, canary = (_at(document, "spec", arm, "deployment") for arm in ("stable", "canary"))
+    stable, canary, baseline = (_at(document, "spec", arm, "deployment") for arm in ("stable", "canary", "baseline"))
     if isinstance(stable, str) and stable == canary:
         yield Fault(
             path="spec.canary.deployment",
             value=show(canary),
             message="is the stable Deployment too",
             remedy="name a second Deployment: stable and canary run side by side",
+        )
+    if isinstance(baseline, str) and baseline in (stable, canary):
+        yield Fault(
+            path="spec.baseline.deployment",
+            value=show(baseline),
+            message=f"is the {'stable' if baseline == stable else 'canary'} Deployment too",
+            remedy="name a third Deployment, or leave the baseline out and the canary is compared with stable itself",
         )
 
 

@@ -183,7 +183,8 @@ class CanaryWorkload:
 class CanarySpec:
     """One Canary, whole.
 
-    `steps` is not empty and its weights strictly increase. `progress_deadline` bounds every wait for readiness.
+    `steps` is not empty and its weights strictly increase. `progress_deadline` bounds every wait for the canary's and
+    stable's readiness. `baseline_deployment` is the control of the comparison; None means that stable itself is.
     """
 
     key: ObjectKey
@@ -194,6 +195,7 @@ class CanarySpec:
     analysis: AnalysisSpec
     progress_deadline: timedelta
     paused: bool = False
+    baseline_deployment: str | None = None
 
     @property
     def stable_key(self) -> ObjectKey:
@@ -204,6 +206,11 @@ class CanarySpec:
     def canary_key(self) -> ObjectKey:
         """The canary Deployment."""
         return ObjectKey(self.key.namespace, self.canary.deployment)
+
+    @property
+    def baseline_key(self) -> ObjectKey | None:
+        """The baseline Deployment, if the comparison has one."""
+        return ObjectKey(self.key.namespace, self.baseline_deployment) if self.baseline_deployment else None
 
     @property
     def virtual_service_key(self) -> ObjectKey:

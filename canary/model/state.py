@@ -48,8 +48,10 @@ class RolloutState:
         step: index into the spec's steps.
         started_at: when the release left the wait for its pods and traffic began to move; None before.
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
-        ready_at: when a canary pod was last seen to have become ready; None before the release. Warm-up counts from it.
+        ready_at: when a pod of the canary, or of the baseline, was last seen to have become ready; None before the
+            release. Warm-up counts from it.
         ready_pods: how many of the canary's pods were seen ready then, or fewer if some were lost since.
+        baseline_pods: as `ready_pods`, of a baseline that was fit for comparison; 0 while it is not.
         unready_since: since when the workload that the rollout waits for has not been rolled out; None while it is.
         unserving_since: since when the canary has had no available pod although it should; None while it has one.
         evidence: the judge's memory of this release.
@@ -64,6 +66,7 @@ class RolloutState:
     settled_at: datetime | None = None
     ready_at: datetime | None = None
     ready_pods: int = 0
+    baseline_pods: int = 0
     unready_since: datetime | None = None
     unserving_since: datetime | None = None
     evidence: Evidence = field(default_factory=Evidence)

@@ -59,6 +59,7 @@ def read_state(status: Mapping[str, object]) -> RolloutState:
         settled_at=document.settled_at,
         ready_at=document.ready_at,
         ready_pods=document.ready_pods,
+        baseline_pods=document.baseline_pods,
         unready_since=document.unready_since,
         unserving_since=document.unserving_since,
         evidence=_read_evidence(document.analysis),
@@ -117,9 +118,10 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "settledAt": _instant(state.settled_at),
         "readyAt": _instant(state.ready_at),
         "readyPods": state.ready_pods or None,
+        "baselinePods": state.baseline_pods or None,
         "unreadySince": _instant(state.unready_since),
         "unservingSince": _instant(state.unserving_since),
-        "analysis": _analysis(state.evidence, kept, result, share),
+        "analysis": _analysis(state.evidence, kept, result, share, _control(spec, before)),
         "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted)],
     }
     return {key: value for key, value in status.items() if value is not None}
@@ -174,7 +176,7 @@ def _condition(
 
 
 def _analysis(
-    evidence: Evidence, kept: StatusDocument, result: AnalysisResult | None, share: float | None
+    evidence: Evidence, kept: StatusDocument, result: AnalysisResult | None, share: float | None, control: str
 ) -> dict[str, object] | None:
     shown = kept.analysis
     if evidence == Evidence() and result is None and share is None and shown is None:
@@ -184,10 +186,10 @@ def _analysis(
         "dataAt": _instant(evidence.data_at),
         "step": evidence.step,
         "totals": _arms(evidence.totals),
-        "judged": _arms(evidence.judged),
+        "judged": _arms(evidence.judged, control),
         "tests": _numbers({name: unpack(packed) for name, packed in evidence.tests.items()}),
         "noise": _numbers(evidence.noise) or None,
-        "metrics": [_metric(m) for m in result.metrics] if result else _dumped_metrics(shown),
+        "metrics": [_metric(m, control) for m in result.metrics] if result else _dumped_metrics(shown),
         "share": _rounded(share) if share is not None else shown and shown.share,
     }
     return {key: value for key, value in analysis.items() if value is not None}
@@ -202,12 +204,12 @@ def _dumped_metrics(shown: AnalysisDocument | None) -> list[dict[str, object]]:
     return [metric.model_dump(mode="json", by_alias=True, exclude_none=True) for metric in metrics]
 
 
-def _metric(judged: MetricVerdict) -> dict[str, object]:
+def _metric(judged: MetricVerdict, control: str) -> dict[str, object]:
     metric = {
         "name": judged.metric,
         "verdict": judged.verdict.value,
         "message": _clip(judged.sentence),
-        **_arms(judged.counts),
+        **_arms(judged.counts, control),
         "estimate": _rounded(judged.estimate),
         "interval": [_rounded(end) for end in judged.interval] if judged.interval else None,
         "rollbackEvidence": _rounded(judged.rollback_evidence),
@@ -217,19 +219,27 @@ def _metric(judged: MetricVerdict) -> dict[str, object]:
         "stepMargin": _rounded(judged.step_margin),
         "requestsNeeded": judged.requests_needed,
         "edge": judged.edge_ms,
-        "quantiles": [_quantile(each) for each in judged.quantiles] or None,
+        "quantiles": [_quantile(each, control) for each in judged.quantiles] or None,
     }
     return {key: value for key, value in metric.items() if value is not None}
 
 
-def _quantile(buckets: QuantileBuckets) -> dict[str, object]:
-    ends = {"stable": buckets.stable, "canary": buckets.canary}
+def _quantile(buckets: QuantileBuckets, control: str) -> dict[str, object]:
+    ends = {control: buckets.stable, "canary": buckets.canary}
     lists = {arm: [end for end in bucket if end is not None] for arm, bucket in ends.items()}
     return {"quantile": buckets.quantile, **lists}
 
 
-def _arms(counts: ArmCounts) -> dict[str, object]:
-    arms = {"stable": counts.stable, "canary": counts.canary}
+def _control(spec: CanarySpec | None, before: StatusDocument) -> str:
+    """What the canary is compared with; as it was called before where the Canary is not valid now."""
+    if spec is None:
+        kept = before.analysis
+        return "baseline" if kept is not None and kept.judged.baseline is not None else "stable"
+    return "stable" if spec.baseline_deployment is None else "baseline"
+
+
+def _arms(counts: ArmCounts, control: str = "stable") -> dict[str, object]:
+    arms = {control: counts.stable, "canary": counts.canary}
     return {arm: {"requests": part.requests, "errors": part.errors} for arm, part in arms.items()}
 
 
@@ -248,8 +258,8 @@ def _read_evidence(document: AnalysisDocument | None) -> Evidence:
 
 
 def _read_arms(document: ArmCountsDocument) -> ArmCounts:
-    stable, canary = (Counts(arm.requests, arm.errors) for arm in (document.stable, document.canary))
-    return ArmCounts(stable=stable, canary=canary)
+    control, canary = (Counts(arm.requests, arm.errors) for arm in (document.control, document.canary))
+    return ArmCounts(stable=control, canary=canary)
 
 
 def _instant(at: datetime | None) -> str | None:

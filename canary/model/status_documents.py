@@ -6,7 +6,7 @@ alone. Every text and list has a bound, so that no status outgrows what etcd tak
 
 import re
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -49,30 +49,53 @@ class CountsDocument(Document):
         return self
 
 
-class ArmCountsDocument(Document):
-    """Counts of both versions."""
+class ComparedDocument(Document):
+    """Of the canary, and of its control under the name that this has: `stable`, or `baseline`."""
 
-    stable: CountsDocument
+    @model_validator(mode="after")
+    def _has_one_control(self) -> Self:
+        if (getattr(self, "stable", None) is None) == (getattr(self, "baseline", None) is None):
+            raise broken_rule("must tell either of stable or of the baseline", "leave the status to the controller")
+        return self
+
+
+class ArmCountsDocument(ComparedDocument):
+    """Counts of the canary and of what it is compared with."""
+
+    stable: CountsDocument | None = None
+    baseline: CountsDocument | None = None
     canary: CountsDocument
 
+    @property
+    def control(self) -> CountsDocument:
+        """The counts of what the canary is compared with."""
+        return cast("CountsDocument", self.baseline or self.stable)  # the check has seen one
 
-class QuantileDocument(Document):
-    """Where a quantile of both versions lies: above the first number and up to the second (if any), in ms."""
+
+Ends = Annotated[list[Finite], Field(min_length=1, max_length=2)]
+
+
+class QuantileDocument(ComparedDocument):
+    """Where a quantile of both lies: above the first number and up to the second (if any), in ms."""
 
     quantile: Annotated[float, Field(gt=0, lt=1)]
-    stable: Annotated[list[Finite], Field(min_length=1, max_length=2)]
-    canary: Annotated[list[Finite], Field(min_length=1, max_length=2)]
+    stable: Ends | None = None
+    baseline: Ends | None = None
+    canary: Ends
+
+    @property
+    def control(self) -> list[float]:
+        """Where it lies for what the canary is compared with."""
+        return cast("list[float]", self.baseline or self.stable)  # the check has seen one
 
 
-class MetricDocument(Document):
+class MetricDocument(ArmCountsDocument):
     """The judgment of one metric, in numbers for people (rounded to four digits)."""
 
     name: Text
     verdict: Annotated[Verdict, Field(strict=False)]
     message: Text
-    stable: CountsDocument
-    canary: CountsDocument
-    estimate: Finite | None = Field(default=None, description="The canary's rate minus stable's.")
+    estimate: Finite | None = Field(default=None, description="The canary's rate minus the control's.")
     interval: list[Finite] | None = Field(
         default=None, min_length=2, max_length=2, description="Confidence sequence around the estimate."
     )
@@ -137,8 +160,13 @@ class StatusDocument(Document):
     entered_at: Instant | None = Field(default=None, description="When the phase was entered.")
     started_at: Instant | None = Field(default=None, description="When traffic began to move.")
     settled_at: Instant | None = Field(default=None, description="Since when the split stands as asked.")
-    ready_at: Instant | None = Field(default=None, description="When a pod of the canary last became ready.")
+    ready_at: Instant | None = Field(
+        default=None, description="When a pod of the canary, or of the baseline, last became ready."
+    )
     ready_pods: Annotated[int, Field(ge=0, le=INT32)] = Field(default=0, description="The canary's ready pods.")
+    baseline_pods: Annotated[int, Field(ge=0, le=INT32)] = Field(
+        default=0, description="The ready pods of a baseline that is fit for comparison."
+    )
     unready_since: Instant | None = Field(default=None, description="Since when the awaited workload is not ready.")
     unserving_since: Instant | None = Field(default=None, description="Since when the canary cannot serve.")
     analysis: AnalysisDocument | None = None

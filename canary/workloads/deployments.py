@@ -16,7 +16,7 @@ from canary.kube.resources import DEPLOYMENTS, Document, resource_version
 from canary.model.errors import Conflict, Refused
 from canary.model.observation import Problem, Workload
 from canary.model.spec import ObjectKey
-from canary.workloads.template import fingerprint, promoted
+from canary.workloads.template import fingerprint, promoted, read_release
 
 
 class Deployments:
@@ -60,21 +60,34 @@ class Deployments:
             Transient: no answer within the deadline; it may have been written.
             Refused: not allowed, or a Deployment is gone or not usable.
         """
+        self._carry(source, target, revision, None)
+
+    def copy(self, source: ObjectKey, target: ObjectKey, revision: str, release: str) -> None:
+        """Make `target` a fresh copy of `source`, for one release; nothing happens when it is that already.
+
+        Raises:
+            Conflict: `source` does not carry `revision` any more, or `target` changed under the write.
+            Transient: no answer within the deadline; it may have been written.
+            Refused: not allowed, or a Deployment is gone or not usable.
+        """
+        self._carry(source, target, revision, release)
+
+    def _carry(self, source: ObjectKey, target: ObjectKey, revision: str, release: str | None) -> None:
         source_document, target_document = self._must_get(source), self._must_get(target)
         carried = fingerprint(_template(source_document))
         if carried != revision:
             raise Conflict(
                 f"Deployment {source} carries revision {carried} by now and not {revision}, which was judged; "
-                "nothing was promoted"
+                f"nothing was moved onto Deployment {target}"
             )
-        operations = promoted(_template(target_document), _template(source_document))
+        operations = promoted(_template(target_document), _template(source_document), release)
         if operations:
             self._client.patch_json(DEPLOYMENTS, target, operations, version=resource_version(target_document))
 
     def _must_get(self, key: ObjectKey) -> Document:
         document = self._client.get(DEPLOYMENTS, key)
         if document is None:
-            raise Refused(f"Deployment {key} does not exist any more; create it again to go on with the promotion")
+            raise Refused(f"Deployment {key} does not exist any more; create it again to go on with the release")
         problem = assess(document, key)
         if isinstance(problem, Problem):
             raise Refused(problem.message)
@@ -101,6 +114,7 @@ def assess(document: Mapping[str, object], key: ObjectKey) -> Workload | Problem
         available=available,
         rolled_out=settled and asked >= 1 and all(number == asked for number in (available, *others)),
         version=str(_part(document, "metadata").get("resourceVersion", "")),
+        release=read_release(template),
     )
 
 

@@ -10,6 +10,9 @@ be placed differently on purpose.
 new pods of the *same* version; counting it would start a release whenever somebody restarts the canary, and a restart
 of stable would read as "the promotion has come undone".
 
+A baseline's template carries one annotation of ours, the revision for whose release it was made a copy of stable. It
+does not count either, and is there to count: another release is another template, so a copy always gets new pods.
+
 The pod-template-hash of the ReplicaSet was rejected as fingerprint: it includes the labels, so the two Deployments
 never agree, and it changes with the Kubernetes version. The image tag was rejected too: most bad releases are a
 configuration change under the same image.
@@ -25,7 +28,9 @@ from canary.kube.patch import Operation
 FINGERPRINT_LENGTH: Final = 10
 """Hex digits: 40 bits; among a thousand revisions of one Deployment, two agree in one of two million Deployments."""
 
+RELEASE: Final = "canary.delivery/release"
 _RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
+_NO_VERSION: Final = frozenset({_RESTARTED_AT, RELEASE})
 _POD_FIELDS: Final = ("containers", "initContainers", "volumes")
 
 
@@ -46,12 +51,15 @@ def fingerprint(template: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
-def promoted(target: Mapping[str, object], source: Mapping[str, object]) -> tuple[Operation, ...]:
+def promoted(
+    target: Mapping[str, object], source: Mapping[str, object], release: str | None = None
+) -> tuple[Operation, ...]:
     """Write the JSON Patch on a Deployment that brings its template to the version of another one.
 
     Args:
         target: `spec.template` of the Deployment to be patched; it has metadata, as its selector requires.
         source: `spec.template` that carries the version.
+        release: the revision for whose release it gets new pods; None leaves that as it is.
 
     Returns:
         Operations on the Deployment; empty when nothing differs. Afterwards the fingerprints are equal, and nothing
@@ -66,8 +74,8 @@ def promoted(target: Mapping[str, object], source: Mapping[str, object]) -> tupl
         elif wanted != standing:
             operations.append({"op": "add", "path": path, "value": wanted})
     standing_annotations = _mapping(_mapping(target.get("metadata")).get("annotations"))
-    kept = {name: value for name, value in standing_annotations.items() if name == _RESTARTED_AT}
-    annotations = {**_annotations(source), **kept}
+    kept = {name: value for name, value in standing_annotations.items() if name in _NO_VERSION}
+    annotations = {**_annotations(source), **kept, **({} if release is None else {RELEASE: release})}
     if annotations != standing_annotations:
         operations.append({"op": "add", "path": "/spec/template/metadata/annotations", "value": annotations})
     return tuple(operations)
@@ -75,7 +83,12 @@ def promoted(target: Mapping[str, object], source: Mapping[str, object]) -> tupl
 
 def _annotations(template: Mapping[str, object]) -> dict[str, object]:
     annotations = _mapping(_mapping(template.get("metadata")).get("annotations"))
-    return {name: value for name, value in annotations.items() if name != _RESTARTED_AT}
+    return {name: value for name, value in annotations.items() if name not in _NO_VERSION}
+
+
+def read_release(template: Mapping[str, object]) -> str:
+    """The revision for whose release the template was made a copy of stable; empty when it was for none."""
+    return str(_mapping(_mapping(template.get("metadata")).get("annotations")).get(RELEASE, ""))
 
 
 def _pod_field(template: Mapping[str, object], name: str) -> object:

@@ -54,6 +54,12 @@ def test_the_example_for_low_traffic_tells_versions_apart_by_host() -> None:
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
 
 
+def test_the_example_with_a_baseline_compares_pods_of_one_age() -> None:
+    spec = spec_of("baseline.yaml")
+    assert spec.baseline_deployment == "catalogue-baseline"
+    assert (spec.canary.replicas, spec.analysis.warmup) == (3, timedelta(seconds=30))
+
+
 def test_the_example_of_metrics_shows_every_way_to_judge_and_everything_that_can_be_written() -> None:
     assert {metric.method for metric in spec_of("metrics.yaml").analysis.metrics} == discover().keys() - {
         "traffic-share"

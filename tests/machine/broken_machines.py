@@ -11,7 +11,7 @@ from canary.model.state import Phase, RolloutState
 from canary.model.verdict import AnalysisResult, Verdict
 
 
-def _workload(part: object) -> Workload:
+def workload_of(part: object) -> Workload:
     assert isinstance(part, Workload)
     return part
 
@@ -29,8 +29,8 @@ def _is_blind_to_readiness(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         believed = replace(
             seen,
-            stable=replace(_workload(seen.stable), available=9),
-            canary=replace(_workload(seen.canary), available=9, rolled_out=True),
+            stable=replace(workload_of(seen.stable), available=9),
+            canary=replace(workload_of(seen.canary), available=9, rolled_out=True),
         )
         return decider(spec, state, believed, result)
 
@@ -49,7 +49,7 @@ def _promotes_on_the_edge(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         decision = decider(spec, state, seen, result)
         entered = decision.state.phase is Phase.PROMOTING and state.phase is not Phase.PROMOTING
-        return replace(decision, actions=(PromoteTemplate(_workload(seen.canary).revision),)) if entered else decision
+        return replace(decision, actions=(PromoteTemplate(workload_of(seen.canary).revision),)) if entered else decision
 
     return broken
 
@@ -90,7 +90,9 @@ def _promotes_while_rolling_back(decider: Decide) -> Decide:
         decision = decider(spec, state, seen, result)
         rolling_back = decision.state.phase is Phase.ROLLING_BACK
         return (
-            replace(decision, actions=(PromoteTemplate(_workload(seen.canary).revision),)) if rolling_back else decision
+            replace(decision, actions=(PromoteTemplate(workload_of(seen.canary).revision),))
+            if rolling_back
+            else decision
         )
 
     return broken
@@ -107,7 +109,7 @@ def _goes_on_after_the_end(decider: Decide) -> Decide:
 def _jumps_from_pending_to_success(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         decision = decider(spec, state, seen, result)
-        if state.phase is Phase.PENDING and _workload(seen.canary).revision == _workload(seen.stable).revision:
+        if state.phase is Phase.PENDING and workload_of(seen.canary).revision == workload_of(seen.stable).revision:
             return replace(decision, state=replace(decision.state, phase=Phase.SUCCEEDED))
         return decision
 

@@ -4,8 +4,6 @@ The search is exhaustive, so there is nothing to seed: pods break and mend, weig
 releases are withdrawn and aborted, metrics are missing, and the controller dies after persisting and after each action.
 """
 
-from dataclasses import replace
-
 import pytest
 from broken_machines import BROKEN
 from invariants import INVARIANTS, is_over, story
@@ -26,8 +24,7 @@ def ends_when_calm(spec: CanarySpec, state: RolloutState, world: World, verdict:
     for _ in range(CALM_TICKS):
         if is_over(state):
             return True
-        ready = "ready" if world.canary_replicas else world.canary_pods
-        world = replace(world, stable_pods="ready", canary_pods=ready, approved=True)
+        world = world.calmed()
         if state.phase is Phase.PENDING and not world.observe(state).split.adds_up:  # type: ignore[union-attr] # a Split by construction
             return True  # a person wrote weights that do not sum to 100 before the release began; it says so and waits
         *_, last = tick(spec, state, world, verdict)

@@ -9,12 +9,21 @@ after each action. Nothing is limited in number: the search ends because it has 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from canary.machine.decide import decide
-from canary.model.action import Action, Decision, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.action import (
+    Action,
+    CopyStable,
+    Decision,
+    PromoteTemplate,
+    ScaleBaseline,
+    ScaleCanary,
+    SetWeight,
+)
 from canary.model.evidence import Evidence
-from canary.model.observation import Commands, Observation, RouteWeights, Split, Workload
+from canary.model.observation import Commands, Observation, Problem, RouteWeights, Split, Workload
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import (
     AnalysisSpec,
@@ -27,20 +36,25 @@ from canary.model.spec import (
     ObjectKey,
     Step,
 )
-from canary.model.state import Phase, RolloutState
+from canary.model.state import RolloutState
 from canary.model.verdict import AnalysisResult, Verdict
 
 TICK: Final = timedelta(seconds=1)
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, NEWER = "old", "new", "newer"
 REPLICAS: Final = 2
+MOST_WORLDS: Final = 200_000
 ALL_ON_STABLE: Final = RouteWeights(100, 0)
 
 Decide = Callable[[CanarySpec, RolloutState, Observation, AnalysisResult | None], Decision]
 
 
 def two_step_spec(
-    *, policy: InconclusivePolicy = InconclusivePolicy.HOLD, max_duration_ticks: int = 1000, approval: bool = False
+    *,
+    policy: InconclusivePolicy = InconclusivePolicy.HOLD,
+    max_duration_ticks: int = 1000,
+    approval: bool = False,
+    baseline: str | None = None,
 ) -> CanarySpec:
     return CanarySpec(
         key=ObjectKey("shop", "order-service"),
@@ -64,7 +78,24 @@ def two_step_spec(
             max_duration=max_duration_ticks * TICK,
         ),
         progress_deadline=TICK,
+        baseline_deployment=baseline,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The baseline Deployment, if it is there; `release` is the one it was copied for."""
+
+    exists: bool = True
+    revision: str = "ancient"
+    release: str = ""
+    replicas: int = 0
+    pods: str = "none"
+
+    def observe(self) -> Workload | Problem:
+        if not self.exists:
+            return Problem(reason="DeploymentNotFound", message="there is no baseline", absent=True)
+        return replace(_workload(self.revision, self.replicas, self.pods), release=self.release)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +110,7 @@ class World:
     split: RouteWeights = ALL_ON_STABLE
     abort: str | None = None
     approved: bool = False
+    baseline: Baseline | None = None
 
     def observe(self, state: RolloutState) -> Observation:
         return Observation(
@@ -90,7 +122,17 @@ class World:
             commands=Commands(
                 abort=self.abort, approved=(state.revision, state.step) if self.approved and state.revision else None
             ),
+            baseline=self.baseline.observe() if self.baseline else None,
         )
+
+    def calmed(self) -> "World":
+        """Every pod that is asked for becomes ready, the baseline is there, and a person agrees."""
+        canary = "ready" if self.canary_replicas else self.canary_pods
+        calm = replace(self, stable_pods="ready", canary_pods=canary, approved=True)
+        if self.baseline is None:
+            return calm
+        pods = "ready" if self.baseline.replicas else "none"
+        return replace(calm, baseline=replace(self.baseline, exists=True, pods=pods))
 
 
 def _workload(revision: str, replicas: int, pods: str) -> Workload:
@@ -110,9 +152,13 @@ def act(world: World, action: Action) -> World:
             return replace(world, split=RouteWeights(100 - canary, canary))
         case ScaleCanary(replicas):
             return replace(world, canary_replicas=replicas, canary_pods="none")
+        case CopyStable(revision, release) if world.baseline and revision == world.stable_revision:
+            return replace(world, baseline=replace(world.baseline, revision=revision, release=release, pods="none"))
+        case ScaleBaseline(replicas) if world.baseline:
+            return replace(world, baseline=replace(world.baseline, replicas=replicas, pods="none"))
         case PromoteTemplate(revision) if revision == world.canary_revision:
             return replace(world, stable_revision=revision, stable_pods="some")
-        case PromoteTemplate():
+        case _:
             return world
 
 
@@ -151,7 +197,7 @@ def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
     deadline = spec.progress_deadline // TICK + 1
     return replace(
         state,
-        entered_at=_aged(state.entered_at, deadline if state.phase is Phase.PENDING else 0),
+        entered_at=_aged(state.entered_at, 0),
         started_at=_aged(state.started_at, min(spec.analysis.max_duration // TICK + 1, 4)),
         settled_at=_aged(state.settled_at, 1),
         ready_at=None if state.ready_at is None else NOW,
@@ -208,15 +254,19 @@ def explore(
     verdicts: tuple[Verdict, ...] = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NODATA),
     revisions: tuple[str, ...] = (NEW, NEWER),
     commands: bool = False,
-    most: int = 200_000,
+    adversary: Callable[[World], Iterator[World]] | None = None,
 ) -> Iterator[Move]:
-    """Every move that can be reached from `start`, breadth first: the first counterexample is a shortest."""
+    """Every move that can be reached from `start`, breadth first: the first counterexample is a shortest.
+
+    What may happen between two ticks is `disturb`, unless there is another `adversary`.
+    """
+    disturbed = adversary or partial(disturb, revisions=revisions, commands=commands)
     known: set[tuple[object, ...]] = set()
     frontier = [(RolloutState(), start)]
     while frontier:
         reached: list[tuple[RolloutState, World]] = []
         for state, calm in frontier:
-            for world in disturb(calm, revisions=revisions, commands=commands):
+            for world in disturbed(calm):
                 if (_essence(state), world) in known:
                     continue
                 known.add((_essence(state), world))
@@ -224,5 +274,5 @@ def explore(
                     for move in tick(spec, state, world, verdict, decider):
                         yield move
                         reached.append((age(move.decision.state, spec), move.after))
-        assert len(known) <= most, f"more than {most} worlds: the abstraction does not close"
+        assert len(known) <= MOST_WORLDS, f"more than {MOST_WORLDS} worlds: the abstraction does not close"
         frontier = list({(_essence(state), world): (state, world) for state, world in reached}.values())

@@ -203,7 +203,7 @@ STATES = st.builds(
 
 
 def test_no_part_of_the_state_is_forgotten() -> None:
-    whole = replace(STATE, unready_since=NOW, unserving_since=NOW)
+    whole = replace(STATE, unready_since=NOW, unserving_since=NOW, baseline_pods=2)
     for part in (whole, whole.evidence):
         left_at_default = {f.name for f in fields(part) if getattr(part, f.name) == getattr(type(part)(), f.name)}
         assert left_at_default == set()

@@ -79,7 +79,7 @@ class ScriptedPrometheus:
         return [
             row
             for namespace, traffic in self.traffic.items()
-            for workload in (traffic.stable, traffic.canary)
+            for workload in traffic.workloads
             if namespace in namespaces and workload in names
             for row in _rows(traffic, (namespace, workload), start=start, end=end, vouched=vouched)
         ]

@@ -4,8 +4,10 @@ Nothing is random. Fractions are carried over from second to second, so that wha
 known to the request, and a story can ask whether the controller has counted exactly that.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -62,7 +64,25 @@ class Traffic:
         """The instant up to which requests have flowed."""
         return self._begins + (len(self._counters[self.stable].served) - 1) * SECOND
 
-    def flow(self, until: datetime, *, rate: int, weight: int, failing: dict[str, int]) -> None:
+    @property
+    def workloads(self) -> tuple[str, ...]:
+        """Everything that has counters."""
+        return tuple(self._counters)
+
+    def joins(self, workload: str) -> None:
+        """A third workload, whose pods answer under stable's name; nothing happens if it is known."""
+        before = [Served() for _ in self._counters[self.stable].served]
+        self._counters.setdefault(workload, Counter(before))
+
+    def flow(
+        self,
+        until: datetime,
+        *,
+        rate: int,
+        weight: int,
+        failing: dict[str, int],
+        beside: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """Let `rate` requests a second arrive, `weight` percent of them at the canary, up to a whole second.
 
         Args:
@@ -70,10 +90,12 @@ class Traffic:
             rate: requests a second, both versions together.
             weight: the canary's, in percent.
             failing: failures per mille, by workload.
+            beside: of all requests, in percent, what those that joined take of stable's.
         """
         for _ in range((until - self.recorded_until) // SECOND):
-            self._counters[self.stable].flow(rate, 100 - weight, failing[self.stable])
-            self._counters[self.canary].flow(rate, weight, failing[self.canary])
+            percents = {self.stable: 100 - weight - sum(beside.values()), self.canary: weight, **beside}
+            for workload, counter in self._counters.items():
+                counter.flow(rate, percents.get(workload, 0), failing[workload])
 
     def counter(self, workload: str, at: datetime) -> Served | None:
         """What the counters of a workload stood at; None when there were none yet."""

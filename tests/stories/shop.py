@@ -16,6 +16,7 @@ from mortal_controller import METRICS_DELAY, Controller, SettableClock
 from scripted_prometheus import ScriptedPrometheus
 from scripted_traffic import Served, Traffic
 from shop_objects import (
+    BASELINE,
     CANARY,
     CANARY_KIND,
     EVENTS,
@@ -54,7 +55,9 @@ class Shop:
     Attributes:
         rate: requests a second.
         failing: failures per mille, by version.
-        crashing: versions whose pods never become ready.
+        crashing: versions, or Deployments, whose pods never become ready.
+        hidden: Deployments whose pods have not the labels that lead requests to them.
+        youth: failures per mille of every pod that was started for the release, besides those of its version.
     """
 
     def __init__(
@@ -70,7 +73,10 @@ class Shop:
         self.clock = SettableClock(opens_at + METRICS_DELAY)
         self.traffic = Traffic(STABLE, CANARY, opens_at - HISTORY)
         self._versions: dict[str, str] = {}
-        self.rate, self.failing, self.crashing = RATE, {"v1": 1}, set[str]()
+        self._pods: dict[str, int] = {}
+        self._deployments: tuple[str, ...] = (STABLE, CANARY)
+        self.rate, self.failing, self.youth = RATE, {"v1": 1}, 0
+        self.crashing, self.hidden = set[str](), set[str]()
         self._account = account or kubeconfig
         self.controller = self.new_controller()
         prometheus.traffic[self.namespace] = self.traffic
@@ -89,6 +95,17 @@ class Shop:
         self.makes(virtual_service(self.namespace))
         self.makes(canary(self.namespace, **spec))
         return self
+
+    def opens_with_baseline(self, **spec: Any) -> "Shop":
+        """As above, and what ships is compared with a baseline, which runs something else until then."""
+        self.has_baseline()
+        return self.opens(baseline={"deployment": BASELINE}, **spec)
+
+    def has_baseline(self) -> None:
+        """There is a Deployment for the baseline, and its pods answer under stable's name."""
+        self._deployments = (STABLE, CANARY, BASELINE)
+        self.traffic.joins(BASELINE)
+        self.makes(deployment(self.namespace, BASELINE, "v0", 0))
 
     def closes(self) -> None:
         """Leave nothing open."""
@@ -178,9 +195,15 @@ class Shop:
 
     def passes(self, until: datetime) -> None:
         """Time passes, and requests flow."""
-        failing = {name: self.failing.get(self._versions.get(name, ""), 0) for name in (STABLE, CANARY)}
-        self.traffic.flow(until, rate=self.rate, weight=self.weight, failing=failing)
+        failing = {name: self.failing.get(self._versions.get(name, ""), 0) for name in self._deployments}
+        failing |= {name: rate + self.youth for name, rate in failing.items() if name != STABLE}
+        self.traffic.flow(until, rate=self.rate, weight=self.weight, failing=failing, beside=self._beside())
         self.clock.set(until)
+
+    def _beside(self) -> dict[str, int]:
+        """What the baseline's pods take of stable's part, in percent of all requests: each as much as one of stable."""
+        young, old = (0 if name in self.hidden else self._pods.get(name, 0) for name in (BASELINE, STABLE))
+        return {BASELINE: (100 - self.weight) * young // (young + old)} if young else {}
 
     def hears_of_canaries(self) -> tuple[ObjectKey, ...]:
         """As the watch would, the controller is told of every Canary there is, and of those that are gone."""
@@ -195,14 +218,15 @@ class Shop:
 
     def lets_pods_settle(self) -> None:
         """The kubelet's part: every pod asked for is ready, unless its version crashes."""
-        for name in (STABLE, CANARY):
+        for name in self._deployments:
             try:
                 standing = self.sees("Deployment", name)
             except ApiError:
+                self._pods[name] = 0
                 continue
             self._versions[name] = version = _version(standing)
             asked = standing["spec"]["replicas"]
-            ready = 0 if version in self.crashing else asked
+            self._pods[name] = ready = 0 if self.crashing & {version, name} else asked
             status = {
                 "observedGeneration": standing["metadata"]["generation"],
                 "replicas": asked,
@@ -288,9 +312,13 @@ class Shop:
         totals = self.status["analysis"]["totals"]
         return {arm: Served(part["requests"], part["errors"]) for arm, part in totals.items()}
 
+    def counted_span(self, start: str) -> tuple[datetime, datetime]:
+        """From `start` to the instant that the controller says it has counted to."""
+        return datetime.fromisoformat(start), datetime.fromisoformat(self.status["analysis"]["watermark"])
+
     def served_since(self, start: str) -> dict[str, Served]:
         """What was really served after `start` and up to the instant that the controller says it has counted to."""
-        span = datetime.fromisoformat(start), datetime.fromisoformat(self.status["analysis"]["watermark"])
+        span = self.counted_span(start)
         return {"stable": self.traffic.served(STABLE, *span), "canary": self.traffic.served(CANARY, *span)}
 
     @property
@@ -299,7 +327,7 @@ class Shop:
 
     def versions(self) -> dict[str, str]:
         """ResourceVersions of everything that the controller could move."""
-        names = [("VirtualService", SERVICE), ("Deployment", STABLE), ("Deployment", CANARY)]
+        names = [("VirtualService", SERVICE), *(("Deployment", name) for name in self._deployments)]
         return {name: self._resource_version(kind, name) for kind, name in names}
 
     def _resource_version(self, kind: str, name: str) -> str:

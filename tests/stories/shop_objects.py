@@ -19,6 +19,7 @@ CANARY_KIND: Final = {"apiVersion": "canary.delivery/v1alpha1", "kind": "Canary"
 SERVICE: Final = "order-service"
 STABLE: Final = "order-service-stable"
 CANARY: Final = "order-service-canary"
+BASELINE: Final = "order-service-baseline"
 IMAGE: Final = "registry.example/shop/order-service"
 
 
@@ -45,8 +46,13 @@ def analysis(**fields: Any) -> Document:
 
 
 def deployment(namespace: str, name: str, version: str, replicas: int) -> Document:
-    """A Deployment whose labels tell stable from canary, and whose image tells versions apart."""
+    """A Deployment whose labels tell stable from canary, and whose image tells versions apart.
+
+    The pods of the baseline are stable's to the mesh, and have one more label to be selected by.
+    """
     labels = {"app": SERVICE, "version": name.removeprefix(f"{SERVICE}-")}
+    if name == BASELINE:
+        labels |= {"version": "stable", "arm": "baseline"}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

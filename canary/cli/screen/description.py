@@ -45,8 +45,10 @@ def _draw_rows(*rows: tuple[str, str]) -> Table:
 
 def _draw_objects(spec: CanarySpec) -> Table:
     traffic, pods = spec.traffic, spec.canary.replicas
+    baseline = spec.baseline_deployment
     return _draw_rows(
         ("stable", f"Deployment {spec.stable_deployment}, {traffic.stable}"),
+        *([("baseline", f"Deployment {baseline}, {traffic.stable}: the control")] if baseline else []),
         ("canary", f"Deployment {spec.canary.deployment}, {traffic.canary}"),
         ("canary pods", "as many as stable" if pods is None else f"{pods} to start with"),
         ("virtual service", traffic.virtual_service),

@@ -142,8 +142,8 @@ def _draw_counts(comparison: Comparison) -> RenderableType:
     titles = ["requests", "failed" if edge is None else f"> {milliseconds(edge)}", "rate"]
     titles += [f"p{each.quantile * 100:g}" for each in comparison.quantiles]
     counts.add_row(Text(comparison.metric, style="bold"), *(Text(title, style="dim") for title in titles))
-    for arm, told in (("stable", comparison.stable), ("canary", comparison.canary)):
-        quantiles = (bucket(each.stable if arm == "stable" else each.canary) for each in comparison.quantiles)
+    for arm, told in ((comparison.control, comparison.stable), ("canary", comparison.canary)):
+        quantiles = (bucket(each.canary if arm == "canary" else each.stable) for each in comparison.quantiles)
         counts.add_row(arm, requests(told.requests), requests(told.errors), rate(told), *quantiles)
     return counts
 

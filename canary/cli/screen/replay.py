@@ -33,7 +33,8 @@ def show_replay(spec: CanarySpec, spans: Sequence[RecordedSpan], moments: Sequen
         console.print("There is nothing to judge: the canary had no traffic. Give --step to judge it all the same.")
         return
     metric = _decisive(moments[-1])
-    console.print("", _table(changes(moments)), "", sep="\n")
+    control = "STABLE" if spec.baseline_deployment is None else "BASELINE"
+    console.print("", _table(changes(moments), control), "", sep="\n")
     console.print(
         f"AGAINST: evidence that the canary is worse; {metric.metric} condemns at {metric.rollback_bound:,.0f}. "
         f"FOR: evidence that it is not worse by the step's margin; passes at {metric.promotion_bound:,.0f}.",
@@ -43,11 +44,11 @@ def show_replay(spec: CanarySpec, spans: Sequence[RecordedSpan], moments: Sequen
         console.print(_ending([moment for moment in moments if moment.release == release]), soft_wrap=False)
 
 
-def _table(shown: Sequence[Moment]) -> Table:
+def _table(shown: Sequence[Moment], control: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for title in ("TIME", "STEP", "VERDICT"):
         table.add_column(title, no_wrap=True)
-    for title in ("CANARY", "STABLE", "AGAINST", "FOR"):
+    for title in ("CANARY", control, "AGAINST", "FOR"):
         table.add_column(title, justify="right", no_wrap=True)
     for moment in shown:
         decisive = _decisive(moment)

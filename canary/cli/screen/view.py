@@ -28,14 +28,16 @@ _CLIMBING: Final = frozenset({Phase.PROGRESSING, Phase.PAUSED})
 class Comparison:
     """One metric: what was counted, how far it is from a decision.
 
-    `margin` is the regression that this step must exclude, as a fraction; evidence is shown beside its bound. Of
-    latency, errors in the counts are requests that took longer than `edge_ms`. Of values nothing is counted, and all
-    differences are parts of what stable does.
+    `control` names what the canary is compared with, of which `stable` tells: stable, or the baseline. `margin` is the
+    regression that this step must exclude, as a fraction; evidence is shown beside its bound. Of latency, errors in the
+    counts are requests that took longer than `edge_ms`. Of values nothing is counted, and all differences are parts of
+    what stable does.
     """
 
     metric: str
     verdict: str
     sentence: str
+    control: str
     stable: Counts
     canary: Counts
     estimate: float | None
@@ -183,7 +185,8 @@ def _comparison(metric: MetricDocument, *, is_of_values: bool) -> Comparison:
         metric=metric.name,
         verdict=metric.verdict.value,
         sentence=metric.message,
-        stable=_counts(metric.stable),
+        control="stable" if metric.baseline is None else "baseline",
+        stable=_counts(metric.control),
         canary=_counts(metric.canary),
         estimate=metric.estimate,
         interval=(metric.interval[0], metric.interval[1]) if metric.interval else None,
@@ -193,7 +196,7 @@ def _comparison(metric: MetricDocument, *, is_of_values: bool) -> Comparison:
         requests_needed=metric.requests_needed,
         edge_ms=metric.edge,
         quantiles=tuple(
-            QuantileBuckets(each.quantile, _bucket(each.stable), _bucket(each.canary))
+            QuantileBuckets(each.quantile, _bucket(each.control), _bucket(each.canary))
             for each in metric.quantiles or ()
         ),
         is_of_values=is_of_values,
