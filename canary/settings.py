@@ -16,13 +16,14 @@ import difflib
 import os
 import re
 import socket
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
@@ -41,12 +42,33 @@ _USERINFO: Final = re.compile(r"(?<=://)[^\s'\"<>]*@")
 """Up to the last @ that can belong to it: a password with / or ? in it, which nobody may write, ends a URL too soon."""
 _BEFORE_HOST: Final = re.compile(r"(?s)^([a-z]{1,10}://)?.*@")
 _SECRET_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])([\w.-]*(?:token|secret|password|api_?key)[\w.-]*=)[^&#\s'\"]+")
+_AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)\s+[\w+/=.~-]{16,}")
+_SHORTEST_SECRET: Final = 4
+"""Blotting out every `a` because somebody's password is `a` would make all sentences unreadable, and protect nobody."""
 _LONGEST_VALUE_SHOWN: Final = 80
 
 
-def without_credentials(text: str) -> str:
-    """The text with user names, passwords and secret query parameters of every URL in it blotted out."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USERINFO.sub("***@", text))
+def without_credentials(text: str, known: Iterable[str] = ()) -> str:
+    """The text with what lets somebody in blotted out.
+
+    That is user names, passwords and secret query parameters of every URL, what follows the words Basic and Bearer as
+    in a header, and whatever is `known` to be secret (see `credentials_of`), in whatever form it appears.
+    """
+    for secret in known:
+        text = text.replace(secret, "***")
+    return _AUTHORIZATION.sub(r"\1 ***", _SECRET_PARAMETER.sub(r"\1***", _USERINFO.sub("***@", text)))
+
+
+def credentials_of(address: str) -> tuple[str, ...]:
+    """What is secret in an address, whatever form it has: longest first, as written and as it is sent."""
+    before, at, _ = address.rpartition("@")
+    if not at:
+        return ()
+    userinfo = before.rpartition("://")[2]
+    password = userinfo.partition(":")[2]
+    sent = b64encode(unquote(userinfo).encode()).decode()
+    secrets = {userinfo, sent, password, unquote(password)}
+    return tuple(sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True))
 
 
 def _read_duration(value: object) -> object:
@@ -58,12 +80,15 @@ def _read_duration(value: object) -> object:
 
 
 def _check_url(value: str) -> str:
-    url = urlsplit(value)
     if any(letter.isspace() or not letter.isprintable() for letter in value):
         raise ValueError("holds a space or what cannot be printed; write it percent-encoded")
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+    try:
+        url = urlsplit(value)
+        is_server = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:  # it would quote what it took for a port, which may be a part of a password
+        is_server = False
+    if not is_server or url.query or url.fragment:
         raise ValueError("is not the address of a server")
-    _ = url.port  # raises ValueError when it is no port
     return value.rstrip("/")
 
 
@@ -319,9 +344,11 @@ def _faults_of(error: ValidationError) -> list[Fault]:
 
 def _shown(name: str, value: object) -> str:
     """A value that is refused; of an address only what follows the last @, whatever form it has."""
-    text = str(value)
-    text = _BEFORE_HOST.sub(r"\1***@", text) if name.endswith("_url") else without_credentials(text)
-    return quote(text, _LONGEST_VALUE_SHOWN)
+    if not name.endswith("_url"):
+        return quote(without_credentials(str(value)), _LONGEST_VALUE_SHOWN)
+    if not isinstance(value, str):
+        return type(value).__name__
+    return quote(without_credentials(_BEFORE_HOST.sub(r"\1***@", value)), _LONGEST_VALUE_SHOWN)
 
 
 def _remedy(name: str) -> str:

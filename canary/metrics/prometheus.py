@@ -64,7 +64,7 @@ from canary.model.quantities import format_duration
 from canary.model.quoting import quote
 from canary.model.spec import MetricSource, ObjectKey, Signal
 from canary.ports import HistoryQuery, MeasurementQuery
-from canary.settings import ReporterPolicy, without_credentials
+from canary.settings import ReporterPolicy, credentials_of, without_credentials
 
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
 SIGNALS: Final = {Signal.REQUESTS: (REQUESTS, request_counts), Signal.DURATIONS: (DURATIONS, duration_counts)}
@@ -76,6 +76,7 @@ _UNREAD: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The library would round times to seconds, so they go among the parameters, which prevail."""
 _QUERIES_IN_TIME: Final = 4
 """So many times fits the longest wait for a query of a team's own into that for all queries together."""
+_LONGEST_QUOTE: Final = 350
 _CHEAPER: Final = "make it cheaper, for example by a recording rule"
 _TOO_LATE = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
@@ -106,7 +107,8 @@ class PrometheusProvider:
         watcher: QueryWatcher | None = None,
     ) -> None:
         self._url = url.rstrip("/")
-        self._shown_url = without_credentials(self._url)
+        self._redact = partial(without_credentials, known=credentials_of(self._url))
+        self._shown_url = self._redact(self._url)
         self._timeout = timeout
         self._scrape_interval = scrape_interval
         self._reporters = REPORTERS if reporter is ReporterPolicy.AUTO else (reporter.value,)
@@ -256,12 +258,12 @@ class PrometheusProvider:
         except _NONSENSE as error:
             outcome = QueryFailed(
                 f"Prometheus at {self._shown_url} answered {what} with something else than counts: "
-                f"{quote(without_credentials(str(error)), 300)}. Check that the address is that of Prometheus' query "
+                f"{self._brief(str(error))}. Check that the address is that of Prometheus' query "
                 "API (CANARY_PROMETHEUS_URL)."
             )
         except AnswerRefused as error:
             outcome = QueryFailed(
-                f"Prometheus at {self._shown_url} {without_credentials(str(error))}. Check CANARY_PROMETHEUS_URL, and "
+                f"Prometheus at {self._shown_url} {self._brief(str(error))}. Check CANARY_PROMETHEUS_URL, and "
                 "Prometheus' own log."
             )
         except _NO_ANSWER as error:
@@ -277,6 +279,10 @@ class PrometheusProvider:
         if self._watcher is not None:
             self._watcher(seconds, "answered" if answered else "failed")
 
+    def _brief(self, text: str) -> str:
+        """What others say, in a sentence of ours."""
+        return quote(self._redact(text), _LONGEST_QUOTE)
+
     @property
     def _late(self) -> str:
         return (
@@ -288,8 +294,8 @@ class PrometheusProvider:
         if isinstance(error, _TOO_LATE):
             return QueryFailed(self._late)
         return QueryFailed(
-            f"the exchange with Prometheus at {self._shown_url} failed: {_root(error)}. Check that it runs, "
-            "CANARY_PROMETHEUS_URL, and that network policies let the controller reach it."
+            f"the exchange with Prometheus at {self._shown_url} failed: {self._brief(_root(error))}. Check that it "
+            "runs, CANARY_PROMETHEUS_URL, and that network policies let the controller reach it."
         )
 
 
@@ -346,4 +352,4 @@ def _root(error: BaseException) -> str:
     while seen < 10 and (deeper := error.__cause__ or error.__context__) is not None:
         error, seen = deeper, seen + 1
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return quote(without_credentials(text), 200) or type(error).__name__
+    return text or type(error).__name__
