@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from canary.judge.forecast import StepForecast
 from canary.judge.rehearsal import Case, Ending, Rehearsal, rehearse
@@ -27,7 +27,12 @@ _LARGEST_SLOWDOWN: Final = 1.0
 _LARGEST_PART: Final = 10.0
 """No wider margin is suggested: half of the requests, twice stable's latency, eleven times stable's error rate."""
 
-_Change = tuple[str, Case]
+
+class _Change(NamedTuple):
+    """One change: what it is called, and a good version's rollout with it."""
+
+    words: str
+    case: Case
 
 
 def advise_holds(steps: Sequence[StepForecast]) -> list[str]:
@@ -52,6 +57,9 @@ def advise_holds(steps: Sequence[StepForecast]) -> list[str]:
 def advise_changes(case: Case, traffic: Traffic, good: Sequence[Rehearsal], dice: Dice) -> list[str]:
     """Which single change lets a good version be promoted in time; each is rehearsed before it is told.
 
+    Of each kind of change the largest goes first: where even that is not enough, as is usual where requests are far too
+    few and rollouts are longest, the smaller ones need no rehearsal. Else the smallest that suffices is told.
+
     Args:
         case: a good version.
         traffic: of the service.
@@ -60,26 +68,38 @@ def advise_changes(case: Case, traffic: Traffic, good: Sequence[Rehearsal], dice
     """
     place, metric = _find_obstacle(case, good)
     told = [_diagnose(case, place, metric, good)]
-    groups = [_heavier(case, place), _wider(case, metric), _longer(case)]
-    while groups := [group for group in groups if group]:
-        tried = [group[0] for group in groups]
-        rollouts = rehearse([changed for _, changed in tried], traffic, HELPING, dice)
-        promoted = [
-            sum(each.ending is Ending.PROMOTED for each in rollouts[at * HELPING : (at + 1) * HELPING])
-            for at in range(len(tried))
-        ]
+    groups = [group for group in (_heavier(case, place), _wider(case, metric), _longer(case)) if group]
+    promoted = _rehearse([group[-1] for group in groups], traffic, dice)
+    groups = [group for group in groups if _suffices(promoted[group[-1].words])]
+    while groups:
+        promoted |= _rehearse([group[0] for group in groups if group[0].words not in promoted], traffic, dice)
         told += [
-            f"{words}: {number} of {HELPING} are then promoted in time"
-            for (words, _), number in zip(tried, promoted, strict=True)
-            if number >= ENOUGH * HELPING
+            f"{group[0].words}: {promoted[group[0].words]} of {HELPING} are then promoted in time"
+            for group in groups
+            if _suffices(promoted[group[0].words])
         ]
-        groups = [group[1:] for group, number in zip(groups, promoted, strict=True) if number < ENOUGH * HELPING]
+        groups = [group[1:] for group in groups if not _suffices(promoted[group[0].words])]
     if len(told) == 1:
         told.append(
             "no single change of those tried suffices (that step's weight up to 75%, the margin or maxDuration times "
             "8): combine them, or bring more requests"
         )
     return told
+
+
+def _rehearse(changes: Sequence[_Change], traffic: Traffic, dice: Dice) -> dict[str, int]:
+    """How many of the rollouts of each change are promoted in time."""
+    if not changes:
+        return {}
+    rollouts = rehearse([change.case for change in changes], traffic, HELPING, dice)
+    return {
+        change.words: sum(each.ending is Ending.PROMOTED for each in rollouts[at * HELPING : (at + 1) * HELPING])
+        for at, change in enumerate(changes)
+    }
+
+
+def _suffices(promoted: int) -> bool:
+    return promoted >= ENOUGH * HELPING
 
 
 def _find_obstacle(case: Case, good: Sequence[Rehearsal]) -> tuple[int, MetricSpec]:
@@ -111,7 +131,7 @@ def _heavier(case: Case, place: int) -> list[_Change]:
     steps, step = case.steps, case.steps[place]
     ceiling = steps[place + 1].weight if place + 1 < len(steps) else FULL_WEIGHT
     return [
-        (
+        _Change(
             f"raise the weight of step {place + 1} from {step.weight} to {weight}",
             replace(case, steps=(*steps[:place], replace(step, weight=weight), *steps[place + 1 :])),
         )
@@ -125,7 +145,7 @@ def _wider(case: Case, metric: MetricSpec) -> list[_Change]:
         return []
     margins = [replace(metric.margin, fraction=metric.margin_fraction * factor) for factor in _FACTORS]
     return [
-        (
+        _Change(
             f"widen the margin of {metric.name} from {metric.margin} to {margin}",
             replace(case, analysis=replace(case.analysis, metrics=_with_margin(case, metric, margin))),
         )
@@ -149,7 +169,7 @@ def _with_margin(case: Case, changed: MetricSpec, margin: PercentagePoints | Per
 def _longer(case: Case) -> list[_Change]:
     duration = case.analysis.max_duration
     return [
-        (
+        _Change(
             f"lengthen maxDuration from {format_duration(duration)} to {format_duration(factor * duration)}",
             replace(case, analysis=replace(case.analysis, max_duration=factor * duration)),
         )

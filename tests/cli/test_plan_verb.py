@@ -24,8 +24,18 @@ def examples_of(verb: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("  canary ")]
 
 
-@pytest.mark.parametrize("words", examples_of("plan"), ids=" ".join)
-def test_every_example_of_the_help_works(
+README = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+EXAMPLES = {" ".join(words): words for words in examples_of("plan")} | {
+    line.removeprefix("canary "): shlex.split(line)[1:] for line in README if line.startswith("canary plan ")
+}
+
+
+def test_readme_shows_a_plan() -> None:
+    assert any(line.startswith("canary plan ") for line in README)
+
+
+@pytest.mark.parametrize("words", EXAMPLES.values(), ids=EXAMPLES)
+def test_every_example_of_the_help_and_of_readme_works(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
