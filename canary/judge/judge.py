@@ -28,6 +28,7 @@ from math import isnan
 from typing import Final, NamedTuple, Self
 
 from canary.judge import guard, words
+from canary.judge.baseline import UNKNOWN
 from canary.judge.calibration import known_usual
 from canary.judge.finding import Finding, find, share_out
 from canary.judge.ledger import Entry, enter
@@ -212,7 +213,8 @@ def _guard(question: Question, entry: Entry) -> tuple[guard.Streak, bool]:
     streak = guard.Streak(*unpack(kept)) if kept else guard.NO_STREAK
     if streak.spans and _condemns(streak, question.analysis):
         return streak, True
-    streak = guard.extend(streak, entry.span, entry.totals, known_usual(question.analysis.metrics, question.evidence))
+    usual = known_usual(question.analysis.metrics, question.evidence) if question.control == words.STABLE else UNKNOWN
+    streak = guard.extend(streak, entry.span, entry.totals, usual)
     return streak, bool(streak.spans) and _condemns(streak, question.analysis)
 
 

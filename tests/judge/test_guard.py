@@ -12,6 +12,7 @@ from canary.judge.baseline import UNKNOWN, Usual
 from canary.judge.bernoulli import FloatArray
 from canary.judge.guard import NO_STREAK, Streak, condemns, extend
 from canary.judge.judge import GUARD_KEY
+from canary.judge.words import BASELINE, STABLE
 from canary.model.evidence import ArmCounts, Counts, pack, unpack
 from canary.model.verdict import Verdict
 
@@ -137,6 +138,15 @@ def test_what_is_usual_decides_where_little_is_known_of_the_release() -> None:
 
     assert (without.verdict, informed.verdict) == (Verdict.INCONCLUSIVE, Verdict.FAIL)
     assert "stable 0.38%: condemned by the absolute guard" in informed.sentence
+
+
+def test_what_old_pods_of_stable_usually_do_is_not_expected_of_a_young_baseline() -> None:
+    spans = [((10, 1), (1, 1)), ((10, 0), (1, 1)), ((10, 0), (1, 1))]
+    known = replace(NEW, noise={"errors": (0.0, 0.0, *Usual.of(100, 1e5))})
+
+    old, young = (watch(known, spans, admissible=False, control=control)[-1] for control in (STABLE, BASELINE))
+
+    assert (old.verdict, young.verdict) == (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("method", ["threshold", "mann-whitney"])
