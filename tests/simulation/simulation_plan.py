@@ -1,0 +1,191 @@
+"""What one world will suffer, drawn whole from its seed before anything happens.
+
+A world is a version that is shipped, a Canary, and a list of disturbances. They are drawn beforehand, and named by the
+time or by the request at which they strike, because then a failing world can be made smaller: leave one out, run again.
+Drawing each as its turn comes was rejected; the first one left out would change all that follow.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from simulation_prometheus import TROUBLES
+from simulation_shop import CANARY, STABLE
+
+SHIPPED_AT: Final = 5.0
+"""Seconds after the world begins."""
+TROUBLED_FOR: Final = 300.0
+"""From then on nothing new goes wrong; what has begun may last a little longer."""
+LONGEST: Final = 150.0
+QUALITIES: Final = {"good": 1, "bad": 400, "broken": 1000, "crashing": 1}
+"""Of a version: failures per mille. The pods of a crashing one never become ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbance:
+    """One thing that goes wrong, or that somebody does.
+
+    Attributes:
+        what: see `simulation_faults` and `simulation_people`.
+        at: seconds after the world began; None when it strikes a request.
+        strikes: which requests it counts: "write", "read", "query" (of the metrics); empty when it has a time.
+        nth: which of them it strikes, from 1.
+        seconds: how long it lasts, or how late something comes.
+        detail: what else there is to say.
+    """
+
+    what: str
+    at: float | None = None
+    strikes: str = ""
+    nth: int = 0
+    seconds: float = 0.0
+    detail: str = ""
+
+    def __str__(self) -> str:
+        when = f"at {self.at:g} s" if self.at is not None else f"at {self.strikes} {self.nth}"
+        lasting = f" ({self.seconds:g} s)" if self.seconds else ""
+        return f"{when}: {self.what}{f' {self.detail}' if self.detail else ''}{lasting}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One world before it begins; the same plan always makes the same world."""
+
+    seed: int
+    quality: str
+    spec: Mapping[str, Any]
+    stable_pods: int
+    disturbances: tuple[Disturbance, ...]
+
+    @property
+    def calm_at(self) -> float:
+        """Seconds after which nothing goes wrong any more."""
+        ends = [each.at + each.seconds for each in self.disturbances if each.at is not None]
+        return max([TROUBLED_FOR if self.disturbances else SHIPPED_AT, *ends]) + 1
+
+    def has(self, *words: str) -> bool:
+        """Whether any disturbance is of one of these kinds."""
+        return any(each.what in words for each in self.disturbances)
+
+
+STRIKES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
+    "write": (
+        ("409", 0.0),
+        ("422", 0.0),
+        ("429", 0.0),
+        ("500", 0.0),
+        ("lost", 0.0),
+        ("unanswered", 0.0),
+        ("500 though carried out", 0.0),
+        ("carried out late", 30.0),
+        ("killed before", 20.0),
+        ("killed after", 20.0),
+        ("frozen before", 40.0),
+        ("frozen after", 40.0),
+    ),
+    "read": (("500", 0.0), ("lost", 0.0), ("killed before", 20.0), ("frozen after", 40.0)),
+    "query": (("killed before", 20.0), ("frozen before", 40.0)),
+}
+"""What can strike a request, by kind of request, and how many seconds at most belong to it."""
+_NTH: Final = {"write": 45, "read": 250, "query": 30}
+
+
+def _any_workload(dice: random.Random) -> str:
+    return dice.choice((STABLE, CANARY))
+
+
+def _gateway(dice: random.Random) -> str:
+    return dice.choice(("edge-a", "edge-b"))
+
+
+def _split(dice: random.Random) -> str:
+    return dice.choice(("100/0", "0/100", "70/30", "50/50", "90/10", "40/40", "0/0", "100/100"))
+
+
+def _nothing(_dice: random.Random) -> str:
+    return ""
+
+
+TIMED: Final[Mapping[str, tuple[float, Callable[[random.Random], str]]]] = {
+    "Prometheus": (LONGEST, lambda dice: dice.choice(sorted(TROUBLES))),
+    "samples come late": (60.0, lambda dice: dice.choice(("7", "12", "40"))),
+    "series missing of": (60.0, _any_workload),
+    "gateway restarts": (0.0, _gateway),
+    "gateway replaced": (0.0, _gateway),
+    "gateway not scraped": (LONGEST, _gateway),
+    "API server down": (60.0, _nothing),
+    "API server busy": (60.0, _nothing),
+    "events dropped": (60.0, _nothing),
+    "events late": (60.0, lambda dice: dice.choice(("3", "30"))),
+    "events twice": (60.0, _nothing),
+    "stale list": (0.0, lambda dice: dice.choice(("5", "30", "90"))),
+    "clock jumps": (90.0, lambda dice: dice.choice(("-40", "-5", "3", "15", "60", "300"))),
+    "second leader": (LONGEST, _nothing),
+    "killed": (30.0, _nothing),
+    "pods crash": (90.0, lambda dice: f"{_any_workload(dice)} {dice.choice(('0', '1'))}"),
+    "weights edited": (0.0, _split),
+    "route inserted": (0.0, _nothing),
+    "paused": (60.0, _nothing),
+    "aborted": (0.0, _nothing),
+    "approved": (0.0, _nothing),
+    "steps edited": (0.0, lambda dice: dice.choice(("10", "50", "5,20,80", "20,60"))),
+    "margin edited": (0.0, lambda dice: dice.choice(("1.5pp", "5pp"))),
+    "scaled by hand": (0.0, lambda dice: f"{_any_workload(dice)} {dice.choice(('0', '1', '3'))}"),
+    "ships": (0.0, lambda dice: f"v{dice.choice('345')} {dice.choice(('good', 'bad', 'broken', 'crashing'))}"),
+    "withdrawn": (0.0, _nothing),
+    "hotfix on stable": (0.0, _nothing),
+    "GitOps reverts": (80.0, _nothing),
+    "vanishes": (40.0, lambda dice: dice.choice(("VirtualService", "DestinationRule"))),
+    "Canary made anew": (0.0, _nothing),
+    "rival Canary": (60.0, _nothing),
+}
+"""What can happen at any time: how many seconds it lasts at most, and what else there is to say."""
+
+_STEPS: Final = (
+    [{"weight": 10, "hold": "20s"}, {"weight": 50, "hold": "20s"}],
+    [{"weight": 50, "hold": "10s"}],
+    [{"weight": 5, "hold": "10s"}, {"weight": 25, "hold": "10s"}, {"weight": 75, "hold": "0s"}],
+    [{"weight": 20, "hold": "10s", "approval": True}, {"weight": 80, "hold": "10s"}],
+)
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a world."""
+    dice = random.Random(seed)
+    quality = dice.choices(("good", "bad", "broken", "crashing"), (6, 3, 1, 1))[0]
+    policy = dice.choices(("hold", "promote", "rollback"), (8, 1, 1))[0]
+    spec = {
+        "canary": {"deployment": "orders-canary", "scaleDownDelay": dice.choice(("0s", "10s", "30s"))},
+        "steps": dice.choice(_STEPS),
+        "analysis": {
+            "interval": "10s",
+            "warmup": dice.choice(("0s", "10s")),
+            "metrics": [{"name": "errors", "margin": "2pp"}],
+            "maxDuration": dice.choice(("30m", "3m")) if policy != "hold" else "30m",
+            "onInconclusive": policy,
+        },
+        "progressDeadline": dice.choice(("1m", "5m")),
+    }
+    if dice.random() < 0.3:
+        spec["canary"] = spec["canary"] | {"replicas": dice.choice((1, 2))}  # type: ignore[operator]  # a dict just above
+    pods = dice.choice((1, 2, 4))
+    count = dice.choices(range(9), (2, 6, 8, 8, 6, 4, 3, 2, 1))[0]
+    disturbances = tuple(_disturbance(dice) for _ in range(count))
+    return Plan(seed=seed, quality=quality, spec=spec, stable_pods=pods, disturbances=disturbances)
+
+
+def _disturbance(dice: random.Random) -> Disturbance:
+    if dice.random() < 0.45:
+        strikes = dice.choices(("write", "read", "query"), (8, 3, 1))[0]
+        what, seconds = dice.choice(STRIKES[strikes])
+        nth = dice.randint(1, _NTH[strikes])
+        return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds))
+    what = dice.choice(list(TIMED))
+    seconds, detail = TIMED[what]
+    at = round(dice.uniform(0, TROUBLED_FOR if dice.random() < 0.3 else 120), 1)
+    return Disturbance(what=what, at=at, seconds=_some(dice, seconds), detail=detail(dice))
+
+
+def _some(dice: random.Random, most: float) -> float:
+    return round(dice.uniform(min(1.0, most), most), 1)

@@ -1,0 +1,172 @@
+"""Prometheus without a server: evaluates the controller's own query over scraped samples, and fails in all known ways.
+
+It stands where the vendor's client stands, so the real provider writes the query, reads the rows and turns failures into
+words. Only the query for requests is understood, by the meaning that `istio_queries` gives it; a test asks a real
+Prometheus the same and compares the rows. Of the past it knows no pods: calibration finds that there is no history.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+from unittest.mock import patch
+
+import requests
+
+import canary.metrics.prometheus as door
+from simulation_traffic import Series
+
+_MINUTE: Final = 60_000
+_LOOK_BACK: Final = 5 * _MINUTE
+_MEMORY: Final = 30 * _MINUTE
+_SPAN: Final = re.compile(r"\) - last_over_time\(istio_requests_total\{[^{}]*\}\[300000ms\] offset (?P<span>\d+)ms\)")
+_BACK: Final = re.compile(r"count by \([^)]*\) \(last_over_time\([^)]* offset (?P<back>\d+)ms\)\), \"part\", \"known\"")
+_NAMES: Final = re.compile(
+    r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
+)
+
+Trouble = Callable[[], object]
+"""Raises, or returns what is answered in the place of rows."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SimulatedPrometheus:
+    """The samples of one namespace, and the troubles of the moment.
+
+    Attributes:
+        namespace: of all series.
+        series: as they are scraped.
+        trouble: the way in which it fails now; None while it is well.
+        late: milliseconds of the newest samples that it does not show yet.
+        hidden: workloads whose series are not in its answers.
+        newest: the present, in milliseconds: no sample after it can be shown.
+    """
+
+    namespace: str
+    series: list[Series]
+    trouble: Trouble | None = None
+    late: int = 0
+    hidden: set[str] = field(default_factory=set)
+    newest: int = 0
+
+    def evaluate(self, query: str, at: int) -> list[dict[str, Any]]:
+        """The rows of the answer.
+
+        Raises:
+            ValueError: this is not the query that is understood.
+        """
+        span, back, names = _SPAN.search(query), _BACK.search(query), _NAMES.search(query)
+        if span is None or back is None or names is None:
+            raise ValueError(f"the simulated Prometheus does not understand {query}")
+        start, known = at - int(span["span"]), at - int(back["back"])
+        rows: dict[tuple[str, str], int] = {}
+        parts: dict[tuple[str, str], int] = {}
+        for each in self.series:
+            if each.workload in self.hidden or each.workload not in names["names"].split("|"):
+                continue
+            now = self._last(each, at, _LOOK_BACK)
+            if now is not None:
+                counted = self._counted(each, now, start)
+                parts[each.workload, "present"] = parts.get((each.workload, "present"), 0) + 1
+                if counted is not None:
+                    rows[each.workload, each.code] = rows.get((each.workload, each.code), 0) + counted
+            if self._last(each, known, _LOOK_BACK) is not None:
+                parts[each.workload, "known"] = parts.get((each.workload, "known"), 0) + 1
+        return [
+            *(
+                self._row(name, value, at, response_code=code, response_flags="-")
+                for (name, code), value in rows.items()
+            ),
+            *(self._row(name, value, at, part=part) for (name, part), value in parts.items()),
+        ]
+
+    def _counted(self, series: Series, now: int, start: int) -> int | None:
+        before = self._last(series, start, _LOOK_BACK)
+        if before is None:
+            return None if self._last(series, start, _MEMORY) is not None else now
+        return now - before if now >= before else now
+
+    def _last(self, series: Series, at: int, window: int) -> int | None:
+        return series.last(at - window - 1, min(at, self.newest - self.late))
+
+    def _row(self, workload: str, value: int, at: int, **labels: str) -> dict[str, Any]:
+        arm = {
+            "reporter": "source",
+            "destination_workload_namespace": self.namespace,
+            "destination_workload": workload,
+        }
+        return {"metric": arm | labels, "value": [at / 1000, str(value)]}
+
+
+class _Connection:
+    """As much of the vendor's client as the provider uses."""
+
+    prometheus: SimulatedPrometheus | None = None
+    """Of the world that runs now; a process runs one at a time."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Where it is does not matter: there is one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
+
+    def custom_query(self, text: str, params: dict[str, str], timeout: object) -> object:
+        """Evaluate at one instant."""
+        assert self.prometheus is not None
+        assert timeout
+        if self.prometheus.trouble is not None:
+            return self.prometheus.trouble()
+        return self.prometheus.evaluate(text, round(float(params["time"]) * 1000))
+
+    def custom_query_range(self, *_: object, **__: object) -> object:
+        """Nobody knows anything of the past."""
+        assert self.prometheus is not None
+        return [] if self.prometheus.trouble is None else self.prometheus.trouble()
+
+
+@contextmanager
+def reachable(prometheus: SimulatedPrometheus) -> Iterator[None]:
+    """Let every provider of this process talk to `prometheus`."""
+    with patch.object(door, "PrometheusConnect", _Connection), patch.object(_Connection, "prometheus", prometheus):
+        yield
+
+
+def refuse_connections() -> object:
+    """Nothing listens."""
+    raise requests.ConnectionError("simulated: connection refused")
+
+
+def answer_too_late() -> object:
+    """The deadline passes."""
+    raise requests.ReadTimeout("simulated: no answer in time")
+
+
+def fail_inside() -> object:
+    """The server answers 500."""
+    raise door.AnswerRefused("answered HTTP 500: simulated")
+
+
+def answer_nonsense() -> object:
+    """A page of something else."""
+    return {"please": "log in"}
+
+
+def answer_nothing() -> object:
+    """A store that was emptied: the answer has no rows."""
+    return []
+
+
+TROUBLES: Final[dict[str, Trouble]] = {
+    "refuses connections": refuse_connections,
+    "answers too late": answer_too_late,
+    "answers 500": fail_inside,
+    "answers nonsense": answer_nonsense,
+    "has lost everything": answer_nothing,
+}

@@ -1,0 +1,385 @@
+"""Each promise as a function of one write: what it breaks, in words, or None.
+
+A promise may look at the object before and after, at what the tick of the writer had read (`Glimpse`), at the status it
+had persisted, and at the truth of the world.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from canary.metrics.istio_queries import LOOK_BACK
+from canary.machine.phases import LEGAL_MOVES
+from canary.model.observation import Workload
+from canary.model.quantities import parse_duration
+from canary.model.state import Phase
+from simulation_api import Document, path_of
+from simulation_controller import Glimpse
+from simulation_plan import QUALITIES
+from simulation_shop import CANARY, SERVICE, STABLE, revision_of, version_of, weights_of, workload_of
+
+if TYPE_CHECKING:  # promises are about this
+    from simulation_watchman import Record
+    from simulation_world import World
+
+_CLIMBING: Final = ("Progressing", "Paused")
+_ON_CANARY: Final = ("Progressing", "Paused", "Promoting")
+_HARMLESS: Final = frozenset(revision_of(f"v{number}-good") for number in range(10))
+_VERSIONS: Final = [f"v{number}-{quality}" for number in range(10) for quality in QUALITIES]
+_NAMES: Final = {revision_of(version): version for version in _VERSIONS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One write of a controller that was carried out."""
+
+    world: "World"
+    process: str
+    glimpse: Glimpse
+    record: "Record"
+    before: Document
+    after: Document
+
+    @property
+    def old(self) -> Document:
+        """The status before, of a Canary."""
+        return self.before.get("status", {})  # type: ignore[no-any-return]  # a foreign document
+
+    @property
+    def new(self) -> Document:
+        """The status after, of a Canary."""
+        return self.after.get("status", {})  # type: ignore[no-any-return]  # a foreign document
+
+    @property
+    def persisted(self) -> Document:
+        """The status that this tick has persisted; empty when it has not."""
+        written = self.glimpse.written.get(SERVICE)
+        return {} if written is None else written.get("status", {})
+
+    @property
+    def is_same_release(self) -> bool:
+        """Whether both statuses are of one release."""
+        words = ("revision", "startedAt")
+        return "startedAt" in self.old and all(self.old.get(word) == self.new.get(word) for word in words)
+
+    def read(self, kind: str, name: str) -> Document | None:
+        """What the tick had read of an object."""
+        return self.glimpse.seen.get(path_of(kind, name))
+
+    def workload(self, name: str) -> Workload:
+        """A Deployment as the tick had read it; nothing where it had not."""
+        document = self.read("Deployment", name)
+        if document is None:
+            return Workload(revision="", replicas=0, available=0, rolled_out=False, version="")
+        return workload_of(document)
+
+    @property
+    def steps(self) -> list[Document]:
+        """The steps that the tick had read."""
+        document = self.read("Canary", SERVICE)
+        return [] if document is None else document["spec"]["steps"]
+
+    def analysis(self, word: str) -> Any:
+        """A word of the analysis that the tick had read."""
+        document = self.read("Canary", SERVICE)
+        return None if document is None else document["spec"]["analysis"].get(word)
+
+
+def remember(written: Written) -> None:
+    """Take a status into the record."""
+    condemned, new = written.record.condemned, written.new
+    if new.get("phase") == "RollingBack":
+        condemned.add(new["revision"])
+    elif new.get("phase") == "Pending" and new.get("revision") != written.old.get("judgedRevision"):
+        condemned.discard(new.get("revision", ""))
+
+
+# A status
+
+
+def a_status_is_written_over_what_was_read(written: Written) -> str | None:
+    read = written.read("Canary", SERVICE)
+    found = written.before["metadata"]["resourceVersion"]
+    known = None if read is None else read["metadata"]["resourceVersion"]
+    earlier = written.glimpse.written.get(SERVICE)
+    own = None if earlier is None else earlier["metadata"]["resourceVersion"]
+    return None if found in (known, own) else f"it had read version {known}, and version {found} is lost"
+
+
+def phases_follow_each_other(written: Written) -> str | None:
+    old, new = Phase(written.old.get("phase", "Pending")), Phase(written.new.get("phase", "Pending"))
+    return None if new is old or new in LEGAL_MOVES[old] else f"{old} became {new}"
+
+
+def only_pass_climbs(written: Written) -> str | None:
+    if not _climbs(written):
+        return None
+    old, new = written.old, written.new
+    if old.get("phase") not in _CLIMBING:
+        return f"out of {old.get('phase')}"
+    if new.get("phase") == "Promoting" and written.workload(STABLE).revision == new["revision"]:
+        return None
+    overdue = written.glimpse.clock - _instant(old["startedAt"]) > parse_duration(written.analysis("maxDuration"))
+    may_be_undecided = written.analysis("onInconclusive") == "promote" and overdue
+    if new.get("verdict") == "PASS" or (may_be_undecided and new.get("verdict") == "INCONCLUSIVE"):
+        return None
+    return f"on {new.get('verdict')}"
+
+
+def a_step_is_left_after_its_hold(written: Written) -> str | None:
+    if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
+        return None
+    index = min(written.old.get("stepIndex", 0), len(written.steps) - 1)
+    step, weights = written.steps[index], weights_of(written.read("VirtualService", SERVICE))
+    if weights != (100 - step["weight"], step["weight"]):
+        return f"the weights were {weights}"
+    if "settledAt" not in written.old:
+        return "its weight was never seen to stand"
+    stood = written.glimpse.clock - _instant(written.old["settledAt"])
+    if stood < parse_duration(step.get("hold", "0s")):
+        return f"it stood for {stood} only"
+    return None if written.new.get("stepIndex", 0) <= index + 1 else "more than one step at once"
+
+
+def a_step_with_approval_is_left_with_it(written: Written) -> str | None:
+    if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
+        return None
+    index = min(written.old.get("stepIndex", 0), len(written.steps) - 1)
+    read = written.read("Canary", SERVICE) or {"metadata": {}}
+    given = (read["metadata"].get("annotations") or {}).get("canary.delivery/approve")
+    wanted = f"{written.new['revision']}/{index + 1}"
+    return None if not written.steps[index].get("approval") or given == wanted else f"approved was {given}"
+
+
+def a_bad_version_never_climbs(written: Written) -> str | None:
+    if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
+        return None
+    version = _NAMES.get(written.new["revision"], "")
+    return f"{version} climbed" if version.endswith(("-bad", "-broken")) else None
+
+
+def a_good_version_never_fails(written: Written) -> str | None:
+    is_good = written.new.get("revision") in _HARMLESS
+    return "evidence of harm where there is none" if is_good and written.new.get("verdict") == "FAIL" else None
+
+
+def a_rollback_has_a_cause(written: Written) -> str | None:
+    if written.new.get("phase") != "RollingBack" or written.old.get("phase") == "RollingBack":
+        return None
+    canary, revision = written.workload(CANARY), written.new["revision"]
+    read = written.read("Canary", SERVICE) or {"metadata": {}}
+    is_asked = (read["metadata"].get("annotations") or {}).get("canary.delivery/abort") == revision
+    is_gone = canary.revision != revision or not canary.rolled_out
+    is_policy = written.analysis("onInconclusive") == "rollback"
+    is_harm = written.new.get("verdict") == "FAIL"
+    return None if is_asked or is_gone or is_policy or is_harm else f"on {written.new.get('verdict')}"
+
+
+def a_condemned_revision_stays_condemned(written: Written) -> str | None:
+    new = written.new
+    if new.get("phase") in _ON_CANARY and new.get("revision") in written.record.condemned:
+        return f"{new['revision']} is {new['phase']} again"
+    is_new = new.get("phase") == "Pending" and written.old.get("phase") in ("Failed", "Succeeded")
+    is_judged = bool(new.get("revision")) and new.get("revision") == written.old.get("judgedRevision")
+    return f"{new['revision']} was judged, and is released again" if is_new and is_judged else None
+
+
+def evidence_is_counted_once(written: Written) -> str | None:
+    """Of every span, and of the release where a proxy was not scraped: what it counts when it is back is of before."""
+    if not written.is_same_release or "analysis" not in written.old:
+        return None
+    old, new = written.old["analysis"], written.new["analysis"]
+    start, end = _instant(old["watermark"]), _instant(new["watermark"])
+    if end < start:
+        return f"the watermark went back from {start} to {end}"
+    is_late = written.world.plan.has("gateway not scraped")
+    since = _instant(written.new["startedAt"]) - LOOK_BACK if is_late else start
+    for arm, name in (("stable", STABLE), ("canary", CANARY)):
+        served = written.world.traffic.served(name, since, end)
+        for word, most in (("requests", served.requests), ("errors", served.errors)):
+            known = old["totals"][arm][word]
+            counted = new["totals"][arm][word] - (0 if is_late else known)
+            if new["totals"][arm][word] < known or counted > most:
+                return f"{counted} {word} of {name} counted after {since} and up to {end}; there were {most}"
+    return None
+
+
+def what_is_judged_was_counted(written: Written) -> str | None:
+    analysis = written.new.get("analysis")
+    if analysis is None:
+        return None
+    for arm in ("stable", "canary"):
+        judged, total = analysis["judged"][arm], analysis["totals"][arm]
+        if judged["requests"] > total["requests"] or judged["errors"] > total["errors"]:
+            return f"{judged} judged of {total}"
+    return None
+
+
+def an_end_is_an_end(written: Written) -> str | None:
+    phase, was = written.new.get("phase"), written.old.get("phase")
+    if phase == was or phase not in ("Succeeded", "Failed"):
+        return None
+    stable, canary_weight = weights_of(written.read("VirtualService", SERVICE))
+    if phase == "Failed" and was == "Promoting":
+        return None
+    if (stable, canary_weight) != (100, 0):
+        return f"{phase} with the weights {stable}/{canary_weight}"
+    canary = written.workload(CANARY)
+    if canary.replicas and canary.revision == written.new["revision"]:
+        return f"{phase} with {canary.replicas} pods of the canary"
+    seen = written.workload(STABLE)
+    is_whole = seen.revision == written.new["revision"] and seen.rolled_out
+    return None if phase == "Failed" or is_whole else "success without a ready stable of that revision"
+
+
+# Weights, replicas, templates
+
+
+def the_weights_are_changed_as_they_were_read(written: Written) -> str | None:
+    return _lost_update(written, "VirtualService", SERVICE)
+
+
+def a_deployment_is_changed_as_it_was_read(written: Written) -> str | None:
+    return _lost_update(written, "Deployment", written.after["metadata"]["name"])
+
+
+def only_what_was_persisted_is_done(written: Written) -> str | None:
+    return None if written.persisted else "nothing was persisted in this tick"
+
+
+def the_weights_are_those_persisted(written: Written) -> str | None:
+    stable, canary_weight = weights_of(written.after)
+    asked = written.persisted.get("weight")
+    if stable + canary_weight != 100 or canary_weight != asked:
+        return f"{stable}/{canary_weight} written, {asked}% persisted"
+    plan = {0, 100, *(step["weight"] for step in written.steps)}
+    return None if canary_weight in plan else f"{canary_weight}% is not of the plan"
+
+
+def nothing_but_weights_is_written(written: Written) -> str | None:
+    return None if _without_weights(written.before) == _without_weights(written.after) else "something else changed"
+
+
+def traffic_moves_toward_ready_pods(written: Written) -> str | None:
+    stable_before, canary_before = weights_of(written.before)
+    stable_after, canary_after = weights_of(written.after)
+    canary, persisted = written.workload(CANARY), written.persisted
+    if canary_after > canary_before and not (canary.rolled_out and canary.revision == persisted.get("revision")):
+        return f"the canary gets {canary_after}% and is {canary}"
+    if canary_after > canary_before and persisted.get("phase") not in _ON_CANARY:
+        return f"the canary gets {canary_after}% in {persisted.get('phase')}"
+    if stable_after > stable_before and not written.workload(STABLE).serving:
+        return f"stable gets {stable_after}% and is {written.workload(STABLE)}"
+    return None
+
+
+def pods_go_after_their_traffic(written: Written) -> str | None:
+    if written.after["spec"]["replicas"] >= written.before["spec"]["replicas"]:
+        return None
+    weights = weights_of(written.read("VirtualService", SERVICE))
+    if weights != (100, 0):
+        return f"the weights were {weights}"
+    if written.persisted.get("phase") not in ("RollingBack", "Promoting"):
+        return f"in {written.persisted.get('phase')}"
+    truth, idle_since = weights_of(written.world.server.see("VirtualService", SERVICE)), written.record.idle_since
+    if written.record.foreign is not None or written.world.plan.has("clock jumps"):
+        return None
+    if truth != (100, 0) or idle_since is None:
+        return f"the weights are {truth} by now"
+    delay = parse_duration((written.read("Canary", SERVICE) or {})["spec"]["canary"].get("scaleDownDelay", "30s"))
+    waited = written.world.now - idle_since
+    return None if waited >= delay - timedelta(seconds=1) else f"after {waited}, asked were {delay}"
+
+
+def pods_are_asked_for_a_release(written: Written) -> str | None:
+    if written.after["spec"]["replicas"] <= written.before["spec"]["replicas"]:
+        return None
+    is_needed = written.persisted.get("phase") in ("Pending", "Promoting") and written.persisted.get("revision")
+    return None if is_needed else f"in {written.persisted.get('phase')}"
+
+
+def only_the_judged_revision_is_promoted(written: Written) -> str | None:
+    persisted, revision = written.persisted, workload_of(written.after).revision
+    if persisted.get("phase") != "Promoting" or persisted.get("revision") != revision:
+        return f"{version_of(written.after)} in {persisted.get('phase')} of {persisted.get('revision')}"
+    weights = weights_of(written.read("VirtualService", SERVICE))
+    return None if weights == (0, 100) else f"while stable has traffic: {weights}"
+
+
+def a_bad_version_is_never_promoted(written: Written) -> str | None:
+    version = version_of(written.after)
+    return None if version.endswith("-good") else f"{version} reached stable"
+
+
+OF_A_STATUS: Final[tuple[Callable[[Written], str | None], ...]] = (
+    phases_follow_each_other,
+    only_pass_climbs,
+    a_step_is_left_after_its_hold,
+    a_step_with_approval_is_left_with_it,
+    a_bad_version_never_climbs,
+    a_good_version_never_fails,
+    a_rollback_has_a_cause,
+    a_condemned_revision_stays_condemned,
+    evidence_is_counted_once,
+    what_is_judged_was_counted,
+    an_end_is_an_end,
+)
+OF_WEIGHTS: Final[tuple[Callable[[Written], str | None], ...]] = (
+    only_what_was_persisted_is_done,
+    the_weights_are_those_persisted,
+    nothing_but_weights_is_written,
+    traffic_moves_toward_ready_pods,
+)
+OF_A_SCALE: Final[tuple[Callable[[Written], str | None], ...]] = (
+    only_what_was_persisted_is_done,
+    pods_go_after_their_traffic,
+    pods_are_asked_for_a_release,
+)
+OF_A_TEMPLATE: Final[tuple[Callable[[Written], str | None], ...]] = (
+    only_what_was_persisted_is_done,
+    only_the_judged_revision_is_promoted,
+    a_bad_version_is_never_promoted,
+)
+
+
+def broken_end(status: Document, stable: Document, canary: Document, weights: tuple[int, int]) -> str | None:
+    """What an ended world breaks: its traffic, its pods, or what stable runs."""
+    phase, version = status.get("phase"), version_of(stable)
+    if not version.endswith("-good"):
+        return f"stable runs {version}"
+    if phase == "Succeeded" and workload_of(stable).revision != status.get("judgedRevision"):
+        return None if version == "v9-good" else "success, and stable runs something else"
+    if sum(weights) != 100:
+        return "the weights are no split"
+    is_stable_revision = workload_of(canary).revision == workload_of(stable).revision
+    return None if weights[1] == 0 or is_stable_revision or phase != "Succeeded" else "the canary has traffic"
+
+
+def _climbs(written: Written) -> bool:
+    """Whether the release goes up by this write, or is promoted."""
+    old, new = written.old, written.new
+    if old.get("revision") != new.get("revision") or new.get("phase") == "Pending":
+        return False
+    is_promoted = new.get("phase") == "Promoting" and old.get("phase") != "Promoting"
+    return is_promoted or ("startedAt" in old and new.get("stepIndex", 0) > old.get("stepIndex", 0))
+
+
+def _lost_update(written: Written, kind: str, name: str) -> str | None:
+    read = written.read(kind, name)
+    known = None if read is None else read["metadata"]["resourceVersion"]
+    found = written.before["metadata"]["resourceVersion"]
+    return None if found == known else f"it had read version {known}, and version {found} is lost"
+
+
+def _without_weights(document: Document) -> object:
+    routes = [
+        {word: [each | {"weight": 0} for each in value] if word == "route" else value for word, value in route.items()}
+        for route in document["spec"]["http"]
+    ]
+    metadata = {word: document["metadata"].get(word) for word in ("labels", "annotations", "finalizers")}
+    return document["spec"] | {"http": routes}, metadata
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

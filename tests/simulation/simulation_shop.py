@@ -1,0 +1,124 @@
+"""The documents of the simulated shop: what a team would have written, and how to read what stands there."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from canary.workloads.deployments import assess
+from canary.model.observation import Workload
+from canary.model.spec import ObjectKey
+from canary.workloads.template import fingerprint
+from simulation_api import NAMESPACE, Document
+
+SERVICE: Final = "orders"
+STABLE: Final = "orders-stable"
+CANARY: Final = "orders-canary"
+RIVAL: Final = "orders-rival"
+ROUTE: Final = "primary"
+KEY: Final = ObjectKey(NAMESPACE, SERVICE)
+
+
+def canary(name: str, spec: Mapping[str, Any]) -> Document:
+    """A Canary; `spec` is the part that differs from world to world."""
+    whole: Document = {
+        "stable": {"deployment": STABLE},
+        "traffic": {"istio": {"virtualService": SERVICE, "destinationRule": SERVICE, "routes": [ROUTE]}},
+    }
+    return {
+        "apiVersion": "canary.delivery/v1alpha1",
+        "kind": "Canary",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": whole | dict(spec),
+    }
+
+
+def template(name: str, version: str) -> Document:
+    """The pod template of a version on one of the two Deployments."""
+    return {
+        "metadata": {"labels": {"app": SERVICE, "version": name.removeprefix(f"{SERVICE}-")}},
+        "spec": {"containers": [{"name": SERVICE, "image": f"registry.example/{SERVICE}:{version}"}]},
+    }
+
+
+@cache
+def revision_of(version: str) -> str:
+    """The revision by which the controller knows a version."""
+    return fingerprint(template(CANARY, version))
+
+
+def deployment(name: str, version: str, replicas: int) -> Document:
+    """One of the two Deployments, with its pods ready."""
+    pods = template(name, version)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": pods["metadata"]["labels"]}, "template": pods},
+    }
+
+
+def destination_rule() -> Document:
+    """Both subsets."""
+    subsets = [{"name": name, "labels": {"version": name}} for name in ("stable", "canary")]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "spec": {"host": SERVICE, "subsets": subsets},
+    }
+
+
+def virtual_service() -> Document:
+    """Two routes, of which one is the controller's business, and of that only the two weights."""
+    both = [
+        {"destination": {"host": SERVICE, "subset": "stable"}, "weight": 100},
+        {"destination": {"host": SERVICE, "subset": "canary"}, "weight": 0},
+    ]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "spec": {
+            "hosts": [SERVICE],
+            "http": [
+                {"name": ROUTE, "match": [{"uri": {"prefix": "/orders"}}], "timeout": "5s", "route": both},
+                {"name": "rest", "route": [{"destination": {"host": "legacy"}, "weight": 100}]},
+            ],
+        },
+    }
+
+
+def weights_of(document: Mapping[str, Any] | None) -> tuple[int, int]:
+    """Stable's and the canary's weight in the controller's route; all on stable where there is none."""
+    if document is None:
+        return 100, 0
+    found = next((route for route in document["spec"]["http"] if route.get("name") == ROUTE), None)
+    if found is None:
+        return 100, 0
+    stable, canary_route = found["route"]
+    return stable.get("weight", 0), canary_route.get("weight", 0)
+
+
+def with_weights(document: Document, stable: int, canary_weight: int) -> list[Document]:
+    """The routes with other weights in the controller's."""
+    routes: list[Document] = []
+    for route in document["spec"]["http"]:
+        if route.get("name") != ROUTE:
+            routes.append(route)
+            continue
+        both = [each | {"weight": weight} for each, weight in zip(route["route"], (stable, canary_weight), strict=True)]
+        routes.append(route | {"route": both})
+    return routes
+
+
+def version_of(document: Mapping[str, Any]) -> str:
+    """The version that a Deployment is asked to run."""
+    image: str = document["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image.rpartition(":")[2]
+
+
+def workload_of(document: Mapping[str, Any]) -> Workload:
+    """A Deployment as the controller sees it."""
+    found = assess(document, ObjectKey(NAMESPACE, document["metadata"]["name"]))
+    assert isinstance(found, Workload), found
+    return found

@@ -1,0 +1,146 @@
+"""The requests of one service, and the counters that its callers' proxies keep of them.
+
+Nothing is random: requests are split as the weights stand, fail as the running version does, and fractions are carried
+over, so a good version is never condemned by chance and every false verdict is a fault. Two gateways take every other
+request each; a gateway may be restarted (its counters fall to zero) or replaced by another pod (new series, and the old
+ones end). What was really served is kept apart from what the gateways tell.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+SCRAPE: Final = timedelta(seconds=5)
+GATEWAYS: Final = ("edge-a", "edge-b")
+_MICROSECOND: Final = timedelta(microseconds=1)
+_HUNDRED: Final = 100 * 1_000_000
+"""Percent and microseconds: weights times time is carried in whole numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Requests, and how many of them failed."""
+
+    requests: int = 0
+    errors: int = 0
+
+    def __sub__(self, other: "Served") -> "Served":
+        return Served(self.requests - other.requests, self.errors - other.errors)
+
+
+@dataclass(slots=True)
+class Series:
+    """One counter as it was scraped: its labels, and its samples in order."""
+
+    pod: str
+    workload: str
+    code: str
+    times: list[int] = field(default_factory=list)
+    values: list[int] = field(default_factory=list)
+    value: int = 0
+
+    def last(self, after: int, until: int) -> int | None:
+        """The last sample after one instant and up to another, in milliseconds."""
+        place = bisect_right(self.times, until) - 1
+        return self.values[place] if place >= 0 and self.times[place] > after else None
+
+
+@dataclass(slots=True)
+class Arm:
+    """One workload's requests since the beginning, and the parts that are carried over."""
+
+    requests: int = 0
+    errors: int = 0
+    arrived: int = 0
+    failed: int = 0
+    turn: int = 0
+    history: list[Served] = field(default_factory=lambda: [Served()])
+
+
+class Traffic:
+    """Requests to both workloads, and the series of them.
+
+    Args:
+        workloads: their names.
+        begins: a whole second at which nothing has been served.
+        rate: requests a second.
+    """
+
+    def __init__(self, workloads: tuple[str, ...], begins: datetime, rate: int) -> None:
+        self._begins, self._now, self._rate = begins, begins, rate
+        self._arms = {name: Arm() for name in workloads}
+        self._pods = {gateway: f"{gateway}-0" for gateway in GATEWAYS}
+        self._live: dict[tuple[str, str, str], Series] = {}
+        self.series: list[Series] = []
+        self.unscraped: set[str] = set()
+
+    def flow(self, until: datetime, weights: dict[str, int], failing: dict[str, int]) -> None:
+        """Let requests arrive up to an instant; at each scrape on the way the counters are recorded.
+
+        Args:
+            until: nothing happens when it has passed.
+            weights: percent of the requests, by workload; what goes to a workload that is not named is lost.
+            failing: failures per mille, by workload.
+        """
+        while self._now < until:
+            done = (self._now - self._begins) // SCRAPE
+            scrape = self._begins + (done + 1) * SCRAPE
+            end = min(scrape, until)
+            microseconds = (end - self._now) // _MICROSECOND
+            for name, arm in self._arms.items():
+                self._arrive(name, arm, microseconds * weights.get(name, 0), failing.get(name, 0))
+            self._now = end
+            if end == scrape:
+                self._scrape()
+
+    def _arrive(self, name: str, arm: Arm, weight: int, per_mille: int) -> None:
+        arm.arrived += weight * self._rate
+        requests, arm.arrived = divmod(arm.arrived, _HUNDRED)
+        arm.failed += requests * per_mille
+        errors, arm.failed = divmod(arm.failed, 1000)
+        arm.requests, arm.errors = arm.requests + requests, arm.errors + errors
+        for code, count in (("200", requests - errors), ("503", errors)):
+            half, rest = divmod(count, 2)
+            arm.turn ^= rest
+            for place, gateway in enumerate(GATEWAYS):
+                share = half + (rest if place == arm.turn else 0)
+                if share:
+                    self._counter(gateway, name, code).value += share
+
+    def _counter(self, gateway: str, workload: str, code: str) -> Series:
+        key = (gateway, workload, code)
+        found = self._live.get(key)
+        if found is None:
+            found = self._live[key] = Series(self._pods[gateway], workload, code)
+            self.series.append(found)
+        return found
+
+    def _scrape(self) -> None:
+        at = round(self._now.timestamp() * 1000)
+        for arm in self._arms.values():
+            arm.history.append(Served(arm.requests, arm.errors))
+        for (gateway, _, _), series in self._live.items():
+            if gateway not in self.unscraped:
+                series.times.append(at)
+                series.values.append(series.value)
+
+    def restart(self, gateway: str) -> None:
+        """The gateway's process begins anew: its counters stand at zero."""
+        for (name, _, _), series in self._live.items():
+            if name == gateway:
+                series.value = 0
+
+    def replace(self, gateway: str) -> None:
+        """Another pod takes the gateway's place: its series are new, and the old ones end."""
+        base, _, number = self._pods[gateway].rpartition("-")
+        self._pods[gateway] = f"{base}-{int(number) + 1}"
+        self._live = {key: series for key, series in self._live.items() if key[0] != gateway}
+
+    def served(self, workload: str, start: datetime, end: datetime) -> Served:
+        """What a workload really served after one scrape and up to another."""
+        return self._until(workload, end) - self._until(workload, start)
+
+    def _until(self, workload: str, at: datetime) -> Served:
+        history = self._arms[workload].history
+        return history[max(0, min((at - self._begins) // SCRAPE, len(history) - 1))]

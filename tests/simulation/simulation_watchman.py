@@ -1,0 +1,192 @@
+"""The promises of the controller, looked at after every write and at the end; the first that is broken ends the world.
+
+They are written from the four laws. A write is held against what its own tick had read and persisted, not against the
+truth of the moment, because no controller can act on what it could not have seen; what a tick may not do is act on less.
+What that leaves open (a write that was under way while another leader decided otherwise) must be put right in the end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import simulation_promises as promises
+from simulation_api import Document, path_of
+from simulation_client import Request
+from simulation_controller import Glimpse, Process
+from simulation_promises import Written
+from simulation_shop import CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+
+if TYPE_CHECKING:  # it is watched by this
+    from simulation_world import World
+
+WEIGHTS: Final = path_of("VirtualService", SERVICE)
+STATUS: Final = path_of("Canary", SERVICE, "status")
+SCALE: Final = path_of("Deployment", CANARY, "scale")
+TEMPLATE: Final = path_of("Deployment", STABLE)
+_KINDS: Final = {
+    WEIGHTS: ("VirtualService", SERVICE),
+    STATUS: ("Canary", SERVICE),
+    SCALE: ("Deployment", CANARY),
+    TEMPLATE: ("Deployment", STABLE),
+}
+_AT_REST: Final = ("Succeeded", "Failed")
+
+
+class BrokenPromise(BaseException):
+    """A promise was broken; nothing in a controller may catch this."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What the watchman remembers.
+
+    Attributes:
+        condemned: revisions that are rolled back, or were, and have not been shipped anew since.
+        foreign: when somebody else last touched the weights, or took the VirtualService away.
+        idle_since: since when the canary's weight has been 0.
+    """
+
+    condemned: set[str] = field(default_factory=set)
+    foreign: datetime | None = None
+    idle_since: datetime | None = None
+
+
+class Watchman:
+    """Watches one world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.record = Record(idle_since=world.now)
+        self._resting: tuple[object, ...] = ()
+
+    def blame(self, what: str) -> None:
+        """Say which promise is broken, and end the world.
+
+        Raises:
+            BrokenPromise: always.
+        """
+        self._world.tell(f"BROKEN: {what}")
+        raise BrokenPromise(what)
+
+    def status(self) -> Document:
+        """Of the Canary, as it stands; empty without one."""
+        standing = self._world.server.see("Canary", SERVICE)
+        return {} if standing is None else standing.get("status", {})
+
+    def note_weights(self, weights: tuple[int, int]) -> None:
+        """The mesh carries other weights."""
+        if weights[1] != 0:
+            self.record.idle_since = None
+        elif self.record.idle_since is None:
+            self.record.idle_since = self._world.now
+
+    def note_foreign_weights(self) -> None:
+        """Somebody else touches the weights."""
+        self.record.foreign = self._world.now
+
+    # Every write
+
+    def look(self, request: Request) -> Document | None:
+        """The object that a request will change, before it does."""
+        found = _KINDS.get(request.path)
+        return None if found is None else self._world.server.see(*found)
+
+    def check(
+        self, process: Process, glimpse: Glimpse, request: Request, before: Document | None, *, changed: bool
+    ) -> None:
+        """Hold a write that was carried out against the promises."""
+        if "/events" in request.path or request.path == path_of("Canary", "orders-rival", "status"):
+            return
+        after = self.look(request)
+        if before is None or after is None:
+            self.blame(f"{process.name} sent {request}, which no controller has any business with")
+            return
+        written = Written(
+            world=self._world,
+            process=process.name,
+            glimpse=glimpse,
+            record=self.record,
+            before=before,
+            after=after,
+        )
+        if request.path == STATUS and changed:
+            self._world.tell(f"{process.name} persists: {_standing(after.get('status', {}))}")
+        elif changed:
+            self._world.tell(f"{process.name} writes {_change(before, after)}")
+        for promise in _PROMISES[request.path] if changed else _FENCES[request.path]:
+            broken = promise(written)
+            if broken is not None:
+                self.blame(f"{process.name}: {promise.__name__.replace('_', ' ')}: {broken}")
+        if request.path == STATUS and changed:
+            promises.remember(written)
+
+    # The end
+
+    def standing(self) -> str:
+        """Where the world stands, in a line."""
+        stable, canary_weight = weights_of(self._world.server.see("VirtualService", SERVICE))
+        return f"{_standing(self.status())}, weights {stable}/{canary_weight}; {self.status().get('message', '')}"
+
+    def has_ended(self) -> bool:
+        """Whether there is nothing left to do: the release is over, and there is none to begin."""
+        status = self.status()
+        is_over = status.get("phase") in _AT_REST or (status.get("phase") == "Pending" and not status.get("revision"))
+        canary = self._world.server.see("Deployment", CANARY)
+        stable = self._world.server.see("Deployment", STABLE)
+        if not is_over or canary is None or stable is None:
+            return False
+        known = ("", workload_of(stable).revision, status.get("judgedRevision"))
+        return workload_of(canary).revision in known
+
+    def check_end(self) -> None:
+        """What must be true of a world that has ended."""
+        status, world = self.status(), self._world
+        stable, canary = world.server.see("Deployment", STABLE), world.server.see("Deployment", CANARY)
+        assert stable is not None
+        assert canary is not None
+        broken = promises.broken_end(status, stable, canary, weights_of(world.server.see("VirtualService", SERVICE)))
+        if broken is not None:
+            self.blame(f"the end: {broken}: {self.standing()}; stable runs {version_of(stable)}")
+        self._resting = self._versions()
+
+    def check_silence(self) -> None:
+        """An ended world stays as it is."""
+        if self._versions() != self._resting:
+            self.blame("something moved after the end")
+
+    def _versions(self) -> tuple[object, ...]:
+        found = [self._world.server.see(*each) for each in (_KINDS[WEIGHTS], _KINDS[SCALE], _KINDS[TEMPLATE])]
+        return (*[each and each["spec"] for each in found], self.status().get("phase"))
+
+
+def _standing(status: Document) -> str:
+    words = [status.get("phase", "-"), status.get("step", ""), f"{status.get('weight', 0)}%", status.get("verdict", "")]
+    totals = status.get("analysis", {}).get("totals")
+    counted = f"canary {totals['canary']['requests']}/{totals['canary']['errors']}" if totals else ""
+    return " ".join(filter(None, [*words, status.get("revision", ""), counted]))
+
+
+def _change(before: Document, after: Document) -> str:
+    spec: dict[str, Any] = after["spec"]
+    if "http" in spec:
+        return f"weights {weights_of(before)} -> {weights_of(after)}"
+    name = after["metadata"]["name"]
+    if before["spec"]["replicas"] != spec["replicas"]:
+        return f"replicas of {name} {before['spec']['replicas']} -> {spec['replicas']}"
+    return f"template of {name} {version_of(before)} -> {version_of(after)}"
+
+
+_Promise = Callable[[Written], str | None]
+_FENCES: Final[dict[str, tuple[_Promise, ...]]] = {
+    STATUS: (promises.a_status_is_written_over_what_was_read,),
+    WEIGHTS: (promises.the_weights_are_changed_as_they_were_read,),
+    SCALE: (promises.a_deployment_is_changed_as_it_was_read,),
+    TEMPLATE: (promises.a_deployment_is_changed_as_it_was_read,),
+}
+_PROMISES: Final[dict[str, tuple[_Promise, ...]]] = {
+    STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS),
+    WEIGHTS: (*_FENCES[WEIGHTS], *promises.OF_WEIGHTS),
+    SCALE: (*_FENCES[SCALE], *promises.OF_A_SCALE),
+    TEMPLATE: (*_FENCES[TEMPLATE], *promises.OF_A_TEMPLATE),
+}

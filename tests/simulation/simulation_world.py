@@ -1,0 +1,227 @@
+"""One world: a shop, its pods, its requests, its controllers, and one line of time that everything happens on.
+
+Nothing runs beside anything else. What must be seen to happen in the middle of a tick (another leader's whole tick, a
+person's edit, a minute in which the process was frozen) happens while a request of that tick is on its way, where a real
+controller would be waiting. Time jumps from one event to the next.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from simulation_api import NAMESPACE, Answer, Change, Document, SimulatedServer
+from simulation_client import Request
+from simulation_controller import Glimpse, Killed, Process
+from simulation_kubelet import Kubelet
+from simulation_plan import SHIPPED_AT, Plan
+from simulation_prometheus import SimulatedPrometheus, reachable
+from simulation_shop import (
+    CANARY,
+    SERVICE,
+    STABLE,
+    canary,
+    deployment,
+    destination_rule,
+    template,
+    virtual_service,
+    weights_of,
+)
+from simulation_traffic import Traffic
+from simulation_watchman import Watchman
+from simulation_wire import Network
+
+OPENS_AT: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HISTORY: Final = timedelta(minutes=1)
+RATE: Final = 200
+HEARD_AFTER: Final = 0.05
+"""Seconds from a write to its event."""
+ENDS_WITHIN: Final = timedelta(minutes=20)
+"""After the last disturbance; the longest waits of a calm release are its clock's largest jump and the spec's limits."""
+SILENT_FOR: Final = timedelta(seconds=45)
+"""How long an ended world is watched: nothing may move."""
+
+
+class World:
+    """A world that was planned.
+
+    Args:
+        plan: what it will suffer.
+
+    Attributes:
+        story: what has happened, a line each.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.now = plan, OPENS_AT
+        self.story: list[str] = []
+        self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._numbered = 0
+        self.server = SimulatedServer()
+        self.traffic = Traffic((STABLE, CANARY), OPENS_AT - HISTORY, RATE)
+        self.prometheus = SimulatedPrometheus(namespace=NAMESPACE, series=self.traffic.series)
+        self.kubelet = Kubelet(self)
+        self.network = Network(self)
+        self.watchman = Watchman(self)
+        self.processes: list[Process] = []
+        self.calm = False
+        self._open()
+
+    def _open(self) -> None:
+        """Stable and canary both run v1, and all traffic is on stable."""
+        self.server.create(deployment(STABLE, "v1-good", self.plan.stable_pods))
+        self.server.create(deployment(CANARY, "v1-good", 0))
+        self.server.create(destination_rule())
+        self.server.create(virtual_service())
+        self.server.create(canary(SERVICE, self.plan.spec))
+        self.kubelet.settle_all()
+        self.spread()
+        self.now -= HISTORY
+        self.advance(OPENS_AT)
+
+    # Time
+
+    def at(self, seconds: float, what: Callable[[], None]) -> None:
+        """Let something happen so many seconds after the world began."""
+        self.after(OPENS_AT + timedelta(seconds=seconds) - self.now, what)
+
+    def after(self, delay: timedelta, what: Callable[[], None]) -> None:
+        """Let something happen after a while; what is due at one instant happens in the order in which it was asked."""
+        self._numbered += 1
+        heapq.heappush(self._agenda, (self.now + max(delay, timedelta()), self._numbered, what))
+
+    def advance(self, until: datetime) -> None:
+        """Time passes, and requests flow."""
+        if until > self.now:
+            self.traffic.flow(until, self.kubelet.reached(), self.kubelet.failing())
+            self.now = until
+            self.prometheus.newest = round(until.timestamp() * 1000)
+
+    def run_until(self, end: datetime) -> None:
+        """Everything that happens up to an instant."""
+        while self._step(end):
+            pass
+        self.advance(end)
+
+    def _step(self, end: datetime) -> bool:
+        idle = [process for process in self.processes if not process.busy]
+        ticking = min(idle, key=lambda process: process.next_moment, default=None)
+        tick_at = max(ticking.next_moment, self.now) if ticking else None
+        event_at = self._agenda[0][0] if self._agenda else None
+        moment = min((each for each in (tick_at, event_at) if each is not None), default=end)
+        if moment >= end:
+            return False
+        self.advance(moment)
+        if event_at is not None and event_at <= moment:
+            heapq.heappop(self._agenda)[2]()
+        elif ticking is not None:
+            self._let_tick(ticking)
+        return True
+
+    def _let_tick(self, process: Process) -> None:
+        try:
+            process.run()
+        except Killed:
+            if process in self.processes:
+                self.processes.remove(process)
+        self.spread()
+
+    # What controllers do
+
+    def begin(self, name: str) -> Process:
+        """A controller process begins: it lists everything and ticks every Canary."""
+        process = Process(self, name, timedelta())
+        self.processes.append(process)
+        self.tell(f"{name} begins")
+        for kind in ("Canary", "Deployment", "VirtualService"):
+            process.hear_list(kind, self.server.listed(kind))
+        return process
+
+    def carry_for(self, process: Process, request: Request) -> Answer:
+        """Carry a request of a process; see `Network`."""
+        return self.network.carry(process, request)
+
+    def carry_out(self, process: Process, glimpse: Glimpse, request: Request) -> Answer:
+        """The server carries out a request, and the watchman looks at what has changed."""
+        if not request.is_write:
+            return self.server.answer(request.method, request.path, request.query, request.content_type, request.body)
+        before = self.watchman.look(request)
+        revision = self.server.revision
+        answer = self.server.answer(request.method, request.path, request.query, request.content_type, request.body)
+        if answer.status < 300:
+            self.watchman.check(process, glimpse, request, before, changed=self.server.revision != revision)
+        self.spread()
+        return answer
+
+    def spread(self) -> None:
+        """What was written is noticed: by the mesh and the kubelet at once, by the controllers' watches soon."""
+        for change in self.server.changes():
+            if change.kind == "Deployment":
+                self.kubelet.notice(change)
+            elif change.kind == "VirtualService":
+                self.kubelet.weights = weights_of(change.document)
+                self.watchman.note_weights(self.kubelet.weights)
+            for process in self.processes:
+                self.network.deliver(process, change)
+
+    def relist(self, process: Process, kinds: Iterable[str] = ("Canary", "Deployment", "VirtualService")) -> None:
+        """A watch of a process has broken off and lists anew."""
+        for kind in kinds:
+            process.hear_list(kind, self.server.listed(kind))
+
+    # The story
+
+    def tell(self, what: str) -> None:
+        """Add a line to the story."""
+        self.story.append(f"{(self.now - OPENS_AT).total_seconds():8.2f} s  {what}")
+
+    def blame(self, what: str) -> None:
+        """A promise is broken."""
+        self.watchman.blame(what)
+
+    # From the beginning to the end
+
+    def ships(self, version: str) -> None:
+        """The team deploys a version onto the canary Deployment."""
+        self.tell(f"the team ships {version}")
+        self.server.merge("Deployment", CANARY, {"spec": {"template": template(CANARY, version)}})
+        self.spread()
+
+    def live(self) -> None:
+        """The whole of it.
+
+        Raises:
+            BrokenPromise: see `simulation_watchman`.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(reachable(self.prometheus))
+            self.begin("A")
+            self.at(SHIPPED_AT, lambda: self.ships(f"v2-{self.plan.quality}"))
+            self.network.arrange()
+            self.run_until(OPENS_AT + timedelta(seconds=self.plan.calm_at))
+            self.tell("calm: nothing goes wrong any more, and people mend what they broke")
+            self.calm = True
+            self.network.calm_down()
+            deadline = self.now + ENDS_WITHIN
+            while not self.watchman.has_ended():
+                if self.now >= deadline:
+                    self.blame(f"the world does not end: {self.watchman.standing()}")
+                if not self._step(deadline):
+                    self.advance(deadline)
+            self.watchman.check_end()
+            self.run_until(self.now + SILENT_FOR)
+            self.watchman.check_silence()
+            self.tell(f"the end: {self.watchman.standing()}")
+
+    def documents(self, kind: str) -> list[Document]:
+        """All objects of a kind."""
+        return self.server.listed(kind)
+
+
+def heard_after() -> timedelta:
+    """From a write to its event."""
+    return timedelta(seconds=HEARD_AFTER)
+
+
+__all__ = ["OPENS_AT", "Change", "World", "heard_after"]
