@@ -169,3 +169,12 @@ def test_without_stables_latency_it_is_said_what_to_give(capsys: pytest.CaptureF
 def test_a_rate_of_no_metric_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", SHORTEST, "--rps", "500", "--error-rate", "error=1%"]) == ExitCode.NO
     assert "--error-rate = error=...: names no metric" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("few_rollouts")
+def test_a_canary_with_a_baseline_is_planned_against_stable_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(ROOT / "config" / "canaries" / "baseline.yaml")
+    assert run(["plan", file, "--rps", "500", "--latency", "p50=40ms,p99=300ms"]) == ExitCode.OK
+    assert "The baseline is not simulated" in " ".join(capsys.readouterr().out.split())
+    assert run(["plan", SHORTEST, "--rps", "500"]) == ExitCode.OK
+    assert "baseline" not in capsys.readouterr().out

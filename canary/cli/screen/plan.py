@@ -51,6 +51,12 @@ def show_plan(spec: CanarySpec, plan: Plan) -> None:
         for columns in _chunks(group, _MOST_VERSIONS):
             console.print(_versions(len(plan.steps), columns))
     console.print(f"\n{_fine_print(spec, plan)}", style="dim")
+    if spec.baseline_deployment is not None:
+        console.print(
+            "The baseline is not simulated, for its share of the requests follows from the numbers of pods: the canary "
+            "is compared with all that stable serves. The fewer the baseline gets, the longer steps last.",
+            style="dim",
+        )
     if plan.left_out:
         console.print(_left_out(plan.left_out), style="dim")
     for suggestion in plan.suggestions:
