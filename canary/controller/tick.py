@@ -203,6 +203,8 @@ class Ticker:
     def _conclude(self, each: _Pass) -> tuple[_Pass, Decision]:
         """Decide, persist, act, tell."""
         seen = each.sight.observation
+        if each.result is not None:
+            each.result = each.result.worded()  # each of these reads it
         decision = decide(each.spec, each.state, seen, each.result)
         canary = self._persist(each, decision)
         failure: CanaryError | None = None

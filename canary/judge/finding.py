@@ -1,47 +1,27 @@
 """What the methods find: every metric of every Canary of a tick, one vectorised call per method.
 
 The columns that a method wants are gathered here in the order of its rows, and what it answers is put back in the order
-of the metrics. Lists of numbers are made column by column: an object for each metric on the way in, besides the one on
-the way out, cost a sixth of the judge's time, most of it in the garbage collector.
+of the metrics: those of the first Canary, then those of the second, and so on; a place in this order is a *slot*. It
+stays columns: an object for each metric, and what the garbage collector spent on them, cost more than all arithmetic.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, lru_cache
-from itertools import islice
-from typing import NamedTuple
+from itertools import accumulate, chain
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray
-from canary.judge.interval import confidence_sequence
 from canary.judge.ledger import Entry
-from canary.judge.method import Batch, Method, Reading, pack_rows, table, unpack_rows
+from canary.judge.method import Batch, Method, Outcome, gather, pack_rows, unpack_rows
 from canary.judge.methods import discover
 from canary.model.evidence import Evidence, NoData, pack
 from canary.model.quantities import Percentage
 from canary.model.spec import AnalysisSpec, MetricSpec
-
-
-class Finding(NamedTuple):
-    """One row of a method's outcome, as plain numbers; see `Outcome`. nan stands for unknown.
-
-    `state` is packed. `estimate` is the difference of the rates in `reading`, `low` and `high` are the ends of the
-    confidence sequence around it. `is_assumed` says that of the noise of one version only what the method assumes is
-    known.
-    """
-
-    state: bytes
-    rollback_evidence: float
-    rollback_peak: float
-    promotion_peak: float
-    requests_needed: float
-    step_margin: float
-    estimate: float
-    low: float
-    high: float
-    reading: Reading
-    is_assumed: bool
 
 
 class Asked(NamedTuple):
@@ -51,7 +31,7 @@ class Asked(NamedTuple):
         places: of the Canaries.
         metrics: what is compared.
         shares: of each in the evidence of its release.
-        slots: the place of each among all metrics of all Canaries.
+        slots: where what is found of each belongs.
     """
 
     places: list[int]
@@ -60,25 +40,79 @@ class Asked(NamedTuple):
     slots: list[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was found, slot by slot; (s,) arrays are those of `canary.judge.method.Outcome`.
+
+    Attributes:
+        starts: the slot of each Canary's first metric, and one more for the end.
+        methods: who found it.
+        shares: (s,), of each metric in the evidence of its release.
+        states: to be remembered, packed.
+        is_assumed: whether of the noise of one version only what the method assumes is known.
+        lost: why a sample cannot be compared with what is remembered; only for those slots.
+    """
+
+    starts: list[int]
+    methods: list[Method]
+    shares: FloatArray
+    states: list[bytes]
+    is_assumed: list[bool]
+    lost: dict[int, str]
+    rollback_evidence: FloatArray
+    rollback_peak: FloatArray
+    promotion_peak: FloatArray
+    requests_needed: FloatArray
+    step_margin: FloatArray
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """How many metrics each Canary has."""
+        return np.diff(self.starts)
+
+
+class _Answer(NamedTuple):
+    """What one method found, row by row as it was asked; see `Findings`."""
+
+    method: Method
+    asked: Asked
+    outcome: Outcome
+    is_assumed: list[bool]
+    lost: dict[int, str]
+
+
+_MEASURED: Final = ("rollback_evidence", "rollback_peak", "promotion_peak", "requests_needed", "step_margin")
+
+
 def find(
-    analyses: Sequence[AnalysisSpec], remembered: Sequence[Evidence], entries: list[Entry], shared: FloatArray
-) -> list[list[Finding]]:
-    """What is found of each metric, Canary by Canary; all arguments have one element, or row, for each of them.
+    analyses: Sequence[AnalysisSpec], remembered: Sequence[Evidence], entries: Sequence[Entry], shared: FloatArray
+) -> Findings:
+    """What is found of each metric; all arguments have one element, or row, for each Canary.
 
     Args:
         analyses: how they are to be compared.
         remembered: of their releases.
-        entries: the books; an entry whose sample cannot be compared is replaced by one that says so.
+        entries: the books.
         shared: (n, 10), the numbers that all rows (`canary.judge.method.Row`) of a Canary have in common.
 
     Raises:
         ValueError: a metric asks for a method that there is not.
     """
-    found: dict[int, Finding] = {}
-    for method, asked in _by_method(analyses):
-        found.update(zip(asked.slots, _apply(method, asked, remembered, entries, shared), strict=True))
-    findings = iter([found[slot] for slot in range(len(found))])
-    return [list(islice(findings, len(analysis.metrics))) for analysis in analyses]
+    answers = [_apply(method, asked, remembered, entries, shared) for method, asked in _by_method(analyses)]
+    order = np.argsort(np.concatenate([answer.asked.slots for answer in answers]))
+    states = list(chain.from_iterable(pack_rows(answer.outcome.state) for answer in answers))
+    methods = list(chain.from_iterable([answer.method] * len(answer.asked.slots) for answer in answers))
+    assumed = list(chain.from_iterable(answer.is_assumed for answer in answers))
+    in_order = order.tolist()
+    return Findings(
+        starts=[0, *accumulate(len(analysis.metrics) for analysis in analyses)],
+        methods=[methods[row] for row in in_order],
+        shares=np.concatenate([answer.asked.shares for answer in answers])[order],
+        states=[states[row] for row in in_order],
+        is_assumed=[assumed[row] for row in in_order],
+        lost={slot: reason for answer in answers for slot, reason in answer.lost.items()},
+        **{name: np.concatenate([getattr(answer.outcome, name) for answer in answers])[order] for name in _MEASURED},
+    )
 
 
 def share_out(metrics: Sequence[MetricSpec]) -> tuple[float, ...]:
@@ -132,8 +166,8 @@ def _limit(limit: Percentage | timedelta | None) -> float:
 
 
 def _apply(
-    method: Method, asked: Asked, remembered: Sequence[Evidence], entries: list[Entry], shared: FloatArray
-) -> list[Finding]:
+    method: Method, asked: Asked, remembered: Sequence[Evidence], entries: Sequence[Entry], shared: FloatArray
+) -> _Answer:
     """Let one method judge every metric that asks for it."""
     initial = pack(method.initial)
     remembered = [remembered[place] for place in asked.places]
@@ -146,11 +180,16 @@ def _apply(
         _known(evidence.noise.get(name), otherwise)
         for evidence, name, otherwise in zip(remembered, names, assumed, strict=True)
     ]
-    samples = _read(method, entries, asked.places, names, states)
-    rows = np.concatenate([shared[asked.places], table(list(map(_own_numbers, asked.metrics, asked.shares)))], axis=1)
-    batch = Batch.of(states, samples, noises, rows)
+    samples = [entries[place].consumed.get(name) for place, name in zip(asked.places, names, strict=True)]
+    columns = method.read(samples, states)
+    lost = {asked.slots[row]: each.reason for row, each in enumerate(samples) if isinstance(each, NoData)}
+    lost |= {asked.slots[row]: reason for row, reason in columns.lost.items()}
+    rows = np.concatenate(
+        [shared[asked.places], gather(map(_own_numbers, asked.metrics, asked.shares), len(names))], axis=1
+    )
+    batch = Batch.of(states, columns.numbers, noises, rows)
     is_assumed = [noise is otherwise and bool(noise) for noise, otherwise in zip(noises, assumed, strict=True)]
-    return _findings(batch, method, is_assumed)
+    return _Answer(method, asked, method.update(batch), is_assumed, lost)
 
 
 @lru_cache(maxsize=1024)
@@ -167,48 +206,3 @@ def _known(learned: tuple[float, ...] | None, assumed: tuple[float, ...]) -> tup
     if not learned or len(learned) > len(assumed):
         return assumed
     return learned if len(learned) == len(assumed) else (*learned, *assumed[len(learned) :])
-
-
-def _read(
-    method: Method, entries: list[Entry], places: Sequence[int], names: Sequence[str], states: FloatArray
-) -> list[tuple[float, ...]]:
-    """The columns of each span's sample; one that cannot be compared is lost to its metric, and the entry says so."""
-    numbers, size, samples = states.ravel().data, states.shape[1], []
-    for row, (place, name) in enumerate(zip(places, names, strict=True)):
-        state, entry = numbers[row * size : row * size + size], entries[place]
-        columns = method.read(entry.consumed.get(name), state)
-        if isinstance(columns, NoData):
-            entries[place] = entry._replace(lost={**entry.lost, name: columns})
-            columns = method.read(None, state)
-        if isinstance(columns, NoData):
-            raise TypeError(f"the method {method.name} has no columns for a span without a sample")
-        samples.append(columns)
-    return samples
-
-
-def _findings(batch: Batch, method: Method, assumed: Sequence[bool]) -> list[Finding]:
-    outcome = method.update(batch)
-    readings = method.describe(outcome.state)
-    pooled = table([reading.counts for reading in readings]).T[::-1]
-    low, high = confidence_sequence(*pooled, alpha=batch.false_rollback, margin=outcome.step_margin)
-    columns = (
-        outcome.rollback_evidence,
-        outcome.rollback_peak,
-        outcome.promotion_peak,
-        outcome.requests_needed,
-        outcome.step_margin,
-        _difference(*pooled),
-        low,
-        high,
-    )
-    lists = [column.tolist() for column in columns]
-    return list(map(Finding, pack_rows(outcome.state), *lists, readings, assumed))
-
-
-def _difference(
-    canary_errors: FloatArray, canary_requests: FloatArray, stable_errors: FloatArray, stable_requests: FloatArray
-) -> FloatArray:
-    """(n,): of the failed shares; nan where either version had no requests."""
-    known = (canary_requests > 0) & (stable_requests > 0)
-    canary, stable = canary_errors / np.maximum(canary_requests, 1), stable_errors / np.maximum(stable_requests, 1)
-    return np.where(known, canary - stable, np.nan)

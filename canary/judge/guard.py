@@ -58,6 +58,11 @@ class Streak(NamedTuple):
 NO_STREAK: Final = Streak()
 
 
+def is_harmful(span: ArmCounts) -> bool:
+    """Whether the canary failed so many of its requests that a streak may begin or go on."""
+    return span.canary_errors > _HARMFUL_SHARE * span.canary_requests
+
+
 def extend(streak: Streak, span: ArmCounts, totals: ArmCounts, usual: Usual = UNKNOWN) -> Streak:
     """The streak after one more span.
 
@@ -70,7 +75,7 @@ def extend(streak: Streak, span: ArmCounts, totals: ArmCounts, usual: Usual = UN
     requests, errors = span.canary_requests, span.canary_errors
     if not requests:
         return streak
-    if errors <= _HARMFUL_SHARE * requests:
+    if not is_harmful(span):
         return NO_STREAK
     stable = (span if span.stable_requests else totals).stable
     if not stable.requests or errors * stable.requests < _TIMES_STABLE * stable.errors * requests:

@@ -10,9 +10,13 @@ changes; and it is asymptotic, so variances are given a floor: ln(1/alpha) failu
 each version. Zero errors then give an interval of honest width instead of one of width zero.
 """
 
+from typing import TypeVar
+
 import numpy as np
 
 from canary.judge.bernoulli import FloatArray
+
+_T = TypeVar("_T", FloatArray, float)
 
 
 def confidence_sequence(
@@ -36,18 +40,32 @@ def confidence_sequence(
     """
     known = (canary_requests > 0) & (stable_requests > 0)
     n_canary, n_stable = np.where(known, canary_requests, 1.0), np.where(known, stable_requests, 1.0)
-    variance = _variance(canary_errors, n_canary, alpha) + _variance(stable_errors, n_stable, alpha)
-    information = 1 / variance
-    tightest = 1 / margin**2
-    radius = np.sqrt((information + tightest) * np.log((information + tightest) / (tightest * alpha**2))) / information
+    half = radius((canary_errors, n_canary), (stable_errors, n_stable), alpha, margin)
     estimate = canary_errors / n_canary - stable_errors / n_stable
-    low, high = np.maximum(estimate - radius, -1.0), np.minimum(estimate + radius, 1.0)
+    low, high = np.maximum(estimate - half, -1.0), np.minimum(estimate + half, 1.0)
     return np.where(known, low, np.nan), np.where(known, high, np.nan)
 
 
-def _variance(errors: FloatArray, requests: FloatArray, alpha: FloatArray) -> FloatArray:
+def radius(canary: tuple[_T, _T], stable: tuple[_T, _T], alpha: _T, margin: _T) -> _T:
+    """How far the ends are from the estimate; for arrays (n,), or for numbers of one Canary.
+
+    Args:
+        canary: errors and requests, of which there are some.
+        stable: likewise.
+        alpha: see `confidence_sequence`.
+        margin: likewise.
+    """
+    information = 1 / (_variance(*canary, alpha) + _variance(*stable, alpha))
+    tightest = 1 / margin**2
+    half: _T = (
+        np.sqrt((information + tightest) * np.log((information + tightest) / (tightest * alpha**2))) / information
+    )
+    return half
+
+
+def _variance(errors: _T, requests: _T, alpha: _T) -> _T:
     """Of the failed share; never 0, as 1 less that share would be where all of very many requests failed."""
     added = -np.log(alpha)
     failed, served = errors + added, requests - errors + added
-    variance: FloatArray = failed / (failed + served) * served / (failed + served) / requests
+    variance: _T = failed / (failed + served) * served / (failed + served) / requests
     return variance

@@ -1,7 +1,9 @@
 """May this version go on? One answer per Canary and tick, from evidence alone.
 
 A pure function from what was remembered and newly counted to a verdict and what is to be remembered. All Canaries of
-a tick are judged together, one vectorised call per method; the loops in Python before and after only carry numbers.
+a tick are judged together, column by column: one vectorised call per method, and one for what follows from it. The
+loops in Python before and after only carry numbers. What a judgment is in words is formed when somebody asks
+(`canary.judge.docket`).
 
 How verdicts come about, most serious first:
 
@@ -21,22 +23,27 @@ Rejected: a test per metric with Bonferroni's correction (the mean is never wors
 each step (alpha would be spent anew); averaging verdicts into a score (nobody can say what 87 means).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import isnan
-from typing import Final, NamedTuple, Self
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from canary.judge import guard, words
 from canary.judge.baseline import UNKNOWN
+from canary.judge.bernoulli import FloatArray
 from canary.judge.calibration import known_usual
-from canary.judge.finding import Finding, find, share_out
+from canary.judge.docket import SERIOUS, Account, Docket
+from canary.judge.finding import Findings, find
 from canary.judge.ledger import Entry, enter
-from canary.judge.method import table
-from canary.judge.split import SPLIT_KEY, SplitFinding, SplitQuestion, check_splits
-from canary.model.evidence import Evidence, Measurement, NoData, pack, unpack
+from canary.judge.method import Row, gather, pack_rows, table, unpack_rows
+from canary.judge.methods.traffic_share import Shares
+from canary.judge.split import SPLIT_KEY, SplitFindings, check_splits
+from canary.model.evidence import Evidence, Measurement, pack, unpack
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec
-from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+from canary.model.verdict import AnalysisResult
 
 GUARD_KEY: Final = "guard"
 ROLLBACK_KEY: Final = "rollback"
@@ -45,8 +52,10 @@ rollback evidence of the release."""
 _CLUMP: Final = timedelta(seconds=60)
 _PATIENCE: Final = timedelta(seconds=60)
 _PATIENCE_INTERVALS: Final = 4
-_COMPARED: Final = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
-_SERIOUS: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.NODATA, Verdict.INCONCLUSIVE, Verdict.PASS)
+_NO_PEAK: Final = pack((1.0,))
+_FAIL, _ERROR, _NODATA, _INCONCLUSIVE, _PASS = range(len(SERIOUS))
+"""Verdicts by their place in `SERIOUS`: the smallest decides."""
+IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +102,38 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
         return ()
     questions = list(questions)
     entries = list(map(_enter, questions))
-    splits = check_splits(list(map(_split_question, questions, entries)))
-    for place, split in enumerate(splits):
-        if questions[place].admissible and questions[place].settled and not split.is_comparable:
-            questions[place] = replace(questions[place], admissible=False)
+    shared = gather(map(_shared_numbers, questions), len(questions))
+    common = dict(zip(Row._fields, shared.T, strict=False))
+    splits = _check_splits(questions, entries, common)
+    for place in np.flatnonzero((common["admissible"] > 0) & ~splits.is_comparable).tolist():
+        if questions[place].settled:
+            common["admissible"][place] = 0.0
             entries[place] = entries[place]._replace(judged=questions[place].evidence.judged)
-    shared = table(list(map(_shared_numbers, questions)))
-    found = find([each.analysis for each in questions], [each.evidence for each in questions], entries, shared)
-    return tuple(map(_conclude, questions, entries, splits, found))
+    remembered = [each.evidence for each in questions]
+    found = find([each.analysis for each in questions], remembered, entries, shared)
+    peaks, absences = _combine(remembered, found), _find_absences(questions, entries)
+    bounds = np.repeat(1 / common["false_rollback"], found.sizes) / np.where(found.shares > 0, found.shares, 1.0)
+    codes = _judge_metrics(questions, entries, found, absences, bounds, peaks, common)
+    streaks = _extend_streaks(questions, entries)
+    decisions, overruled = _overrule(np.minimum.reduceat(codes, found.starts[:-1]), questions, splits, streaks)
+    docket = Docket(
+        analyses=[each.analysis for each in questions],
+        weights=[each.weight for each in questions],
+        controls=[each.control for each in questions],
+        entries=entries,
+        findings=found,
+        rollback_bounds=bounds,
+        verdicts=[SERIOUS[code] for code in codes.tolist()],
+        absences=absences,
+        overruled=overruled,
+    )
+    kept = _remember(questions, entries, found, peaks, splits, streaks)
+    return tuple(
+        [
+            AnalysisResult(verdict=SERIOUS[code], evidence=evidence, account=Account(docket, place))
+            for place, (code, evidence) in enumerate(zip(decisions, kept, strict=True))
+        ]
+    )
 
 
 def agreeing_spans(interval: timedelta) -> int:
@@ -117,16 +150,20 @@ def _planned_spans(analysis: AnalysisSpec) -> float:
     return max(analysis.max_duration / analysis.interval, 1.0)
 
 
-def _split_question(question: Question, entry: Entry) -> SplitQuestion:
-    return SplitQuestion(
-        question.evidence.tests.get(SPLIT_KEY, b""),
-        entry.traffic,
-        is_settled=question.settled,
-        is_restarted=question.step != question.evidence.step,
-        weight=question.weight,
-        steps=question.steps,
-        planned_spans=_planned_spans(question.analysis),
+def _check_splits(
+    questions: Sequence[Question], entries: Sequence[Entry], common: Mapping[str, FloatArray]
+) -> SplitFindings:
+    traffic = table([entry.traffic for entry in entries])
+    span = Shares(
+        canary=traffic[:, 2],
+        requests=traffic[:, 0] + traffic[:, 2],
+        weight=common["weight"],
+        counts=np.fromiter((question.settled for question in questions), np.bool_, len(questions)),
+        restarted=common["restarted"] > 0,
+        steps=common["steps"],
+        planned_spans=common["planned_spans"],
     )
+    return check_splits([question.evidence.tests.get(SPLIT_KEY, b"") for question in questions], span)
 
 
 def _shared_numbers(question: Question) -> tuple[float, ...]:
@@ -146,155 +183,137 @@ def _shared_numbers(question: Question) -> tuple[float, ...]:
     )
 
 
-def _conclude(question: Question, entry: Entry, split: SplitFinding, findings: Sequence[Finding]) -> AnalysisResult:
-    """Combine the metrics, ask the guard, and say it."""
-    analysis = question.analysis
-    names = [metric.name for metric in analysis.metrics]
-    weights = share_out(analysis.metrics)
-    peak = _combine(question.evidence, weights, findings)
-    streak, is_guarded = _guard(question, entry)
-    tests = {name: finding.state for name, finding in zip(names, findings, strict=True)}
-    tests[ROLLBACK_KEY], tests[SPLIT_KEY] = pack((peak,)), split.state
-    if streak.spans:
-        tests[GUARD_KEY] = pack(streak)
-    bound = 1 / analysis.false_rollback
-    blamed = _blame(weights, findings) if peak >= bound else None
-    tick = _Tick.of(question, entry)
-    verdicts = tuple(
-        [
-            _metric_verdict(
-                name,
-                tick,
-                finding,
-                rollback_bound=bound / (weight or 1.0),
-                promotion_bound=1 / analysis.false_promotion,
-                is_blamed=place == blamed,
-            )
-            for place, (name, weight, finding) in enumerate(zip(names, weights, findings, strict=True))
-        ]
-    )
-    decisive = verdicts[0] if len(verdicts) == 1 else min(verdicts, key=lambda each: _SERIOUS.index(each.verdict))
-    verdict, sentence = decisive.verdict, f"{decisive.metric}: {decisive.sentence}"
-    if is_guarded:
-        verdict, sentence = Verdict.FAIL, words.of_control(words.guarded(streak), question.control)
-    elif question.obstacle is not None and verdict is not Verdict.FAIL:
-        verdict, sentence = Verdict.NODATA, question.obstacle
-    elif split.sentence is not None and not split.is_carried and verdict is not Verdict.FAIL:
-        verdict, sentence = Verdict.NODATA, split.sentence
-    evidence = Evidence(
-        watermark=entry.watermark,
-        data_at=entry.data_at,
-        step=question.step,
-        totals=entry.totals,
-        judged=entry.judged,
-        tests=tests,
-        noise=question.evidence.noise,
-    )
-    return AnalysisResult(verdict=verdict, sentence=sentence, metrics=verdicts, evidence=evidence)
+def _combine(remembered: Sequence[Evidence], found: Findings) -> FloatArray:
+    """(n,): the largest weighted mean of the metrics' rollback evidence in each release, up to and including now."""
+    now = np.add.reduceat(found.shares * found.rollback_evidence, found.starts[:-1])
+    kept = unpack_rows([evidence.tests.get(ROLLBACK_KEY, _NO_PEAK) for evidence in remembered], _NO_PEAK)
+    return np.maximum(kept[:, 0], now)
 
 
-def _combine(evidence: Evidence, weights: Sequence[float], findings: Sequence[Finding]) -> float:
-    """The largest weighted mean of the metrics' rollback evidence in this release, up to and including now."""
-    now = 0.0
-    for weight, finding in zip(weights, findings, strict=True):
-        now += weight * finding.rollback_evidence
-    kept = evidence.tests.get(ROLLBACK_KEY)
-    return max(unpack(kept)[0], now) if kept else max(1.0, now)
-
-
-def _blame(weights: Sequence[float], findings: Sequence[Finding]) -> int:
-    """The place of the metric that contributes most to the combined evidence."""
-    return max(range(len(weights)), key=lambda place: weights[place] * findings[place].rollback_peak)
-
-
-def _guard(question: Question, entry: Entry) -> tuple[guard.Streak, bool]:
-    """The guard's streak after this tick, and whether it condemns; once it does, it stays as it is."""
-    kept = question.evidence.tests.get(GUARD_KEY)
-    streak = guard.Streak(*unpack(kept)) if kept else guard.NO_STREAK
-    if streak.spans and _condemns(streak, question.analysis):
-        return streak, True
-    usual = known_usual(question.analysis.metrics, question.evidence) if question.control == words.STABLE else UNKNOWN
-    streak = guard.extend(streak, entry.span, entry.totals, usual)
-    return streak, bool(streak.spans) and _condemns(streak, question.analysis)
+def _extend_streaks(questions: Sequence[Question], entries: Sequence[Entry]) -> dict[int, guard.Streak]:
+    """The guard's streaks after this tick, by place, where there is one; one that condemns stays as it is."""
+    streaks = {}
+    for place, (question, entry) in enumerate(zip(questions, entries, strict=True)):
+        kept = question.evidence.tests.get(GUARD_KEY)
+        if not kept and not guard.is_harmful(entry.span):
+            continue
+        streak = guard.Streak(*unpack(kept)) if kept else guard.NO_STREAK
+        if not _condemns(streak, question.analysis):
+            is_usual = question.control == words.STABLE
+            usual = known_usual(question.analysis.metrics, question.evidence) if is_usual else UNKNOWN
+            streak = guard.extend(streak, entry.span, entry.totals, usual)
+        if streak.spans:
+            streaks[place] = streak
+    return streaks
 
 
 def _condemns(streak: guard.Streak, analysis: AnalysisSpec) -> bool:
+    if not streak.spans:
+        return False
     return guard.condemns(streak, agreeing_spans(analysis.interval), _planned_spans(analysis), analysis.false_rollback)
 
 
-class _Tick(NamedTuple):
-    """What the verdicts of all metrics of a Canary have in common.
+def _find_absences(questions: Sequence[Question], entries: Sequence[Entry]) -> dict[int, str]:
+    """Why there is nothing recent to judge, by place, where there is not."""
+    absences = {}
+    for place, (question, entry) in enumerate(zip(questions, entries, strict=True)):
+        if entry.data_at is None or question.now - entry.data_at > _PATIENCE:
+            patience = max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE)
+            why = words.absent(entry, question.now, patience, question.control)
+            if why is not None:
+                absences[place] = why
+    return absences
 
-    Attributes:
-        entry: the books.
-        absence: why there is nothing recent to judge; None when there is.
-        pace: canary requests per second, by this span's requests and the weight that is asked for.
-        control: what the canary is compared with.
+
+def _find_failures(questions: Sequence[Question], entries: Sequence[Entry], found: Findings) -> list[int]:
+    """The slots of the metrics whose queries failed."""
+    return [
+        found.starts[place] + rank
+        for place, entry in enumerate(entries)
+        if entry.failures
+        for rank, metric in enumerate(questions[place].analysis.metrics)
+        if metric.name in entry.failures
+    ]
+
+
+def _find_blamed(found: Findings, condemned: Sequence[int]) -> list[int]:
+    """The slots of the metrics that contribute most to the combined evidence of condemned Canaries."""
+    contributed = found.shares * found.rollback_peak
+    spans = [(found.starts[place], found.starts[place + 1]) for place in condemned]
+    return [start + int(np.argmax(contributed[start:end])) for start, end in spans]
+
+
+def _judge_metrics(
+    questions: Sequence[Question],
+    entries: Sequence[Entry],
+    found: Findings,
+    absences: Mapping[int, str],
+    bounds: FloatArray,
+    peaks: FloatArray,
+    common: Mapping[str, FloatArray],
+) -> IntArray:
+    """(s,): what each metric says on its own; what is more serious is written over what is less."""
+    rollback_bounds, promotion_bounds = 1 / common["false_rollback"], 1 / common["false_promotion"]
+    is_absent = np.zeros(len(questions), dtype=np.bool_)
+    is_absent[list(absences)] = True
+    codes = np.where(found.promotion_peak >= np.repeat(promotion_bounds, found.sizes), _PASS, _INCONCLUSIVE)
+    codes[np.repeat(is_absent, found.sizes)] = _NODATA
+    codes[list(found.lost)] = _NODATA
+    codes[_find_failures(questions, entries, found)] = _ERROR
+    codes[found.rollback_peak >= bounds] = _FAIL
+    codes[_find_blamed(found, np.flatnonzero(peaks >= rollback_bounds).tolist())] = _FAIL
+    return codes
+
+
+def _overrule(
+    codes: IntArray,
+    questions: Sequence[Question],
+    splits: SplitFindings,
+    streaks: Mapping[int, guard.Streak],
+) -> tuple[list[int], dict[int, str]]:
+    """The Canaries' verdicts, and what is said instead of a metric's sentence where something else decides.
+
+    Args:
+        codes: (n,), the verdicts as far as the metrics go.
+        questions: what was asked.
+        splits: what was found of them.
+        streaks: by place, as `_extend_streaks` gives them.
     """
-
-    entry: Entry
-    absence: str | None
-    pace: float
-    control: str
-
-    @classmethod
-    def of(cls, question: Question, entry: Entry) -> Self:
-        interval, traffic = question.analysis.interval, entry.traffic
-        patience = max(_PATIENCE_INTERVALS * interval, _PATIENCE)
-        absence = words.absent(entry, question.now, patience, question.control)
-        served = traffic.stable_requests + traffic.canary_requests
-        pace = served * question.weight / FULL_WEIGHT / interval.total_seconds()
-        return cls(entry, absence, pace, question.control)
+    verdicts, overruled = codes.tolist(), {}
+    for place, sentence in splits.sentences.items():
+        if not splits.is_carried[place] and verdicts[place] != _FAIL:
+            verdicts[place], overruled[place] = _NODATA, sentence
+    for place, question in enumerate(questions):
+        if question.obstacle is not None and verdicts[place] != _FAIL:
+            verdicts[place], overruled[place] = _NODATA, question.obstacle
+    for place, streak in streaks.items():
+        if _condemns(streak, questions[place].analysis):
+            sentence = words.of_control(words.guarded(streak), questions[place].control)
+            verdicts[place], overruled[place] = _FAIL, sentence
+    return verdicts, overruled
 
 
-def _metric_verdict(
-    name: str,
-    tick: _Tick,
-    finding: Finding,
-    *,
-    rollback_bound: float,
-    promotion_bound: float,
-    is_blamed: bool,
-) -> MetricVerdict:
-    entry, absence, pace, control = tick
-    reading, margin = finding.reading, finding.step_margin
-    sample = entry.lost.get(name) or entry.consumed.get(name)
-    is_condemned = is_blamed or finding.rollback_peak >= rollback_bound
-    needed = None if is_condemned or isnan(finding.requests_needed) else int(finding.requests_needed)
-    interval = reading.interval or (None if isnan(finding.low) else (finding.low, finding.high))
-    if is_condemned:
-        verdict, sentence = Verdict.FAIL, words.worse(reading, finding.rollback_peak, rollback_bound)
-    elif name in entry.failures:
-        verdict, sentence = Verdict.ERROR, words.unavailable(entry.failures[name])
-    elif isinstance(sample, NoData):
-        verdict, sentence = Verdict.NODATA, words.missing(sample.reason)
-    elif absence is not None:
-        verdict, sentence = Verdict.NODATA, absence
-    elif finding.promotion_peak >= promotion_bound:
-        verdict, sentence = Verdict.PASS, words.passed(reading, finding.promotion_peak, promotion_bound, margin)
-    else:
-        upper = None if interval is None else interval[1]
-        verdict, sentence = (
-            Verdict.INCONCLUSIVE,
-            words.undecided(entry.totals, reading, upper, margin, needed, pace),
+def _remember(
+    questions: Sequence[Question],
+    entries: Sequence[Entry],
+    found: Findings,
+    peaks: FloatArray,
+    splits: SplitFindings,
+    streaks: Mapping[int, guard.Streak],
+) -> Iterator[Evidence]:
+    """The judge's memory of each Canary after this tick."""
+    packed_peaks, states = pack_rows(peaks[:, None]), iter(found.states)
+    for place, (question, entry) in enumerate(zip(questions, entries, strict=True)):
+        tests = {metric.name: next(states) for metric in question.analysis.metrics}
+        tests[ROLLBACK_KEY], tests[SPLIT_KEY] = packed_peaks[place], splits.states[place]
+        if place in streaks:
+            tests[GUARD_KEY] = pack(streaks[place])
+        yield Evidence(
+            watermark=entry.watermark,
+            data_at=entry.data_at,
+            step=question.step,
+            totals=entry.totals,
+            judged=entry.judged,
+            tests=tests,
+            noise=question.evidence.noise,
         )
-    if control != words.STABLE and verdict in _COMPARED:
-        sentence = words.of_control(sentence, control)
-    if finding.is_assumed and verdict in _COMPARED:
-        sentence = words.with_assumed_noise(sentence)
-    return MetricVerdict(
-        metric=name,
-        verdict=verdict,
-        sentence=sentence,
-        counts=reading.counts,
-        estimate=reading.estimate if isnan(finding.estimate) else finding.estimate,
-        interval=interval,
-        rollback_evidence=finding.rollback_peak,
-        rollback_bound=rollback_bound,
-        promotion_evidence=finding.promotion_peak,
-        promotion_bound=promotion_bound,
-        step_margin=margin,
-        requests_needed=needed,
-        edge_ms=reading.edge_ms,
-        quantiles=reading.quantiles,
-    )

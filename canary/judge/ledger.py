@@ -15,7 +15,6 @@ from canary.model.evidence import (
     ArmHistograms,
     Evidence,
     Measurement,
-    NoData,
     QueryFailed,
     Sample,
 )
@@ -37,7 +36,6 @@ class Entry(NamedTuple):
         consumed: one sample per metric; empty when nothing was consumed.
         failures: reasons of the queries that failed, by metric.
         span: the requests counted in this tick, once for all metrics, of the canary and its control.
-        lost: samples that were consumed but cannot be compared with what a method remembers, by metric.
         traffic: the requests of both sides of the split in this tick; more than `span` where the control is a baseline.
     """
 
@@ -48,7 +46,6 @@ class Entry(NamedTuple):
     consumed: Mapping[str, Sample]
     failures: Mapping[str, str]
     span: ArmCounts
-    lost: Mapping[str, NoData] = {}
     traffic: ArmCounts = NO_COUNTS
 
 

@@ -15,7 +15,7 @@ A method that follows a rule instead of an error rate (`share` 0) spends nothing
 Adding a method is adding one file to `canary.judge.methods` with a module-level `METHOD`; see there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple, Protocol, Self
@@ -122,7 +122,7 @@ class Batch:
     def of(
         cls,
         states: FloatArray | Sequence[Sequence[float]],
-        samples: Sequence[Sequence[float]],
+        samples: FloatArray | Sequence[Sequence[float]],
         noises: Sequence[Sequence[float]],
         rows: FloatArray | Sequence[Row],
     ) -> Self:
@@ -150,6 +150,29 @@ def table(rows: FloatArray | Sequence[Sequence[float]]) -> FloatArray:
         return rows
     size = len(rows[0])
     return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * size).reshape(len(rows), size)
+
+
+class Columns(NamedTuple):
+    """What a method has read from n samples.
+
+    Attributes:
+        numbers: (n, columns).
+        lost: why a sample cannot be compared with what is remembered, by row; its numbers are those of no sample.
+    """
+
+    numbers: FloatArray
+    lost: Mapping[int, str]
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[float] | NoData], nothing: Sequence[float]) -> Self:
+        """Of what was read one by one; `nothing` is what is read where there is no sample."""
+        lost = {place: row.reason for place, row in enumerate(rows) if isinstance(row, NoData)}
+        return cls(table([nothing if isinstance(row, NoData) else row for row in rows]), lost)
+
+
+def gather(rows: Iterable[Sequence[float]], count: int) -> FloatArray:
+    """As `table`, of rows that are made one by one: a list of 10,000 of them would keep the garbage collector busy."""
+    return np.fromiter(chain.from_iterable(rows), np.float64).reshape(count, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,15 +251,12 @@ class Method(Protocol):
         """
         ...
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
-        """The columns of a sample, always as many.
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:
+        """What is counted of the samples, row by row.
 
         Args:
-            sample: of another kind, or None, when there are no counts of this metric in this tick.
-            state: what is remembered of the Canary.
-
-        Returns:
-            The columns, or why the sample cannot be compared with what is remembered: the span is then lost.
+            samples: of another kind, or None, when there are no counts of this metric in this tick.
+            states: (n, state_size), what is remembered of each Canary.
         """
         ...
 
@@ -254,6 +274,6 @@ class Method(Protocol):
         """Take the new span of every row into account."""
         ...
 
-    def describe(self, state: FloatArray) -> list[Reading]:
-        """What to show of each row; `state` is that of an outcome."""
+    def describe(self, state: Sequence[float]) -> Reading:
+        """What to show of one row; `state` is that of an outcome."""
         ...

@@ -217,4 +217,4 @@ def _ask(
         now=span.measurement.end,
         control=STABLE if spec.baseline_deployment is None else BASELINE,
     )
-    return judge([question])[0]
+    return judge([question])[0].worded()

@@ -1,7 +1,8 @@
 """Verdicts in words that a release manager understands, with the numbers they rest on.
 
-One sentence per verdict and metric. A template engine was rejected: five sentences do not need one, and a tick writes
-ten thousand of them. So the words for bounds, margins and edges, which are few and stay, are kept.
+One sentence per verdict and metric, formed for who reads it. A template engine was rejected: five sentences do not
+need one, and a tick of a fleet writes thousands. So the words for bounds, margins and edges, which are few and stay,
+are kept.
 """
 
 import re

@@ -1,8 +1,14 @@
-"""What the judge concludes. FAIL, INCONCLUSIVE, NODATA and ERROR are four different words, and only PASS climbs."""
+"""What the judge concludes. FAIL, INCONCLUSIVE, NODATA and ERROR are four different words, and only PASS climbs.
 
-from dataclasses import dataclass
+To judge is one thing, to put it into words another, and it costs as much: a judgment carries an account of itself, and
+is put into words for who asks. Rejected: sentences formed with every judgment, which a rehearsal of 10,000 rollouts
+never reads; words that are silently kept once they were asked for, because a judgment would then change when it is
+looked at. Who reads more than once says `worded`.
+"""
+
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 from canary.model.evidence import ArmCounts, Evidence
 
@@ -69,14 +75,62 @@ class MetricVerdict(NamedTuple):
     quantiles: tuple[QuantileBuckets, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisResult:
-    """The judgment of one Canary at one tick.
+class Words(NamedTuple):
+    """A judgment in words and numbers, as people read it.
 
-    `evidence` is the judge's memory after this tick; it must be kept in the same write as everything decided from it.
+    Attributes:
+        sentence: what decides, in one sentence.
+        metrics: the judgment of each metric, in the order of the spec.
+    """
+
+    sentence: str
+    metrics: tuple[MetricVerdict, ...]
+
+    def words(self) -> Self:
+        """What has been said needs no more wording."""
+        return self
+
+
+class Account(Protocol):
+    """What a judgment rests on."""
+
+    def words(self) -> Words:
+        """Put it into words; the same ones each time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnalysisResult:
+    """The judgment of one Canary at one tick; equal to another that says the same.
+
+    Attributes:
+        verdict: what follows for the rollout.
+        evidence: the judge's memory after this tick; it must be kept in the same write as everything decided from it.
+        account: what the judgment rests on, to be put into words.
     """
 
     verdict: Verdict
-    sentence: str
-    metrics: tuple[MetricVerdict, ...]
     evidence: Evidence
+    account: Account
+
+    @property
+    def sentence(self) -> str:
+        """What decides, in one sentence; formed whenever it is asked for."""
+        return self.account.words().sentence
+
+    @property
+    def metrics(self) -> tuple[MetricVerdict, ...]:
+        """The judgment of each metric; formed whenever it is asked for."""
+        return self.account.words().metrics
+
+    def worded(self) -> Self:
+        """The same, in words once and for all, and without what they are made of."""
+        return replace(self, account=self.account.words())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AnalysisResult):
+            return NotImplemented
+        mine, theirs = (self.verdict, self.evidence), (other.verdict, other.evidence)
+        return mine == theirs and self.account.words() == other.account.words()
+
+    __hash__ = None  # type: ignore[assignment]  # as that of its evidence, which holds dicts

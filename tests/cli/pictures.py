@@ -10,7 +10,7 @@ from canary.model.observation import Problem
 from canary.model.resource import parse_canary
 from canary.model.state import Phase, RolloutState
 from canary.model.status import write_status
-from canary.model.verdict import AnalysisResult, MetricVerdict, QuantileBuckets, Verdict
+from canary.model.verdict import AnalysisResult, MetricVerdict, QuantileBuckets, Verdict, Words
 
 NOW: Final = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
 REVISION: Final = "0f3a9c1b2d"
@@ -87,7 +87,7 @@ DOCUMENT: Final[dict[str, Any]] = {
 def judgment(**changes: Any) -> AnalysisResult:
     """What the judge said, with some numbers replaced."""
     metric = METRIC._replace(**changes)
-    return AnalysisResult(verdict=metric.verdict, sentence=metric.sentence, metrics=(metric,), evidence=STATE.evidence)
+    return AnalysisResult(verdict=metric.verdict, evidence=STATE.evidence, account=Words(metric.sentence, (metric,)))
 
 
 def canary_at(name: str = "order-service", *, state: RolloutState = STATE, **view: Any) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def condemned() -> dict[str, Any]:
 def slow() -> dict[str, Any]:
     """Condemned by its tail, while its errors are as they should be."""
     result = AnalysisResult(
-        verdict=Verdict.FAIL, sentence=LATENCY.sentence, metrics=(METRIC, LATENCY), evidence=STATE.evidence
+        verdict=Verdict.FAIL, evidence=STATE.evidence, account=Words(LATENCY.sentence, (METRIC, LATENCY))
     )
     state = replace(STATE, phase=Phase.ROLLING_BACK, settled_at=None)
     return canary_at("slow", state=state, result=result, weight=0, reason=f"latency: {LATENCY.sentence}")

@@ -14,7 +14,7 @@ from canary.judge.judge import GUARD_KEY, ROLLBACK_KEY, judge
 from canary.judge.method import Batch, Method, Outcome, Row
 from canary.judge.methods import discover
 from canary.judge.methods.latency import MOST_BOUNDS
-from canary.model.evidence import Evidence, NoData, pack, unpack
+from canary.model.evidence import Evidence, pack, unpack
 from canary.model.verdict import AnalysisResult, Verdict
 
 METHODS = list(discover().values())
@@ -72,13 +72,10 @@ def put(
 ) -> Outcome:
     """Many Canaries, one span each: (requests, how many went wrong) of stable and canary."""
     states = states or [method.initial] * len(spans)
-    samples = []
-    for span, state in zip(spans, states, strict=True):
-        columns = method.read(TRIALS[method.name].sample(*span), state)
-        assert not isinstance(columns, NoData)
-        samples.append(columns)
+    columns = method.read([TRIALS[method.name].sample(*span) for span in spans], np.array(states))
+    assert not columns.lost
     noises = [(0.0,) * len(method.assume_noise(None))] * len(spans)
-    batch = Batch.of(states, samples, noises, rows or [row_of(method)] * len(spans))
+    batch = Batch.of(states, columns.numbers, noises, rows or [row_of(method)] * len(spans))
     kept = batch.sample.copy()
     kept[:, scaled(method)] *= scale
     return method.update(replace(batch, sample=kept))

@@ -322,12 +322,12 @@ ANY_NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 def test_any_numbers_give_finite_evidence(told: list[tuple[float, float]], repeat: int) -> None:
     state = METHOD.initial
     for sample in (told * repeat)[:60]:
-        columns = METHOD.read(ArmValues(stable=sample[0], canary=sample[1]), state)
-        outcome = METHOD.update(Batch.of([state], [columns], [()], [LAST_STEP]))
+        columns = METHOD.read([ArmValues(stable=sample[0], canary=sample[1])], np.array([state]))
+        outcome = METHOD.update(Batch.of([state], columns.numbers, [()], [LAST_STEP]))
         state = tuple(outcome.state[0].tolist())
         assert np.all(np.isfinite(state))
         assert outcome.rollback_evidence[0] > 0
         assert outcome.promotion_peak[0] >= 1
-    reading = METHOD.describe(np.array([state]))[0]
+    reading = METHOD.describe(state)
     assert reading.facts
     assert reading.interval is None or reading.interval[0] <= reading.interval[1]

@@ -1,40 +1,68 @@
 """The splits of a tick, in one call and in words."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from judge_questions import ROW
 
 from canary.judge.method import Batch
-from canary.judge.methods.traffic_share import BOUND, METHOD
-from canary.judge.split import SplitFinding, SplitQuestion, check_splits
+from canary.judge.methods.traffic_share import BOUND, METHOD, Shares
+from canary.judge.split import check_splits
 from canary.model.evidence import ArmCounts, Counts, pack, unpack
 
-SETTLED = SplitQuestion(
-    state=b"",
-    span=ArmCounts(stable=Counts(1350), canary=Counts(150)),
-    is_settled=True,
-    is_restarted=False,
-    weight=10,
-    steps=4,
-    planned_spans=480,
-)
+
+class Asked(NamedTuple):
+    """One Canary at one tick, on the second of four steps."""
+
+    state: bytes = b""
+    span: ArmCounts = ArmCounts(stable=Counts(1350), canary=Counts(150))
+    is_settled: bool = True
+    is_restarted: bool = False
+    weight: int = 10
+
+
+class Found(NamedTuple):
+    """What was found of it; `sentence` is None when there is nothing to say."""
+
+    state: bytes
+    evidence: float
+    is_carried: bool
+    is_comparable: bool
+    sentence: str | None
+
+
+SETTLED = Asked()
+
+
+def check(asked: Sequence[Asked]) -> list[Found]:
+    canary = np.array([float(each.span.canary_requests) for each in asked])
+    span = Shares(
+        canary=canary,
+        requests=canary + np.array([each.span.stable_requests for each in asked]),
+        weight=np.array([each.weight for each in asked]) / 100,
+        counts=np.array([each.is_settled for each in asked]),
+        restarted=np.array([each.is_restarted for each in asked]),
+        steps=np.full(len(asked), 4.0),
+        planned_spans=np.full(len(asked), 480.0),
+    )
+    states, evidence, carried, comparable, sentences = check_splits([each.state for each in asked], span)
+    columns = states, evidence.tolist(), carried.tolist(), comparable.tolist(), map(sentences.get, range(len(asked)))
+    return list(map(Found, *columns))
 
 
 def served(canary: int, requests: int) -> ArmCounts:
     return ArmCounts(stable=Counts(requests - canary), canary=Counts(canary))
 
 
-def watch(question: SplitQuestion, spans: list[ArmCounts]) -> list[SplitFinding]:
+def watch(question: Asked, spans: list[ArmCounts]) -> list[Found]:
     found = []
     for each in spans:
         question = question._replace(span=each)
-        found.append(check_splits([question])[0])
+        found.append(check([question])[0])
         question = question._replace(state=found[-1].state)
     return found
-
-
-def test_nothing_is_asked() -> None:
-    assert check_splits([]) == []
 
 
 def test_a_split_as_asked_is_carried_and_its_spans_are_comparable() -> None:
@@ -68,7 +96,7 @@ def test_a_mended_split_is_carried_again_and_is_counted_afresh() -> None:
     mended = watch(SETTLED._replace(state=held.state), [served(150, 1500)] * 3)
 
     assert [found.is_carried for found in mended] == [True, True, True]
-    assert METHOD.describe(np.array([unpack(mended[-1].state)]))[0].facts == (
+    assert METHOD.describe(unpack(mended[-1].state)).facts == (
         "10% of 4,500 requests went to the canary, 10% were asked for"
     )
 
@@ -104,7 +132,7 @@ def test_a_hold_lasts_until_the_new_weight_has_been_seen() -> None:
 
 
 def test_memory_of_another_shape_is_not_read() -> None:
-    assert check_splits([SETTLED._replace(state=pack((1.0, 2.0)))]) == check_splits([SETTLED])
+    assert check([SETTLED._replace(state=pack((1.0, 2.0)))]) == check([SETTLED])
 
 
 def test_many_are_checked_as_each_alone_and_as_by_the_method() -> None:
@@ -116,12 +144,12 @@ def test_many_are_checked_as_each_alone_and_as_by_the_method() -> None:
         for place, (x, n) in enumerate(zip(canary, requests, strict=True))
     ]
     rows = [ROW._replace(admissible=question.is_settled, restarted=question.is_restarted) for question in questions]
-    samples = [METHOD.read(question.span, METHOD.initial) for question in questions]
+    columns = METHOD.read([question.span for question in questions], np.array([METHOD.initial] * 100))
 
-    together = check_splits(questions)
-    outcome = METHOD.update(Batch.of([METHOD.initial] * 100, samples, [()] * 100, rows))
+    together = check(questions)
+    outcome = METHOD.update(Batch.of([METHOD.initial] * 100, columns.numbers, [()] * 100, rows))
 
-    assert together == [check_splits([question])[0] for question in questions]
+    assert together == [check([question])[0] for question in questions]
     np.testing.assert_allclose([found.evidence for found in together], outcome.rollback_evidence, rtol=1e-12)
     np.testing.assert_allclose([unpack(found.state) for found in together], outcome.state, rtol=1e-12)
     assert [found.is_carried for found in together] == (outcome.promotion_peak > BOUND).tolist()

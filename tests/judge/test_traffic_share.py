@@ -296,15 +296,16 @@ def test_it_reads_counts_and_nothing_else() -> None:
     counted = ArmCounts(stable=Counts(1350, 2), canary=Counts(150, 1))
     histogram = Histogram((5.0,), (1, 1))
 
-    assert METHOD.read(counted, INITIAL) == (150, 1500)
-    for other in (None, NoData("a gap"), ArmHistograms(stable=histogram, canary=histogram)):
-        assert METHOD.read(other, INITIAL) == (0, 0)
+    others = (None, NoData("a gap"), ArmHistograms(stable=histogram, canary=histogram))
+    read = METHOD.read([counted, *others], np.array([INITIAL] * 4))
+
+    assert read.numbers.tolist() == [[150, 1500], [0, 0], [0, 0], [0, 0]]
 
 
 def test_it_says_how_many_requests_went_where() -> None:
     memory = after(start(1), span(np.array([555.0]), np.array([4510.0]), 0.1))
 
-    reading = METHOD.describe(memory.packed())[0]
+    reading = METHOD.describe(memory.packed()[0].tolist())
 
     assert reading.facts == "12.3% of 4,510 requests went to the canary, 10% were asked for"
     assert reading.estimate == pytest.approx(555 / 4510 - 0.1)

@@ -37,7 +37,7 @@ from canary.model.spec import (
     Step,
 )
 from canary.model.state import RolloutState
-from canary.model.verdict import AnalysisResult, Verdict
+from canary.model.verdict import AnalysisResult, Verdict, Words
 
 TICK: Final = timedelta(seconds=1)
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,7 +165,7 @@ def act(world: World, action: Action) -> World:
 def judgment(verdict: Verdict, state: RolloutState) -> AnalysisResult | None:
     if not state.phase.measured:
         return None
-    return AnalysisResult(verdict=verdict, sentence=f"the judge says {verdict}", metrics=(), evidence=state.evidence)
+    return AnalysisResult(verdict=verdict, evidence=state.evidence, account=Words(f"the judge says {verdict}", ()))
 
 
 def disturb(world: World, *, revisions: tuple[str, ...], commands: bool) -> Iterator[World]:

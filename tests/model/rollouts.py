@@ -9,7 +9,7 @@ from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
 from canary.model.status import write_status
-from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict, Words
 
 SHORTEST: dict[str, Any] = {
     "apiVersion": "canary.delivery/v1alpha1",
@@ -89,9 +89,8 @@ def judged(**changes: Any) -> AnalysisResult:
     )
     return AnalysisResult(
         verdict=Verdict.INCONCLUSIVE,
-        sentence="not enough yet",
-        metrics=(metric._replace(**changes),),
         evidence=EVIDENCE,
+        account=Words("not enough yet", (metric._replace(**changes),)),
     )
 
 

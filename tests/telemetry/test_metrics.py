@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from canary.model.evidence import ArmCounts, Evidence
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
-from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict, Words
 from canary.telemetry.metrics import Telemetry
 
 ORDER = ObjectKey("shop", "order")
@@ -49,7 +49,7 @@ def judged(*metrics: str, verdict: Verdict = Verdict.INCONCLUSIVE) -> AnalysisRe
         )
         for metric in metrics
     )
-    return AnalysisResult(verdict=verdict, sentence="", metrics=parts, evidence=Evidence())
+    return AnalysisResult(verdict=verdict, evidence=Evidence(), account=Words("", parts))
 
 
 def test_closed_sets_stand_at_zero_from_the_start() -> None:

@@ -19,10 +19,10 @@ from canary.judge import baseline
 from canary.judge.baseline import UNKNOWN, Usual
 from canary.judge.bernoulli import FloatArray
 from canary.judge.dispersion import Residuals, wobble_level
-from canary.judge.method import Batch, Outcome, Reading
+from canary.judge.method import Batch, Columns, Outcome, Reading, table
 from canary.judge.pod_noise import measure_noise
 from canary.judge.stakes import Line, Span, Stakes
-from canary.model.evidence import ArmCounts, Sample
+from canary.model.evidence import NO_COUNTS, ArmCounts, Sample
 from canary.model.history import PodCounts, PodHistory
 from canary.model.spec import MetricSpec
 
@@ -59,11 +59,9 @@ class ErrorProportion:
         *(0.0,) * (_SIZES["judged"] + _SIZES["residuals"]),
     )
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:  # noqa: ARG002 (the seam's)
         """Stable's requests and errors, and the canary's."""
-        if not isinstance(sample, ArmCounts):
-            return (0.0, 0.0, 0.0, 0.0)
-        return sample
+        return Columns(table([each if isinstance(each, ArmCounts) else NO_COUNTS for each in samples]), {})
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:
         """The level of so much noise in either version; all pods alike; nothing known of what stable did before."""
@@ -117,10 +115,9 @@ class ErrorProportion:
             step_margin=span.line.gap(rate)[:, 0],
         )
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """The failed requests of the release."""
-        judged = state[:, _AT["judged"]].astype(np.int64).tolist()
-        return [Reading(ArmCounts._make(row)) for row in judged]
+        return Reading(ArmCounts._make(map(int, state[_AT["judged"]])))
 
 
 METHOD = ErrorProportion()

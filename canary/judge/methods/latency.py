@@ -30,8 +30,9 @@ Rejected: a score over all buckets, which gains a fifth on pure shifts and blurs
 since the twenty edges of Istio say the same thing twenty times.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
+from itertools import accumulate, chain
 from typing import Final
 
 import numpy as np
@@ -39,12 +40,12 @@ from numpy.typing import NDArray
 
 from canary.judge.bernoulli import FloatArray, clip_rate
 from canary.judge.dispersion import Residuals, wobble_level
-from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
+from canary.judge.method import Batch, BoolArray, Columns, Outcome, Reading, grade
 from canary.judge.pod_noise import measure_noise
 from canary.judge.probit import normal_cdf, probit
-from canary.judge.served import kept_places, thin
+from canary.judge.served import kept_places
 from canary.judge.stakes import Line, Span, Stakes
-from canary.model.evidence import ArmCounts, ArmHistograms, NoData, Sample
+from canary.model.evidence import ArmCounts, ArmHistograms, Sample
 from canary.model.history import PodHistograms, PodHistory
 from canary.model.spec import MetricSpec
 from canary.model.verdict import QuantileBuckets
@@ -64,7 +65,6 @@ _ASSUMED_NOISE: Final = 0.03
 """Of the latency, in either version, for two minutes."""
 _SHOWN: Final = (0.5, 0.95, 0.99)
 _BUCKETS: Final = MOST_BOUNDS + 1
-_NOTHING: Final = (0.0,) * (MOST_BOUNDS + 2 * _BUCKETS)
 IntArray = NDArray[np.intp]
 
 _SIZES: Final = {
@@ -182,20 +182,25 @@ class Latency:
         *(0.0,) * (MOST_BOUNDS + 1 + 3 * _BUCKETS + Residuals.size(_STREAMS)),
     )
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
-        """The bounds, then stable's requests by bucket, then the canary's."""
-        if not isinstance(sample, ArmHistograms):
-            return _NOTHING
-        stable, canary = thin(sample.stable, MOST_BOUNDS), thin(sample.canary, MOST_BOUNDS)
-        if not stable.bounds:
-            return NoData("the histograms have no bucket with an end, so no latency can be told from another")
-        bounds, known = _padded(stable.bounds), tuple(state[_AT["bounds"]])
-        if known != bounds and known[0] > 0:
-            return NoData(
-                "the bounds of the buckets changed in the middle of this release, from "
-                f"{_listed(known)} to {_listed(bounds)} ms; restore them, or start a new release"
-            )
-        return (*bounds, *_spread(stable.counts), *_spread(canary.counts))
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:
+        """The bounds, then stable's requests by bucket, then the canary's; together where the bounds are the same."""
+        numbers = np.zeros((len(samples), MOST_BOUNDS + 2 * _BUCKETS))
+        lost: dict[int, str] = {}
+        for bounds, (places, counts) in _by_bounds(samples).items():
+            if not bounds:
+                lost |= dict.fromkeys(
+                    places, "the histograms have no bucket with an end, so no latency can be told from another"
+                )
+                continue
+            kept, rows = kept_places(len(bounds), MOST_BOUNDS), np.array(places)
+            seen, known = np.array(_padded([bounds[place] for place in kept])), states[rows, _AT["bounds"]]
+            has_changed = (known != seen).any(axis=1) & (known[:, 0] > 0)
+            lost |= {places[row]: _changed(known[row], seen) for row in np.flatnonzero(has_changed).tolist()}
+            by_bucket = np.fromiter(chain.from_iterable(counts), np.float64).reshape(2 * len(rows), len(bounds) + 1)
+            numbers[rows, :MOST_BOUNDS] = seen
+            numbers[rows, MOST_BOUNDS:] = _spread(by_bucket, kept).reshape(len(rows), 2 * _BUCKETS)
+        numbers[list(lost)] = 0.0
+        return Columns(numbers, lost)
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:
         """What `_margins_and_levels` makes levels of, once stable's distribution is known; all pods alike."""
@@ -206,9 +211,8 @@ class Latency:
         if not isinstance(history, PodHistograms) or not history.bounds:
             return None
         kept = kept_places(len(history.bounds), MOST_BOUNDS)
-        merged = np.add.reduceat(history.counts, [0, *(place + 1 for place in kept)], axis=2).astype(np.float64)
-        buckets = np.insert(merged, [len(kept)] * (MOST_BOUNDS - len(kept)), 0.0, axis=2)
-        bounds = np.array([_padded(tuple(history.bounds[place] for place in kept))])
+        buckets = _spread(history.counts, kept)
+        bounds = np.array([_padded([history.bounds[place] for place in kept])])
         edges = _choose(_thinnest(buckets.sum(axis=(0, 1))[None]), bounds, np.array([metric.quantile or 0.0]))
         slower = (buckets.sum(axis=2, keepdims=True) - np.cumsum(buckets, axis=2))[:, :, edges[0].astype(np.intp)]
         noise = measure_noise(slower, buckets.sum(axis=2), history.step.total_seconds(), canary_pods)
@@ -280,16 +284,20 @@ class Latency:
         chosen = _choose(_thinnest(recent), bounds, batch.quantile)
         return np.where(is_due[:, None], chosen, edges)
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """The requests slower than the edge that decides, and the buckets of three quantiles."""
-        shown, bounds = state[:, _AT["shown"]].astype(np.intp)[:, 0], state[:, _AT["bounds"]]
-        reached = [np.cumsum(state[:, _AT[version]], axis=1) for version in ("stable", "canary")]
-        rows, counts = np.arange(len(state)), []
-        for part in reached:
-            counts += [part[:, -1], part[:, -1] - part[rows, shown]]
-        judged = np.rint(np.stack(counts, axis=1)).astype(np.int64).tolist()
-        columns = shown.tolist(), bounds[rows, shown].tolist(), judged, _quantiles(bounds, *reached)
-        return [_reading(*row) for row in zip(*columns, strict=True)]
+        shown, bounds = int(state[_AT["shown"]][0]), state[_AT["bounds"]]
+        if shown < 0:  # before edges were chosen
+            return Reading(ArmCounts())
+        ends = [0.0, *(bound for bound in bounds if bound > 0)]
+        stable, canary = (list(accumulate(state[_AT[version]])) for version in ("stable", "canary"))
+        counts = (stable[-1], stable[-1] - stable[shown], canary[-1], canary[-1] - canary[shown])
+        quantiles = [
+            QuantileBuckets(share, _bucket(ends, stable, share), _bucket(ends, canary, share)) for share in _SHOWN
+        ]
+        return Reading(
+            ArmCounts._make(map(round, counts)), bounds[shown], tuple(quantiles) if stable[-1] and canary[-1] else ()
+        )
 
 
 def _comparable(batch: Batch, edges: FloatArray, stable: FloatArray, canary: FloatArray) -> BoolArray:
@@ -316,44 +324,49 @@ def _decisive(stakes: Stakes) -> IntArray:
     return decisive
 
 
-def _padded(bounds: tuple[float, ...]) -> tuple[float, ...]:
+def _by_bounds(samples: Sequence[Sample | None]) -> dict[tuple[float, ...], tuple[list[int], list[tuple[int, ...]]]]:
+    """Where the histograms with the same bounds are, and two times as many counts by bucket: stable's, the canary's."""
+    found: dict[tuple[float, ...], tuple[list[int], list[tuple[int, ...]]]] = {}
+    for place, sample in enumerate(samples):
+        if isinstance(sample, ArmHistograms):
+            places, counts = found.setdefault(sample.stable.bounds, ([], []))
+            places.append(place)
+            counts += sample.stable.counts, sample.canary.counts
+    return found
+
+
+def _padded(bounds: Sequence[float]) -> tuple[float, ...]:
     return (*bounds, *(0.0,) * (MOST_BOUNDS - len(bounds)))
 
 
-def _spread(counts: tuple[int, ...]) -> tuple[float, ...]:
-    """By bucket, those beyond the last bound at the end."""
-    return (*counts[:-1], *(0.0,) * (_BUCKETS - len(counts)), counts[-1])
+def _spread(counts: NDArray[np.generic], kept: Sequence[int]) -> FloatArray:
+    """(..., _BUCKETS): requests by bucket, thinned to the bounds kept; those beyond the last bound at the end."""
+    spread = np.zeros((*counts.shape[:-1], _BUCKETS))
+    merged = np.add.reduceat(counts, [0, *(place + 1 for place in kept)], axis=-1)
+    spread[..., : len(kept)], spread[..., -1] = merged[..., :-1], merged[..., -1]
+    return spread
 
 
-def _reading(place: int, edge: float, judged: Sequence[int], quantiles: tuple[QuantileBuckets, ...]) -> Reading:
-    """Of requests and slow ones of both versions; `place` is negative before edges were chosen."""
-    if place < 0:
-        return Reading(ArmCounts())
-    return Reading(ArmCounts._make(judged), edge, quantiles if judged[0] and judged[2] else ())
+def _changed(known: FloatArray, seen: FloatArray) -> str:
+    return (
+        "the bounds of the buckets changed in the middle of this release, from "
+        f"{_listed(known.tolist())} to {_listed(seen.tolist())} ms; restore them, or start a new release"
+    )
 
 
-def _quantiles(bounds: FloatArray, stable: FloatArray, canary: FloatArray) -> list[tuple[QuantileBuckets, ...]]:
-    """Row by row the buckets that hold the quantiles shown, of the requests of both versions up to each bucket."""
-    rows, ends = np.arange(len(bounds))[:, None], np.pad(bounds, ((0, 0), (1, 1)))
-    number = (bounds > 0).sum(axis=1, keepdims=True)
-    columns = []
-    for reached in (stable, canary):
-        wanted = reached[:, -1:] * np.array(_SHOWN)
-        places = np.minimum((reached[:, :, None] < wanted[:, None, :]).sum(axis=1), number)
-        columns += [ends[rows, places].ravel().tolist(), ends[rows, places + 1].ravel().tolist()]
-    shown = iter([_quantile(*each) for each in zip(_SHOWN * len(bounds), *columns, strict=True)])
-    return list(zip(*[shown] * len(_SHOWN), strict=True))
+def _bucket(ends: Sequence[float], reached: Sequence[float], quantile: float) -> tuple[float, float | None]:
+    """The ends of the bucket that holds a quantile; None beyond the last bound.
+
+    Args:
+        ends: 0, and the bounds.
+        reached: requests up to the end of each bucket.
+        quantile: 0.99 for p99.
+    """
+    place = min(bisect_left(reached, quantile * reached[-1]), len(ends) - 1)
+    return ends[place], ends[place + 1] if place + 1 < len(ends) else None
 
 
-@lru_cache(maxsize=4096)
-def _quantile(
-    quantile: float, stable_low: float, stable_high: float, canary_low: float, canary_high: float
-) -> QuantileBuckets:
-    """0 as the upper end stands for none. Kept, because thousands of Canaries share a few."""
-    return QuantileBuckets(quantile, (stable_low, stable_high or None), (canary_low, canary_high or None))
-
-
-def _listed(padded: tuple[float, ...]) -> str:
+def _listed(padded: Sequence[float]) -> str:
     bounds = [bound for bound in padded if bound > 0]
     shown = ", ".join(f"{bound:g}" for bound in bounds[:6])
     return f"{shown}, ... ({len(bounds)} bounds)" if len(bounds) > 6 else shown

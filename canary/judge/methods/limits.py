@@ -41,7 +41,7 @@ import numpy as np
 from canary.judge import served, words
 from canary.judge.bernoulli import FloatArray, clip_rate
 from canary.judge.interval import confidence_sequence
-from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
+from canary.judge.method import Batch, BoolArray, Columns, Outcome, Reading, grade
 from canary.judge.served import Served
 from canary.judge.stakes import HARMS, Stakes
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, NoData, Sample
@@ -104,21 +104,10 @@ class Limit:
     share = 0.4
     initial: tuple[float, ...] = tuple(_INITIAL.tolist())
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:
         """What the canary served; see `canary.judge.served`."""
-        if isinstance(sample, ArmCounts):
-            return served.columns(sample.canary)
-        if not isinstance(sample, ArmHistograms):
-            return served.NOTHING
-        bounds, limit = sample.canary.bounds, Terms[float](*state[_TERMS]).limit_ms
-        if not bounds:
-            return NoData("the histograms have no bucket with an end, so nobody knows which requests took too long")
-        if limit > bounds[-1]:
-            return NoData(
-                f"the limit of {words.milliseconds(limit)} lies beyond the last bucket, which ends at "
-                f"{words.milliseconds(bounds[-1])}; lower the limit, or let the proxies report longer buckets"
-            )
-        return served.columns(sample.canary)
+        limits = states[:, _TERMS][:, Terms._fields.index("limit_ms")].tolist()
+        return Columns.of([_read(*each) for each in zip(samples, limits, strict=True)], served.NOTHING)
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """None."""
@@ -152,9 +141,25 @@ class Limit:
             step_margin=np.where(terms.step_allowed > 0, terms.step_allowed, 1.0),
         )
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """The requests that broke the limit, and by how much their share is above the allowed one."""
-        return [_reading(Terms(*row[_TERMS]), Tally(*row[_TALLY])) for row in state.tolist()]
+        return _reading(Terms(*state[_TERMS]), Tally(*state[_TALLY]))
+
+
+def _read(sample: Sample | None, limit_ms: float) -> tuple[float, ...] | NoData:
+    if isinstance(sample, ArmCounts):
+        return served.columns(sample.canary)
+    if not isinstance(sample, ArmHistograms):
+        return served.NOTHING
+    bounds = sample.canary.bounds
+    if not bounds:
+        return NoData("the histograms have no bucket with an end, so nobody knows which requests took too long")
+    if limit_ms > bounds[-1]:
+        return NoData(
+            f"the limit of {words.milliseconds(limit_ms)} lies beyond the last bucket, which ends at "
+            f"{words.milliseconds(bounds[-1])}; lower the limit, or let the proxies report longer buckets"
+        )
+    return served.columns(sample.canary)
 
 
 def _reading(terms: Terms[float], tally: Tally[float]) -> Reading:

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from canary.judge import served, words
 from canary.judge.bernoulli import FloatArray
-from canary.judge.method import CERTAIN, Batch, BoolArray, Outcome, Reading
+from canary.judge.method import CERTAIN, Batch, BoolArray, Columns, Outcome, Reading
 from canary.judge.served import Served
 from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, NoData, Sample
 from canary.model.history import PodHistory
@@ -58,6 +58,7 @@ QUANTILE: Final = 0.99
 _ROWS_AT_ONCE: Final = 250
 _DIGITS: Final = 4
 _FAILURES, _DURATIONS, _VALUES = 1.0, 2.0, 3.0
+_NOTHING: Final = (0.0, 0.0, 0.0, *served.NOTHING, *served.NOTHING)
 _FIELDS: Final = ("is_high", "has_passed", "points", "of_step", "signal", "quantile", "shift", "p_value")
 """What lies in a row before the points of the canary and of stable, oldest first: whether it ever was High; whether the
 latest test of this step passed; how many points there are, and how many of this step; what they are of, and which
@@ -114,17 +115,9 @@ class MannWhitney:
     share = 0.0
     initial: tuple[float, ...] = (*(0.0,) * _P_VALUE, 1.0, *(0.0,) * (2 * MOST_POINTS))
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:  # noqa: ARG002 (the seam's)
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:  # noqa: ARG002 (the seam's)
         """What the samples are of, the values of canary and stable, and what each served (`canary.judge.served`)."""
-        if isinstance(sample, ArmValues):
-            return (_VALUES, sample.canary, sample.stable, *served.NOTHING, *served.NOTHING)
-        if isinstance(sample, ArmCounts):
-            return (_FAILURES, 0.0, 0.0, *served.columns(sample.canary), *served.columns(sample.stable))
-        if not isinstance(sample, ArmHistograms):
-            return (0.0, 0.0, 0.0, *served.NOTHING, *served.NOTHING)
-        if not sample.canary.bounds:
-            return NoData("the histograms have no bucket with an end, so no quantile can be told")
-        return (_DURATIONS, 0.0, 0.0, *served.columns(sample.canary), *served.columns(sample.stable))
+        return Columns.of([_read(sample) for sample in samples], _NOTHING)
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """None."""
@@ -163,12 +156,9 @@ class MannWhitney:
             step_margin=np.where(tolerated > 0, tolerated, 1.0),
         )
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """The shift, and what the test says of it."""
-        return [self._reading(row) for row in state[:, : len(_FIELDS)].tolist()]
-
-    def _reading(self, state: Sequence[float]) -> Reading:
-        is_high, _, points, of_step, signal, quantile, shift, p_value = state
+        is_high, _, points, of_step, signal, quantile, shift, p_value = state[: len(_FIELDS)]
         if not points:
             return Reading(counts=ArmCounts(), facts="no measurement of both versions was admitted as evidence")
         where = "above" if shift >= 0 else "below"
@@ -186,6 +176,18 @@ class MannWhitney:
         else:
             facts += f"; not higher by the Mann-Whitney test (p = {p_value:.2g}, needed: less than {ONE_SIDED:.2g})"
         return Reading(counts=ArmCounts(), facts=facts, estimate=shift)
+
+
+def _read(sample: Sample | None) -> tuple[float, ...] | NoData:
+    if isinstance(sample, ArmValues):
+        return (_VALUES, sample.canary, sample.stable, *served.NOTHING, *served.NOTHING)
+    if isinstance(sample, ArmCounts):
+        return (_FAILURES, 0.0, 0.0, *served.columns(sample.canary), *served.columns(sample.stable))
+    if not isinstance(sample, ArmHistograms):
+        return _NOTHING
+    if not sample.canary.bounds:
+        return NoData("the histograms have no bucket with an end, so no quantile can be told")
+    return (_DURATIONS, 0.0, 0.0, *served.columns(sample.canary), *served.columns(sample.stable))
 
 
 def _points(batch: Batch, quantile: FloatArray) -> tuple[BoolArray, FloatArray, FloatArray]:

@@ -53,7 +53,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 
 from canary.judge.bernoulli import FloatArray
-from canary.judge.method import Batch, BoolArray, Outcome, Reading, grade
+from canary.judge.method import Batch, BoolArray, Columns, Outcome, Reading, grade, table
 from canary.judge.stakes import HARMS, SHARES_OF_MARGIN, Stakes
 from canary.model.evidence import ArmCounts, ArmValues, Sample
 from canary.model.history import PodHistory
@@ -207,11 +207,9 @@ class MeanDifference:
     share = 0.4
     initial: tuple[float, ...] = _INITIAL
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:  # noqa: ARG002 (the seam's)
         """Whether there is a sample, stable's value, and the canary's."""
-        if not isinstance(sample, ArmValues):
-            return (0.0, 0.0, 0.0)
-        return (1.0, _bounded(sample.stable), _bounded(sample.canary))
+        return Columns(table([_numbers(sample) for sample in samples]), {})
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """None."""
@@ -251,11 +249,8 @@ class MeanDifference:
             step_margin=step_margin,
         )
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """Both averages, and by what part of stable's the canary's is above it."""
-        return [self._reading(row) for row in state.tolist()]
-
-    def _reading(self, state: Sequence[float]) -> Reading:
         spans, stable, gap, *_ = state[_MOMENTS]
         is_known, low, high, *_ = state[_SHOWN]
         if not spans:
@@ -266,6 +261,12 @@ class MeanDifference:
             estimate=gap / abs(stable) if stable else None,
             interval=(low, high) if is_known else None,
         )
+
+
+def _numbers(sample: Sample | None) -> tuple[float, float, float]:
+    if not isinstance(sample, ArmValues):
+        return (0.0, 0.0, 0.0)
+    return (1.0, _bounded(sample.stable), _bounded(sample.canary))
 
 
 def _bounded(value: float) -> float:

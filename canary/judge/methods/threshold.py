@@ -32,7 +32,7 @@ import numpy as np
 
 from canary.judge import served, words
 from canary.judge.bernoulli import FloatArray
-from canary.judge.method import CERTAIN, Batch, BoolArray, Outcome, Reading
+from canary.judge.method import CERTAIN, Batch, BoolArray, Columns, Outcome, Reading
 from canary.judge.served import Served
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, NoData, Sample
 from canary.model.history import PodHistory
@@ -57,15 +57,9 @@ class Threshold:
     share = 0.0
     initial: tuple[float, ...] = (0.0,) * len(_FIELDS)
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...] | NoData:  # noqa: ARG002 (the seam's)
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:  # noqa: ARG002 (the seam's)
         """What the canary served; see `canary.judge.served`."""
-        if isinstance(sample, ArmCounts):
-            return served.columns(sample.canary)
-        if not isinstance(sample, ArmHistograms):
-            return served.NOTHING
-        if not sample.canary.bounds:
-            return NoData("the histograms have no bucket with an end, so no quantile can be told")
-        return served.columns(sample.canary)
+        return Columns.of([_read(sample) for sample in samples], served.NOTHING)
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """None."""
@@ -100,11 +94,8 @@ class Threshold:
             step_margin=np.where(batch.limit > 0, batch.limit, 1.0),
         )
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """What the latest check saw, and how many have failed."""
-        return [self._reading(row) for row in state.tolist()]
-
-    def _reading(self, state: Sequence[float]) -> Reading:
         failed, failures, _, requests, value, limit, quantile = state
         if not requests:
             return Reading(counts=ArmCounts(), facts="nothing of the canary has been checked")
@@ -119,6 +110,16 @@ class Threshold:
         checks = "check has" if failed == 1 else "checks have"
         facts += f"; {failed:.0f} {checks} failed in this release, {failures:.0f} roll back"
         return Reading(counts=counts, facts=facts, estimate=value - limit)
+
+
+def _read(sample: Sample | None) -> tuple[float, ...] | NoData:
+    if isinstance(sample, ArmCounts):
+        return served.columns(sample.canary)
+    if not isinstance(sample, ArmHistograms):
+        return served.NOTHING
+    if not sample.canary.bounds:
+        return NoData("the histograms have no bucket with an end, so no quantile can be told")
+    return served.columns(sample.canary)
 
 
 def check(canary: Served, quantile: FloatArray, limit: FloatArray) -> tuple[BoolArray, BoolArray, FloatArray]:

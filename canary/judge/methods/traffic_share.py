@@ -54,9 +54,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from canary.judge.bernoulli import FloatArray, kl
-from canary.judge.method import CERTAIN, Batch, BoolArray, Outcome, Reading
+from canary.judge.method import CERTAIN, Batch, BoolArray, Columns, Outcome, Reading, table
 from canary.judge.words import percent
-from canary.model.evidence import ArmCounts, Sample
+from canary.model.evidence import NO_COUNTS, ArmCounts, Sample
 from canary.model.history import PodHistory
 from canary.model.spec import MetricSpec
 
@@ -277,11 +277,11 @@ class TrafficShare:
     share = 0.0
     initial: tuple[float, ...] = INITIAL
 
-    def read(self, sample: Sample | None, state: Sequence[float]) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
+    def read(self, samples: Sequence[Sample | None], states: FloatArray) -> Columns:  # noqa: ARG002 (the seam's)
         """The canary's requests, and those of both versions."""
-        if not isinstance(sample, ArmCounts):
-            return (0.0, 0.0)
-        return (sample.canary_requests, sample.canary_requests + sample.stable_requests)
+        counts = table([each if isinstance(each, ArmCounts) else NO_COUNTS for each in samples])
+        canary, stable = counts[:, 2], counts[:, 0]
+        return Columns(np.stack([canary, canary + stable], axis=1), {})
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:  # noqa: ARG002 (the seam's)
         """None."""
@@ -315,14 +315,11 @@ class TrafficShare:
             step_margin=BAND * batch.weight,
         )
 
-    def describe(self, state: FloatArray) -> list[Reading]:
+    def describe(self, state: Sequence[float]) -> Reading:
         """The shares of the present stretch."""
-        return [_reading(*row) for row in state[:, _BETS + 1 : _BETS + 4].tolist()]
-
-
-def _reading(weight: float, requests: float, canary: float) -> Reading:
-    off = canary / requests - weight if requests else None
-    return Reading(counts=ArmCounts(), facts=facts(canary, requests, weight), estimate=off)
+        weight, requests, canary = state[_BETS + 1 : _BETS + 4]
+        off = canary / requests - weight if requests else None
+        return Reading(counts=ArmCounts(), facts=facts(canary, requests, weight), estimate=off)
 
 
 METHOD = TrafficShare()

@@ -1,5 +1,8 @@
 """What a judgment costs: processor time on one core for fleets of 1, 100 and 10,000 Canaries, and bytes remembered.
 
+To judge and to put it into words are measured apart, because judgments are worded for who reads them: the controller
+reads those of its Canaries once in a tick, a rehearsal none. Both together is what a tick takes where all are read.
+
 Processor time, not wall time, so that other work on the machine matters little; the median of several ticks, the first
 left out. Counting is not measured: questions are made beforehand.
 """
@@ -30,34 +33,45 @@ class Cost:
 
     Attributes:
         canaries: size of the fleet.
-        microseconds: processor time per Canary.
+        microseconds: processor time per Canary to judge it.
+        wording_microseconds: and to put the judgment into words, of each metric and of what decides.
         state_bytes: what is remembered of one Canary's tests, as compact JSON.
     """
 
     canaries: int
     microseconds: float
+    wording_microseconds: float
     state_bytes: int
 
     @property
     def seconds(self) -> float:
-        """Processor time of the whole tick."""
+        """Processor time to judge all of them once."""
         return self.microseconds * self.canaries / 1e6
+
+    @property
+    def wording_seconds(self) -> float:
+        """Processor time to put all these judgments into words."""
+        return self.wording_microseconds * self.canaries / 1e6
 
 
 def measure(canaries: int) -> Cost:
     """Judge a fleet by errors and latency for a few ticks: 100 requests per second each, a tenth to the canary."""
     fleet = [Evidence(watermark=START) for _ in range(canaries)]
-    spent = []
+    judging, wording = [], []
     for tick in range(_TICKS.get(canaries, 5) + 1):
         questions = [_ask(evidence, (place + tick) % 3) for place, evidence in enumerate(fleet)]
         before = time.process_time()
         results = judge(questions)
-        spent.append(time.process_time() - before)
-        fleet = [result.evidence for result in results]
+        judged = time.process_time()
+        worded = [result.worded() for result in results]
+        judging.append(judged - before)
+        wording.append(time.process_time() - judged)
+        fleet = [result.evidence for result in worded]
     remembered = {name: unpack(packed) for name, packed in fleet[0].tests.items()}
     return Cost(
         canaries=canaries,
-        microseconds=statistics.median(spent[1:]) / canaries * 1e6,
+        microseconds=statistics.median(judging[1:]) / canaries * 1e6,
+        wording_microseconds=statistics.median(wording[1:]) / canaries * 1e6,
         state_bytes=len(json.dumps(remembered, separators=(",", ":"))),
     )
 

@@ -128,9 +128,11 @@ def _number(value: float | None) -> str:
 
 
 def _cost_rows(costs: Sequence[Cost]) -> Iterator[list[str]]:
-    yield ["canaries", "us per canary", "s per tick", "bytes remembered of each"]
+    yield ["canaries", "us to judge each", "s to judge all", "us to word each", "s to word all", "bytes kept of each"]
     for cost in costs:
-        yield [f"{cost.canaries:,}", f"{cost.microseconds:.1f}", f"{cost.seconds:.4f}", str(cost.state_bytes)]
+        judging = [f"{cost.microseconds:.1f}", f"{cost.seconds:.4f}"]
+        wording = [f"{cost.wording_microseconds:.1f}", f"{cost.wording_seconds:.4f}"]
+        yield [f"{cost.canaries:,}", *judging, *wording, str(cost.state_bytes)]
 
 
 def _claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
