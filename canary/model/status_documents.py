@@ -125,7 +125,7 @@ class AnalysisDocument(Document):
     judged: ArmCountsDocument
     tests: dict[str, list[Finite]]
     noise: dict[str, list[Finite]] = Field(
-        default={}, description="How noisy one version is by itself, learned from stable's pods."
+        default={}, description="Learned from stable's pods: how noisy one version is, and what stable does as a rule."
     )
     metrics: list[MetricDocument] = Field(default=[], max_length=10)
     share: Annotated[float, Field(ge=0, le=1)] | None = Field(
