@@ -10,15 +10,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from canary.model.faults import broken_rule, show
-from canary.model.quantities import (
-    DURATION_PATTERN,
-    format_duration,
-    parse_duration,
-)
+from canary.model.quantities import DURATION_PATTERN, format_duration, parse_duration
+from canary.model.spec import FULL_WEIGHT
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 INT32: Final = 2**31 - 1
@@ -67,6 +64,16 @@ def _duration(
     return check
 
 
+def _weight(value: object) -> object:
+    """Refuse a step that takes all of stable's requests away: with nothing to be compared with, it never passes."""
+    if value == FULL_WEIGHT and isinstance(value, int):
+        raise broken_rule(
+            "leaves stable no requests to compare the canary with",
+            "remove this step; a version that passes the last step is given all of the traffic anyway",
+        )
+    return value
+
+
 def matching(pattern: str, longest: int) -> WithJsonSchema:
     """The schema of text of at most so many characters that matches a pattern."""
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest, "pattern": pattern})
@@ -80,6 +87,7 @@ Subdomain = Annotated[str, PlainValidator(_name("a DNS name", _SUBDOMAIN, 253)),
 Duration = Annotated[str, PlainValidator(_duration()), _DURATION_SCHEMA]
 PositiveDuration = Annotated[str, PlainValidator(_duration("1s")), _DURATION_SCHEMA]
 Interval = Annotated[str, PlainValidator(_duration("1s", "5m", whole_seconds=True)), _DURATION_SCHEMA]
+Weight = Annotated[int, Field(ge=1, le=99), BeforeValidator(_weight)]
 Chance = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]
 
 

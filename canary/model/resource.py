@@ -32,6 +32,7 @@ from canary.model.fields import (
     Label,
     PositiveDuration,
     Subdomain,
+    Weight,
 )
 from canary.model.metric_documents import MetricDocument, metric_spec
 from canary.model.quantities import parse_duration
@@ -137,7 +138,13 @@ class TrafficDocument(Document):
 class StepDocument(Document):
     """One rung of the ladder."""
 
-    weight: int = Field(ge=1, le=100, description="Percent of the requests that the canary gets.", examples=[10])
+    weight: Weight = Field(
+        description=(
+            "Percent of the requests that the canary gets, at most 99: passing the last step leads to all "
+            "of the traffic."
+        ),
+        examples=[10],
+    )
     hold: Duration = Field(default="1m", description="The least time on this step.", examples=["2m"])
     approval: bool = Field(
         default=False, description="Whether a person must agree before this step is left.", examples=["true"]

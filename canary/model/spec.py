@@ -59,7 +59,7 @@ class IstioTraffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One rung: canary weight (1 to 100 percent), the least time on it, whether a person must agree to leave it."""
+    """One rung: canary weight (1 to 99 percent), the least time on it, whether a person must agree to leave it."""
 
     weight: int
     hold: timedelta

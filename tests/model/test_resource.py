@@ -64,7 +64,7 @@ def test_everything_that_is_written_is_read() -> None:
                     "canary": {"host": "orders", "subset": "v2"},
                 }
             },
-            steps=[{"weight": 1, "hold": "500ms"}, {"weight": 100, "approval": True}],
+            steps=[{"weight": 1, "hold": "500ms"}, {"weight": 99, "approval": True}],
             analysis={
                 "interval": "5m",
                 "falseRollback": 0.5,
@@ -83,7 +83,7 @@ def test_everything_that_is_written_is_read() -> None:
     assert spec.traffic.destination_rule == "orders"
     assert spec.traffic.canary == Destination(host="orders", subset="v2")
     assert spec.steps[0] == Step(weight=1, hold=timedelta(milliseconds=500))
-    assert spec.steps[1] == Step(weight=100, hold=timedelta(minutes=1), approval=True)
+    assert spec.steps[1] == Step(weight=99, hold=timedelta(minutes=1), approval=True)
     assert (spec.analysis.interval, spec.analysis.max_duration) == (timedelta(minutes=5), timedelta(days=1))
     assert spec.analysis.metrics[0].margin == PercentagePoints(0.0125)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
@@ -153,7 +153,8 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"steps": []}, "spec.steps", "give at least 1"),
         ({"steps": [{"weight": n} for n in range(1, 52)]}, "spec.steps", "give at most 50"),
         ({"steps": [{"weight": 0}]}, "spec.steps[0].weight", "at least 1"),
-        ({"steps": [{"weight": 101}]}, "spec.steps[0].weight", "at most 100"),
+        ({"steps": [{"weight": 101}]}, "spec.steps[0].weight", "at most 99"),
+        ({"steps": [{"weight": 100}]}, "spec.steps[0].weight", "no requests to compare the canary with|remove this"),
         ({"steps": [{"weight": 10.5}]}, "spec.steps[0].weight", "a whole number"),
         ({"steps": [{"weight": "10"}]}, "spec.steps[0].weight", "a whole number"),
         ({"steps": [{"weight": True}]}, "spec.steps[0].weight", "a whole number"),
