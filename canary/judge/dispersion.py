@@ -12,15 +12,20 @@ agree with each other by the intraclass correlation icc = S0 / (2 dt) * p / (1 -
 
     f = 1 + (n - 1) icc,
 
-the design effect of cluster sampling (L. Kish, "Survey Sampling", 1965, section 5.4). Chosen before a span is looked
-at, f keeps the e-variable one (Jensen's inequality); under noise of that level the guarantee holds approximately, under
-noise that both versions share exactly.
+the design effect of cluster sampling (L. Kish, "Survey Sampling", 1965, section 5.4). Failures also come in clumps of
+constant size, which do not grow with n: where c more come with each, f is at least 1 + c, the ratio of the variance to
+that of single ones. Levels alone did not see them: learned from two halves of stable, a clump looks like noise that a
+canary with a twentieth of the requests hardly feels, and it feels every clump. Noise of the one kind may be taken for
+the other, so it is the larger of both that counts, not their sum. Chosen before a span is looked at, f keeps the
+e-variable one (Jensen's inequality); under noise of that level the guarantee holds approximately, under noise that both
+versions share exactly.
 
 **Where the level comes from.** `canary.judge.pod_noise` learns it from stable's own pods before the release. Here it
 is only ever raised: by the scatter of the difference between the versions around its own mean, span by span, if that is
 two standard deviations beyond what sampling explains (the moment estimate of R. DerSimonian, N. Laird, "Meta-analysis
 in clinical trials", Control. Clin. Trials 1986). Around its mean, so a real regression is no noise. Spans too thin to
-tell (fewer than five events expected) are left out. What is seen from span to span is taken to last a minute.
+tell (fewer than five events expected) are left out. What is seen from span to span is taken to last a minute, and no
+less than two spans: the scatter is mostly the smaller version's, and this makes all of it the canary's.
 
 Rejected: a variance estimated within the release alone (no test of 1 % holds in its first ten spans); the jackknife
 over the canary's pods (it often has one).
@@ -37,6 +42,7 @@ from canary.judge.method import BoolArray
 Number = TypeVar("Number", float, FloatArray)
 
 _LASTS_SECONDS: Final = 60.0
+_SPANS_LASTED: Final = 2.0
 _ASSUMED_TO_LAST_SECONDS: Final = 120.0
 _FEWEST_EVENTS: Final = 5.0
 _FEWEST_SPANS: Final = 5
@@ -50,7 +56,11 @@ def wobble_level(wobble: Number) -> Number:
 
 
 def design_effect(
-    requests: FloatArray, rate: FloatArray, level_seconds: FloatArray, interval_seconds: FloatArray
+    requests: FloatArray,
+    rate: FloatArray,
+    level_seconds: FloatArray,
+    clumps: FloatArray | float,
+    interval_seconds: FloatArray,
 ) -> FloatArray:
     """(n, s): how many requests are worth one independent request; at least 1.
 
@@ -58,10 +68,12 @@ def design_effect(
         requests: (n, 1), of one version in the span.
         rate: (n, s), to be expected.
         level_seconds: (n, s), of the noise.
+        clumps: (n, s), how many more come with each that goes wrong.
         interval_seconds: (n, 1).
     """
     icc = np.minimum(level_seconds / (2 * interval_seconds) * rate / (1 - rate), 1.0)
-    effect: FloatArray = 1 + np.maximum(requests - 1, 0.0) * icc
+    others = np.maximum(requests - 1, 0.0)
+    effect: FloatArray = 1 + np.maximum(others * icc, np.minimum(others, clumps))
     return effect
 
 
@@ -105,14 +117,15 @@ class Residuals:
         )
         return np.concatenate(parts, axis=1)
 
-    def level_seconds(self, interval_seconds: FloatArray) -> FloatArray:
-        """(n, s): of the noise that the scatter shows; 0 where sampling explains it."""
+    def level_seconds(self, interval_seconds: FloatArray, clumps: FloatArray | float = 0.0) -> FloatArray:
+        """(n, s): of the noise that the scatter shows; 0 where sampling, of clumps where there are any, explains it."""
         freedom = np.maximum(self.spans - 1, 1.0)[:, None]
-        beyond = self.scatter - freedom
-        is_clear = (self.spans > _FEWEST_SPANS)[:, None] & (beyond > _DEVIATIONS * np.sqrt(2 * freedom))
+        beyond = self.scatter - freedom * (1 + clumps)
+        is_far = beyond > _DEVIATIONS * np.sqrt(2 * freedom) * (1 + clumps)
+        is_clear = (self.spans > _FEWEST_SPANS)[:, None] & is_far
         share = 1 - 1 / np.maximum(self.spans, 2.0)[:, None]
         variance = np.where(is_clear, beyond, 0.0) / np.maximum(self.information * share, 1e-12)
-        level: FloatArray = variance * np.maximum(interval_seconds, _LASTS_SECONDS)[:, None]
+        level: FloatArray = variance * np.maximum(_SPANS_LASTED * interval_seconds, _LASTS_SECONDS)[:, None]
         return level
 
     def forgetting(self, changed: BoolArray) -> Self:

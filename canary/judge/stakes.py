@@ -97,6 +97,7 @@ class Span:
         line: what this step must exclude.
         level_seconds: (n, s), of the noise that belongs to one version.
         tolerance: (n, s), by what part of stable's rate a canary may differ and be called not worse.
+        clumps: (n, s), how many more requests go wrong with each one that does, 0 for streams without clumps.
     """
 
     canary_bad: FloatArray
@@ -109,12 +110,13 @@ class Span:
     line: Line
     level_seconds: FloatArray
     tolerance: FloatArray
+    clumps: FloatArray | float = 0.0
 
     def effects(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """(n, s) each: the design effects of canary and stable."""
         interval, rate = batch.interval_seconds[:, None], self.rate
         both = (self.canary_requests[:, None], self.stable_requests[:, None])
-        canary, stable = (design_effect(requests, rate, self.level_seconds, interval) for requests in both)
+        canary, stable = (design_effect(requests, rate, self.level_seconds, self.clumps, interval) for requests in both)
         return canary, stable
 
     def expecting(self, rate: FloatArray) -> Self:

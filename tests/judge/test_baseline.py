@@ -48,11 +48,11 @@ def test_at_one_request_per_second_a_regression_is_found_sooner_where_history_is
     traffic: Traffic, fewer: float
 ) -> None:
     """Half of the requests to the canary, an hour; median requests of those found, and how many were."""
-    known = (0.0, 0.0, *Usual.of(1e5 * traffic.base, 1e5))
+    known = (0.0, 0.0, *Usual.of(1e5 * traffic.base, 1e5), 0.0)
     half = [0.5] * 240
 
     without, informed = (
-        simulate(ERRORS, traffic, half, rollouts=400, seed=9, noise=noise) for noise in ((0.0,) * 4, known)
+        simulate(ERRORS, traffic, half, rollouts=400, seed=9, noise=noise) for noise in ((0.0,) * 5, known)
     )
 
     assert informed.rolled_back >= without.rolled_back
@@ -68,7 +68,7 @@ def test_calibration_learns_what_stable_does_as_a_rule() -> None:
     learned = calibrate(ANALYSIS.metrics, {"errors": pods(2)}, 1)
     evidence = replace(NEW, noise=learned)
 
-    assert len(learned["errors"]) == len(ERRORS.assume_noise(None)) == len(ERRORS.assume_noise(0.1)) == 4
+    assert len(learned["errors"]) == len(ERRORS.assume_noise(None)) == len(ERRORS.assume_noise(0.1)) == 5
     usual = known_usual(ANALYSIS.metrics, evidence)
     assert usual.share == pytest.approx(0.02, rel=0.01)
     assert usual.requests == 500

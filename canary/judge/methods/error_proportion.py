@@ -20,7 +20,7 @@ from canary.judge.baseline import UNKNOWN, Usual
 from canary.judge.bernoulli import FloatArray
 from canary.judge.dispersion import Residuals, wobble_level
 from canary.judge.method import Batch, Columns, Outcome, Reading, table
-from canary.judge.pod_noise import measure_noise
+from canary.judge.pod_noise import measure_noise, to_numbers
 from canary.judge.stakes import Line, Span, Stakes
 from canary.model.evidence import NO_COUNTS, ArmCounts, Sample
 from canary.model.history import PodCounts, PodHistory
@@ -37,7 +37,7 @@ of the canary; how the difference of the versions scatters."""
 _ENDS: Final = np.cumsum(list(_SIZES.values())).tolist()
 _AT: Final = {name: slice(end - size, end) for (name, size), end in zip(_SIZES.items(), _ENDS, strict=True)}
 _SMALLEST_HARM: Final = 1e-6
-_LEVEL, _TOLERANCE, _USUAL = slice(0, 1), slice(1, 2), slice(2, 4)
+_LEVEL, _TOLERANCE, _USUAL, _CLUMPS = slice(0, 1), slice(1, 2), slice(2, 4), slice(4, 5)
 """Where these lie in the numbers of noise."""
 _ASSUMED_NOISE: Final = 0.3
 """Of stable's rate, in either version, for two minutes."""
@@ -64,8 +64,8 @@ class ErrorProportion:
         return Columns(table([each if isinstance(each, ArmCounts) else NO_COUNTS for each in samples]), {})
 
     def assume_noise(self, stated: float | None) -> tuple[float, ...]:
-        """The level of so much noise in either version; all pods alike; nothing known of what stable did before."""
-        return (wobble_level(_ASSUMED_NOISE if stated is None else stated), 0.0, *UNKNOWN)
+        """The level of so much noise in either version; all pods alike, no clumps, no hours before it known."""
+        return (wobble_level(_ASSUMED_NOISE if stated is None else stated), 0.0, *UNKNOWN, 0.0)
 
     def calibrate(
         self,
@@ -73,19 +73,21 @@ class ErrorProportion:
         history: PodHistory,
         canary_pods: int,
     ) -> tuple[float, ...] | None:
-        """Level of the noise in seconds, tolerance between pods, and what stable does as a rule."""
+        """Level of the noise in seconds, tolerance between pods, what stable does as a rule, and clumps."""
         if not isinstance(history, PodCounts):
             return None
         errors, requests = history.errors.astype(np.float64), history.requests.astype(np.float64)
         noise = measure_noise(errors[:, :, None], requests, history.step.total_seconds(), canary_pods)
-        return (*noise.numbers(), *Usual.of(errors.sum(), requests.sum())) if noise else None
+        if noise is None:
+            return None
+        return (*noise.numbers(), *Usual.of(errors.sum(), requests.sum()), *to_numbers(noise.clumps))
 
     def update(self, batch: Batch) -> Outcome:
         """Take the new span of every row into account; see `canary.judge.method`."""
         stable_requests, stable_errors, canary_requests, canary_errors = batch.sample.T
         memory, judged = batch.state[:, _AT["memory"]], batch.state[:, _AT["judged"]]
         residuals = Residuals.unpack(batch.state[:, _AT["residuals"]])
-        usual = batch.noise[:, _USUAL]
+        usual, clumps = batch.noise[:, _USUAL], batch.noise[:, _CLUMPS]
         rate = baseline.guess_rate(memory, usual)[:, None]
         margin = batch.margin[:, None]
         relative = np.maximum(margin * rate / (1 - rate), _SMALLEST_HARM)
@@ -98,8 +100,9 @@ class ErrorProportion:
             rate=rate,
             margin=np.where(batch.is_relative[:, None], np.minimum(relative, 1 - _SMALLEST_HARM), margin),
             line=Line.of(batch, margin),
-            level_seconds=np.maximum(batch.noise[:, _LEVEL], residuals.level_seconds(batch.interval_seconds)),
+            level_seconds=np.maximum(batch.noise[:, _LEVEL], residuals.level_seconds(batch.interval_seconds, clumps)),
             tolerance=batch.noise[:, _TOLERANCE],
+            clumps=clumps,
         )
         stakes = Stakes.unpack(batch.state[:, _AT["stakes"]], 1).restarted(batch).played(batch, span)
         residuals = span.scattered(residuals, (judged[:, 3:], judged[:, 2:3]))
