@@ -10,6 +10,7 @@ left out. Counting is not measured: questions are made beforehand.
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -57,23 +58,27 @@ class Cost:
 def measure(canaries: int) -> Cost:
     """Judge a fleet by errors and latency for a few ticks: 100 requests per second each, a tenth to the canary."""
     fleet = [Evidence(watermark=START) for _ in range(canaries)]
-    judging, wording = [], []
+    spent = []
     for tick in range(_TICKS.get(canaries, 5) + 1):
-        questions = [_ask(evidence, (place + tick) % 3) for place, evidence in enumerate(fleet)]
-        before = time.process_time()
-        results = judge(questions)
-        judged = time.process_time()
-        worded = [result.worded() for result in results]
-        judging.append(judged - before)
-        wording.append(time.process_time() - judged)
-        fleet = [result.evidence for result in worded]
+        seconds, fleet = _judge_and_word([_ask(evidence, (place + tick) % 3) for place, evidence in enumerate(fleet)])
+        spent.append(seconds)
+    judging, wording = zip(*spent[1:], strict=True)
     remembered = {name: unpack(packed) for name, packed in fleet[0].tests.items()}
     return Cost(
         canaries=canaries,
-        microseconds=statistics.median(judging[1:]) / canaries * 1e6,
-        wording_microseconds=statistics.median(wording[1:]) / canaries * 1e6,
+        microseconds=statistics.median(judging) / canaries * 1e6,
+        wording_microseconds=statistics.median(wording) / canaries * 1e6,
         state_bytes=len(json.dumps(remembered, separators=(",", ":"))),
     )
+
+
+def _judge_and_word(questions: Sequence[Question]) -> tuple[tuple[float, float], list[Evidence]]:
+    """Processor time in seconds to judge, and to word what was judged; and what is remembered, but nothing else."""
+    began = time.process_time()
+    results = judge(questions)
+    judged = time.process_time()
+    worded = [result.worded() for result in results]
+    return (judged - began, time.process_time() - judged), [result.evidence for result in worded]
 
 
 def _ask(evidence: Evidence, errors: int) -> Question:
