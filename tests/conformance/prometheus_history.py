@@ -92,6 +92,7 @@ def worked_history() -> History:
     _add_durations(history)
     _add_pods(history)
     _add_own(history)
+    _add_baseline(history)
     _add_reporters(history)
     _add_codes(history)
     for number, name in enumerate(NASTY, start=1):
@@ -158,6 +159,21 @@ def _add_own(history: History) -> None:
     )
     history.add("own", "canary-1", {0: 5, 15: 7, 30: 9, 45: 1}, name="retries_total", pod="canary-1")
     history.add("own", "canary-1", {0: 50, 15: 60, 30: 70, 45: 3}, name="orders_total", pod="canary-1")
+
+
+def _add_baseline(history: History) -> None:
+    """Three workloads: a baseline that is first seen in the span, and told of by the server before by the client."""
+    history.add("trio", "stable", steady())
+    history.add("trio", "stable", {-60: 0, 0: 7, 15: 9}, response_code="503")
+    history.add("trio", "canary", {15: 4, 30: 9})
+    history.add("trio", "baseline", {15: 6, 30: 8})
+    history.add("trio", "baseline", {15: 2, 30: 5}, response_code="503")
+    history.add("trio", "baseline", {0: 500, 15: 600, 30: 700}, reporter="destination")
+    history.add_buckets("trio", "stable", {-60: (0, 0, 0), 0: (0, 0, 0), 15: (8, 9, 10), 30: (8, 9, 10)})
+    history.add_buckets("trio", "canary", {15: (1, 2, 4), 30: (3, 5, 9)})
+    history.add_buckets("trio", "baseline", {15: (2, 6, 8), 30: (3, 9, 13)})
+    for pod, depth in (("stable-1", 3.0), ("baseline-1", 5.0), ("canary-1", 7.0)):
+        history.add("trio", pod, {0: depth, 15: depth}, name="heap_use", pod=pod)
 
 
 def _add_reporters(history: History) -> None:

@@ -237,6 +237,41 @@ def test_a_metric_may_say_which_codes_failed(store: str) -> None:
     assert samples["errors"] == counts(store, "codes", 0, 15)[0]
 
 
+def test_a_baseline_is_the_control_and_what_stable_served_is_told_beside(store: str) -> None:
+    depth = 'sum(heap_use{destination_workload_namespace="$namespace",pod=~"$workload-.*"})'
+    sources = SOURCES | {"depth": MetricSource(signal=Signal.VALUES, query=depth)}
+    spans = [replace(query("trio", start, start + 15), baseline="baseline", metrics=sources) for start in (0, 15)]
+    measured = PrometheusProvider(store, scrape_interval=SCRAPE).measure(spans)
+    first, second = (measured[each.key] for each in spans)
+
+    assert first.samples["errors"] == ArmCounts(stable=Counts(8, 2), canary=Counts(4))
+    assert second.samples["errors"] == ArmCounts(stable=Counts(5, 3), canary=Counts(5))
+    assert (first.beside, second.beside) == (Counts(17, 2), Counts(15))
+    assert first.traffic(arms(0)) == ArmCounts(stable=first.beside)
+    bounds = (10.0, 100.0)
+    assert first.samples["latency"] == ArmHistograms(
+        stable=Histogram(bounds, (2, 4, 2)), canary=Histogram(bounds, (1, 1, 2))
+    )
+    assert first.samples["depth"] == ArmValues(stable=5.0, canary=7.0)
+
+
+def test_a_baseline_that_serves_nothing_counts_zero_and_never_becomes_stable(store: str) -> None:
+    asked = replace(query("trio", 0, 15, metrics=("errors", "latency")), baseline="nowhere")
+    measured = PrometheusProvider(store, scrape_interval=SCRAPE).measure([asked])[asked.key]
+
+    assert measured.samples["errors"] == ArmCounts(canary=Counts(4))
+    bounds = (10.0, 100.0)
+    assert measured.samples["latency"] == ArmHistograms(
+        stable=Histogram(bounds, (0, 0, 0)), canary=Histogram(bounds, (1, 1, 2))
+    )
+    assert measured.beside == Counts(17, 2)
+
+
+def test_only_durations_tell_what_stable_served_beside_a_baseline_too(store: str) -> None:
+    asked = replace(query("trio", 0, 15, metrics=("latency",)), baseline="baseline")
+    assert PrometheusProvider(store, scrape_interval=SCRAPE).measure([asked])[asked.key].beside == Counts(10)
+
+
 def own(store: str, start: float, end: float, text: str, per: str | None = None) -> Sample:
     """One sample of a team's own query."""
     source = MetricSource(signal=Signal.VALUES, query=text, per=per)

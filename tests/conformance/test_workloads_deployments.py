@@ -155,6 +155,35 @@ def test_promoting_again_changes_nothing(
     assert standing(witness, stable)["metadata"]["resourceVersion"] == before
 
 
+def test_a_copy_is_made_once_for_each_release_and_leaves_the_rest(
+    workloads: Deployments, stable: ObjectKey, space: str, witness: Witness
+) -> None:
+    document = deployment(space, "baseline", "order:0")
+    document["spec"]["replicas"] = 0
+    witness.make(document)
+    baseline, source = ObjectKey(space, "order-baseline"), standing(witness, stable)
+    revision = seen(workloads, stable).revision
+    before = standing(witness, baseline)["spec"]
+
+    workloads.copy(stable, baseline, revision, "first")
+    once = standing(witness, baseline)
+    workloads.copy(stable, baseline, revision, "first")
+
+    assert standing(witness, baseline)["metadata"]["resourceVersion"] == once["metadata"]["resourceVersion"]
+    expected = copy.deepcopy(before)
+    expected["template"]["spec"]["containers"] = source["spec"]["template"]["spec"]["containers"]
+    annotations = source["spec"]["template"]["metadata"]["annotations"]
+    expected["template"]["metadata"]["annotations"] = {**annotations, "canary.delivery/release": "first"}
+    assert once["spec"] == expected
+    assert (seen(workloads, baseline).revision, seen(workloads, baseline).release) == (revision, "first")
+
+    workloads.copy(stable, baseline, revision, "second")
+    assert seen(workloads, baseline).release == "second"
+    assert standing(witness, baseline)["metadata"]["generation"] > once["metadata"]["generation"]
+    with pytest.raises(Conflict, match=f"nothing was moved onto Deployment {baseline}"):
+        workloads.copy(stable, baseline, "0123456789", "third")
+
+
 def test_what_was_not_judged_is_not_promoted(
     workloads: Deployments, stable: ObjectKey, canary: ObjectKey, witness: Witness
 ) -> None:

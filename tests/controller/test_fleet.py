@@ -70,6 +70,19 @@ def test_a_deployment_may_not_be_stable_here_and_canary_there() -> None:
     assert stands_back(fleet_of(OLDER, other), other.key)
 
 
+def test_a_baseline_belongs_to_one_canary_and_is_nothing_else_to_another() -> None:
+    first = canary(
+        "first", age=timedelta(hours=2), routes=("a",), stable="s1", canary="c1", baseline={"deployment": "b"}
+    )
+    same = canary("same", routes=("b",), stable="s2", canary="c2", baseline={"deployment": "b"})
+    crossed = canary("crossed", routes=("c",), stable="s3", canary="b")
+    fleet = fleet_of(first, same, crossed)
+    assert not stands_back(fleet, first.key)
+    assert stands_back(fleet, same.key)
+    assert stands_back(fleet, crossed.key)
+    assert first.key in fleet.referring_to("Deployment", ObjectKey("shop", "b"))
+
+
 def test_the_same_names_in_another_namespace_are_other_objects() -> None:
     other = canary("other", namespace="shop2", routes=("a",), stable="s1", canary="c1")
     assert not stands_back(fleet_of(OLDER, other), other.key)

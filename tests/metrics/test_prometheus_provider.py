@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 
@@ -57,6 +58,26 @@ def test_counts_are_read_and_the_question_was_put_whole() -> None:
     assert form["time"] == [f"{int(NOON.timestamp()) + 15}.000"]
     assert form["timeout"][0].endswith("ms")
     assert "offset 15000ms" in form["query"][0]
+
+
+def test_beside_a_baseline_stable_is_asked_for_too_and_told_apart() -> None:
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        asked.extend(form["query"])
+        rows = vector(("s", "", "12"), ("b", "", "5"), ("c", "", "3"), ("s", "known", "1"), ("s", "present", "1"))
+        saying(rows)(handler, form)
+
+    one = replace(query(), baseline="b")
+    with serving(answer) as url:
+        measured = PrometheusProvider(url).measure([one, query("other")])
+
+    assert 'destination_workload=~"b|c|s"' in asked[0]
+    assert len(asked) == 1
+    assert measured[one.key].samples == {"errors": ArmCounts(stable=Counts(5), canary=Counts(3))}
+    assert measured[one.key].beside == Counts(12)
+    other = measured[query("other").key]
+    assert (other.samples, other.beside) == ({"errors": ArmCounts(stable=Counts(12), canary=Counts(3))}, Counts())
 
 
 @pytest.mark.parametrize(

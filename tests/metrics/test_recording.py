@@ -1,6 +1,7 @@
 """A recording comes back as it was written, and one that is damaged is refused with its line."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -52,6 +53,18 @@ def spans() -> list[RecordedSpan]:
 
 def lines() -> list[str]:
     return [header_line(DOCUMENT | {"status": {"phase": "Failed"}}, NOISE), *map(span_line, spans())]
+
+
+def test_what_stable_served_beside_a_baseline_comes_back_too() -> None:
+    (first, *_) = spans()
+    beside = replace(first, measurement=replace(first.measurement, beside=Counts(700, 3)))
+    header = header_line(DOCUMENT, NOISE)
+    assert read_recording([header, span_line(beside)], "order.jsonl").spans == (beside,)
+    assert "beside" not in span_line(first)
+    for wrong in ('{"requests": 1, "errors": 2}', '{"requests": -1}', "[]"):
+        line = span_line(beside).replace('{"requests": 700, "errors": 3}', wrong)
+        with pytest.raises(InvalidDocument, match="line 2"):
+            read_recording([header, line], "order.jsonl")
 
 
 def test_a_recording_comes_back_as_it_was_written() -> None:

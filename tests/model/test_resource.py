@@ -76,8 +76,10 @@ def test_everything_that_is_written_is_read() -> None:
             },
             progressDeadline="3m",
             paused=True,
+            baseline={"deployment": "order-service-baseline"},
         )
     )
+    assert spec.baseline_key == ObjectKey("shop", "order-service-baseline")
     assert (spec.canary.replicas, spec.canary.scale_down_delay) == (4, timedelta(seconds=90))
     assert (spec.traffic.virtual_service, spec.traffic.routes) == ("orders.shop", ("primary", "second"))
     assert spec.traffic.destination_rule == "orders"
@@ -226,6 +228,11 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"stable": {"deployment": "a" * 64}}, "spec.stable.deployment", "at most 63"),
         ({"stable": {"deployment": "dotted.name"}}, "spec.stable.deployment", "is not a DNS label"),
         ({"canary": {"deployment": "order-service-stable"}}, "spec.canary.deployment", "name a second Deployment"),
+        ({"baseline": {}}, "spec.baseline.deployment", "for example deployment: order-service-baseline"),
+        ({"baseline": {"deployment": "a_b"}}, "spec.baseline.deployment", "lower-case letters"),
+        ({"baseline": {"deployment": "b", "replicas": 3}}, "spec.baseline.replicas", "known: deployment"),
+        ({"baseline": {"deployment": "order-service-stable"}}, "spec.baseline.deployment", "is the stable Deployment"),
+        ({"baseline": {"deployment": "order-service-canary"}}, "spec.baseline.deployment", "is the canary Deployment"),
         ({"traffic": {"istio": {**ISTIO, "canary": {"subset": "stable"}}}}, "spec.traffic.istio.canary", "told apart"),
         ({"traffic": {"istio": {**ISTIO, "stable": {"host": "x"}}}}, "spec.traffic.istio.canary", "told apart"),
         ({"traffic": {"istio": {**ISTIO, "routes": ["a", "a"]}}}, "spec.traffic.istio.routes[1]", "stands twice"),

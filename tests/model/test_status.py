@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rollouts import EVIDENCE, NOW, STATE, judged, written
+from rollouts import EVIDENCE, NOW, SPEC, STATE, judged, written
 
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack
 from canary.model.observation import Problem
 from canary.model.state import Phase, RolloutState
 from canary.model.status import read_state
-from canary.model.verdict import AnalysisResult
+from canary.model.verdict import AnalysisResult, QuantileBuckets
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, str]:
@@ -51,6 +51,22 @@ def test_a_status_shows_where_the_rollout_stands() -> None:
         "stepMargin": 0.02,
         "requestsNeeded": 1234,
     }
+
+
+def test_beside_a_baseline_the_status_calls_the_control_by_its_name() -> None:
+    spec = replace(SPEC, baseline_deployment="order-service-baseline")
+    buckets = QuantileBuckets(0.5, (1.0, 2.5), (2.5, None))
+    status = written(spec=spec, result=judged(quantiles=(buckets,)))
+    analysis = status["analysis"]
+    assert analysis["judged"].keys() == {"baseline", "canary"}
+    assert analysis["totals"].keys() == {"stable", "canary"}
+    (metric,) = analysis["metrics"]
+    assert metric["baseline"] == {"requests": 8000, "errors": 8}
+    assert metric["quantiles"] == [{"quantile": 0.5, "baseline": [1.0, 2.5], "canary": [2.5]}]
+    assert "stable" not in metric
+    assert read_state(status) == STATE
+    assert written(status, spec=spec, result=None) == status
+    assert written(status, spec=None, result=None)["analysis"] == analysis
 
 
 def test_nothing_new_makes_an_equal_status_however_late_it_is() -> None:

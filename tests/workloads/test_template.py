@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.workloads.template import FINGERPRINT_LENGTH, fingerprint, promoted
+from canary.workloads.template import FINGERPRINT_LENGTH, fingerprint, promoted, read_release
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 TEXT = st.text(max_size=4)
@@ -132,6 +132,18 @@ def test_a_restart_of_either_side_is_neither_moved_nor_undone() -> None:
     target["metadata"]["annotations"][RESTARTED_AT] = "2026-11-01T08:00:00Z"
 
     assert promoted(target, source) == ()
+
+
+def test_a_copy_for_another_release_is_another_template_of_the_same_version() -> None:
+    source, target = template(), template()
+    operations = promoted(target, source, "0123456789")
+    copied = jsonpatch.apply_patch({"spec": {"template": target}}, list(operations))["spec"]["template"]
+
+    assert (read_release(target), read_release(copied)) == ("", "0123456789")
+    assert fingerprint(copied) == fingerprint(source)
+    assert promoted(copied, source, "0123456789") == promoted(copied, source) == ()
+    assert len(promoted(copied, source, "9876543210")) == 1
+    assert promoted(target, copied) == ()
 
 
 def test_what_the_source_does_not_have_goes() -> None:
