@@ -80,6 +80,34 @@ def mutants(draw: st.DrawFn, good: Any, most: int = 3) -> Any:
     return document
 
 
+def from_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """What an API server lets pass by a structural schema; no more of it than our definition uses."""
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    match schema["type"]:
+        case "object" if "properties" in schema:
+            parts = {name: from_schema(part) for name, part in schema["properties"].items()}
+            needed = set(schema.get("required", ()))
+            optional = {name: part for name, part in parts.items() if name not in needed}
+            return st.fixed_dictionaries({name: parts[name] for name in needed}, optional=optional)
+        case "array":
+            most = min(schema.get("maxItems", 3), 3)
+            return st.lists(from_schema(schema["items"]), min_size=schema.get("minItems", 0), max_size=most)
+        case "integer":
+            return st.integers(schema.get("minimum", -5), min(schema.get("maximum", 100), 1000))
+        case "number":
+            return st.floats(schema.get("minimum", 0.0), schema.get("maximum", 1.0), exclude_min="minimum" in schema)
+        case "boolean":
+            return st.booleans()
+        case "string" if "pattern" in schema:
+            form, longest = schema["pattern"].removeprefix("^").removesuffix("$"), schema.get("maxLength", 30)
+            return st.from_regex(form, fullmatch=True).filter(lambda found: 0 < len(found) <= longest)
+        case "string":
+            return st.text(st.characters(), min_size=schema.get("minLength", 0), max_size=20)
+        case other:
+            raise AssertionError(f"our definition has no {other}")
+
+
 def bad_documents(*good: Any) -> st.SearchStrategy[Any]:
     """Mutants mostly, and any mapping."""
     return st.one_of(mutants(good), mutants(good, most=8), st.dictionaries(text, anything, max_size=4))
