@@ -152,7 +152,8 @@ def learn_noise(
     Raises:
         Transient: Prometheus does not answer, or something else than counts.
     """
-    from canary.judge.calibration import calibrate, is_calibrated  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.controller.calibrate import count_pods  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.judge.calibration import calibrate, is_calibrated  # noqa: PLC0415 (as above)
     from canary.model.errors import Transient  # noqa: PLC0415 (as above)
     from canary.model.evidence import NoData, QueryFailed  # noqa: PLC0415 (as above)
     from canary.ports import HistoryQuery  # noqa: PLC0415 (as above)
@@ -170,7 +171,7 @@ def learn_noise(
         if isinstance(each, QueryFailed):
             raise Transient(f"the history of stable's pods could not be read: {each.reason}")
     pods = {name: each for name, each in told.items() if not isinstance(each, NoData | QueryFailed)}
-    return calibrate(metrics, pods, history.canary_pods)
+    return calibrate(metrics, pods, count_pods(spec, history.canary_pods))
 
 
 def _grid(spec: "CanarySpec", history: History) -> tuple[datetime, int]:

@@ -98,7 +98,7 @@ class Calibrator:
             return state
         if isinstance(workload, Problem):
             return state
-        lesson = self._inquire(canary, spec, state, metrics, workload.replicas)
+        lesson = self._inquire(canary, spec, state, metrics, count_pods(spec, workload.replicas))
         if lesson is None or not lesson.noise:
             return state
         noise = {**state.evidence.noise, **lesson.noise}
@@ -137,12 +137,21 @@ class Calibrator:
         return sum(each.answer is not None for each in self._inquiries.values())
 
 
+def count_pods(spec: CanarySpec, replicas: int) -> int:
+    """As how many pods the canary's noise counts, beside as many of stable as there are.
+
+    A baseline is as small as the canary: the means of two groups of n pods lie as far apart as that of n / 2 pods and
+    that of very many. A single pod cannot be halved, so two of one pod each are taken for less noisy than they are.
+    """
+    return max(replicas if spec.baseline_deployment is None else replicas // 2, 1)
+
+
 def learn(metrics: MetricsProvider, query: HistoryQuery, specs: tuple[MetricSpec, ...], canary_pods: int) -> Lesson:
     """Ask for the history and calibrate by it; raises nothing, because nothing here is worth a tick."""
     try:
         told = metrics.recall(query)
         history = {name: each for name, each in told.items() if not isinstance(each, NoData | QueryFailed)}
-        noise = calibrate(specs, history, max(canary_pods, 1))
+        noise = calibrate(specs, history, canary_pods)
     except Exception as bug:  # noqa: BLE001 - a release is judged without noise rather than not at all
         _log.error("calibration broken", canary=str(query.key), exc_info=bug)
         return Lesson(noise={}, assumed=dict.fromkeys(query.metrics, "calibration broke; see the log"), failed=False)

@@ -113,6 +113,17 @@ def test_values_are_shown_as_parts_of_what_stable_does_and_without_requests() ->
     assert "requests" not in drawn
 
 
+def test_beside_a_baseline_the_control_is_called_by_its_name() -> None:
+    document = climbing()
+    document["spec"]["baseline"] = {"deployment": "order-service-baseline"}
+    beside = canary_at(spec=parse_canary(document))
+    beside["spec"] = document["spec"]
+    drawn = " ".join(picture(draw_description(view_of(beside, NOW), 120), 120).split())
+    assert "baseline 8,120 8" in drawn
+    assert "stable 8,120" not in drawn
+    assert "baseline Deployment order-service-baseline, subset stable: the control" in drawn
+
+
 def test_a_hold_runs_down_and_ends_at_nothing() -> None:
     def left(after: timedelta) -> timedelta | None:
         return view_of(climbing(), NOW + after).hold_left

@@ -11,7 +11,7 @@ from controller_objects import NOW, canary
 from structlog.testing import capture_logs
 
 from canary.controller import calibrate
-from canary.controller.calibrate import MOST_ATTEMPTS, MOST_UNDER_WAY, Calibrator
+from canary.controller.calibrate import MOST_ATTEMPTS, MOST_UNDER_WAY, Calibrator, count_pods
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.evidence import ArmCounts, Counts, Evidence
 from canary.model.observation import NO_WORKLOAD, Problem
@@ -85,6 +85,14 @@ def test_nothing_is_asked_before_a_release_after_its_first_judgment_or_when_it_i
 ) -> None:
     assert attend(calibrator, state) == state
     assert queue.work == []
+
+
+@pytest.mark.parametrize(("replicas", "alone", "beside"), [(0, 1, 1), (1, 1, 1), (2, 2, 1), (5, 5, 2), (6, 6, 3)])
+def test_a_canary_beside_a_baseline_of_its_size_counts_as_half_as_many_pods(
+    replicas: int, alone: int, beside: int
+) -> None:
+    specs = (parse_canary(found.document) for found in (canary(), canary(baseline={"deployment": "b"})))
+    assert [count_pods(spec, replicas) for spec in specs] == [alone, beside]
 
 
 def test_a_store_that_fails_is_asked_again_and_given_up(calibrator: Calibrator, queue: Queue) -> None:
