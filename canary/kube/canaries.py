@@ -7,14 +7,17 @@ never seen.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from canary.kube.client import KubeClient
 from canary.kube.instants import parse_instant
 from canary.kube.resources import CANARIES, Document, object_key, resource_version
 from canary.model.errors import Refused
+from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
 from canary.ports import CanaryObject
+
+_LONGEST_QUOTE: Final = 200
 
 
 class KubeCanaries:
@@ -71,7 +74,8 @@ def canary_object(document: Document) -> CanaryObject:
             document=document,
         )
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise Refused(f"this is no Canary of an API server: {error!r} while reading its metadata") from error
+        why = quote(repr(error), _LONGEST_QUOTE)
+        raise Refused(f"this is no Canary of an API server: {why} while reading its metadata") from error
 
 
 def _metadata(document: Mapping[str, object]) -> dict[str, Any]:

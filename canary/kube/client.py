@@ -26,7 +26,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
 import canary
-from canary.kube.failures import Call, Expired, Invalid, NotFound, refusal, silence
+from canary.kube.failures import Call, Expired, Invalid, NotFound, brief, refusal, silence
 from canary.kube.patch import Operation, fenced
 from canary.kube.resources import Document, Resource, has_version, resource_version
 from canary.kube.stream import BROKEN, EventStream, read_body
@@ -85,7 +85,7 @@ class KubeClient:
                 load_kube_config(path, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]  # vendor's
         except (ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
             remedy = "name a kubeconfig, or run in a cluster" if kubeconfig is None else "correct the file or its path"
-            raise Refused(f"cannot connect to Kubernetes by {source}: {error}; {remedy}") from error
+            raise Refused(f"cannot connect to Kubernetes by {source}: {brief(str(error))}; {remedy}") from error
         api = ApiClient(configuration)
         api.user_agent = f"canary-delivery/{canary.__version__}"
         return cls(api, request_timeout)

@@ -100,7 +100,7 @@ def silence(call: Call, server: str, cause: BaseException) -> Transient:
 
     A write may have happened all the same; only reading tells.
     """
-    why = _brief(str(cause)) or type(cause).__name__
+    why = brief(str(cause)) or type(cause).__name__
     return Transient(
         f"{call} got no answer from the API server at {server}: {why}; check that it runs and is reachable"
     )
@@ -123,8 +123,9 @@ def _quoted(body: bytes) -> str:
         message = json.loads(text)["message"]
     except (ValueError, TypeError, KeyError):
         message = text
-    return _brief(str(message or "no explanation"))
+    return brief(str(message or "no explanation"))
 
 
-def _brief(text: str) -> str:
+def brief(text: str) -> str:
+    """What others say, as a part of a sentence of ours."""
     return quote(without_credentials(text), _LONGEST_QUOTE)

@@ -31,6 +31,7 @@ from canary.model.evidence import (
     QueryFailed,
     Sample,
 )
+from canary.model.quoting import quote
 from canary.model.resource import API_VERSION, KIND, parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 
@@ -130,7 +131,7 @@ def _spans(numbered: Iterable[tuple[int, str]], file: str) -> Iterator[RecordedS
             span = _span(document)
         except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            reason = reason.removeprefix("Value error, ")  # pydantic's, before a sentence of ours
+            reason = quote(reason.removeprefix("Value error, "), 300)  # pydantic's, before a sentence of ours
             raise _fault(file, number, f"is no span: {reason}", "leave it out, or record again") from None
         if end is not None and span.measurement.start < end:
             raise _fault(file, number, "begins before the span above it has ended", "put the spans in order")

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from canary.model.errors import Fault, InvalidDocument
+from canary.model.quoting import quote
 from canary.model.resource import GROUP, KIND
 
 
@@ -39,7 +40,7 @@ def documents_in(content: bytes, file: str) -> Iterator[Mapping[str, object]]:
             items = document.get("items") if isinstance(document, dict) else None
             yield from (item for item in (items if isinstance(items, list) else [document]) if isinstance(item, dict))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        where = " ".join(str(error).split())[:300]
+        where = quote(error, 300)
         fault = Fault(path=file, value="", message=f"is not YAML: {where}", remedy="correct the file at that place")
         raise InvalidDocument(file, [fault]) from None
 

@@ -7,7 +7,7 @@ every one by which it goes out (status, Events, logs, the screen, pictures).
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,10 @@ from canary.kube.client import KubeClient
 from canary.kube.events import KubeEvents
 from canary.kube.resources import DEPLOYMENTS
 from canary.metrics.prometheus import PrometheusProvider
+from canary.metrics.recording import read_recording
 from canary.model.errors import CanaryError, InvalidDocument
 from canary.model.evidence import NoData, QueryFailed
+from canary.model.manifest import documents_in
 from canary.model.observation import Problem
 from canary.model.quoting import quote, spell_out
 from canary.model.resource import parse_canary
@@ -66,6 +68,8 @@ WELL_FORMED: dict[str, Any] = {
         "traffic": {"istio": {"virtualService": "order-service"}},
     },
 }
+RECORDING = json.dumps({"recording": 1, "canary": WELL_FORMED})
+SPAN = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:00:15Z", "weight": 1}
 
 
 @pytest.fixture
@@ -226,6 +230,24 @@ def test_what_a_canary_holds_is_quoted_in_its_refusal(spec: dict[str, Any]) -> N
     with pytest.raises(InvalidDocument) as caught:
         parse_canary({**document, "metadata": {"name": HOSTILE, "namespace": HOSTILE}})
     assert is_legible(caught.value.subject, SENTENCE)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: canary_object({**WELL_FORMED, "metadata": {**WELL_FORMED["metadata"], "creationTimestamp": HOSTILE}}),
+        lambda: list(documents_in(b"a: " + HOSTILE.encode(), "file")),
+        lambda: list(documents_in(b"- !" + b"x" * 10_000 + b" 1", "file")),
+        lambda: read_recording([RECORDING, json.dumps({"start": HOSTILE, "end": HOSTILE})], "file"),
+        lambda: read_recording([RECORDING, json.dumps(SPAN | {"samples": {"a": {HOSTILE: 1}}})], "file"),
+        lambda: read_recording([json.dumps({"recording": 1, "canary": {HOSTILE: HOSTILE}})], "file"),
+    ],
+    ids=["object", "text", "tag", "instant", "sample", "header"],
+)
+def test_what_a_document_holds_is_quoted_in_its_refusal(read: Callable[[], object]) -> None:
+    with pytest.raises(CanaryError) as caught:
+        read()
+    assert all(is_legible(line, SENTENCE) for line in str(caught.value).split("\n"))
 
 
 def test_annotations_that_are_no_command_ask_for_nothing_that_is_told() -> None:
