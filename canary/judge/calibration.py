@@ -47,6 +47,13 @@ def known_usual(metrics: Sequence[MetricSpec], evidence: Evidence) -> Usual:
     return error_proportion.usual_of(learned) if is_compared else UNKNOWN
 
 
+def known_level_seconds(metrics: Sequence[MetricSpec], evidence: Evidence) -> float:
+    """Of the noise of one version in what the absolute guard looks at; 0 where none was learned."""
+    learned = evidence.noise.get(GUARDED)
+    is_compared = any(metric.name == GUARDED and metric.method == error_proportion.METHOD.name for metric in metrics)
+    return learned[0] if learned and is_compared else 0.0
+
+
 def quiet(metrics: Sequence[MetricSpec]) -> Mapping[str, tuple[float, ...]]:
     """What a long history would have taught of a service whose noise all of its pods share: none belongs to one."""
     methods = discover()

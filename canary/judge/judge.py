@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from canary.judge import guard, words
 from canary.judge.baseline import UNKNOWN
 from canary.judge.bernoulli import FloatArray
-from canary.judge.calibration import known_usual
+from canary.judge.calibration import known_level_seconds, known_usual
 from canary.judge.docket import SERIOUS, Account, Docket
 from canary.judge.finding import Findings, find
 from canary.judge.ledger import Entry, enter
@@ -198,7 +198,7 @@ def _extend_streaks(questions: Sequence[Question], entries: Sequence[Entry]) -> 
         if not kept and not guard.is_harmful(entry.span):
             continue
         streak = guard.Streak(*unpack(kept)) if kept else guard.NO_STREAK
-        if not _condemns(streak, question.analysis):
+        if not _condemns(streak, question):
             is_usual = question.control == words.STABLE
             usual = known_usual(question.analysis.metrics, question.evidence) if is_usual else UNKNOWN
             streak = guard.extend(streak, entry.span, entry.totals, usual)
@@ -207,10 +207,13 @@ def _extend_streaks(questions: Sequence[Question], entries: Sequence[Entry]) -> 
     return streaks
 
 
-def _condemns(streak: guard.Streak, analysis: AnalysisSpec) -> bool:
+def _condemns(streak: guard.Streak, question: Question) -> bool:
     if not streak.spans:
         return False
-    return guard.condemns(streak, agreeing_spans(analysis.interval), _planned_spans(analysis), analysis.false_rollback)
+    analysis = question.analysis
+    noise_spans = known_level_seconds(analysis.metrics, question.evidence) / analysis.interval.total_seconds()
+    agreeing, planned = agreeing_spans(analysis.interval), _planned_spans(analysis)
+    return guard.condemns(streak, agreeing, planned, analysis.false_rollback, noise_spans)
 
 
 def _find_absences(questions: Sequence[Question], entries: Sequence[Entry]) -> dict[int, str]:
@@ -287,7 +290,7 @@ def _overrule(
         if question.obstacle is not None and verdicts[place] != _FAIL:
             verdicts[place], overruled[place] = _NODATA, question.obstacle
     for place, streak in streaks.items():
-        if _condemns(streak, questions[place].analysis):
+        if _condemns(streak, questions[place]):
             sentence = words.of_control(words.guarded(streak), questions[place].control)
             verdicts[place], overruled[place] = _FAIL, sentence
     return verdicts, overruled

@@ -162,6 +162,16 @@ def test_numbers_that_another_method_learned_are_no_history(method: str) -> None
     assert tests[0][GUARD_KEY] == tests[1][GUARD_KEY]
 
 
+def test_noise_of_one_version_in_a_shared_outage_is_not_taken_for_harm() -> None:
+    """Twice stable's failures, for a minute, where stable's own pods differ as much from each other."""
+    outage = ((1350, 405), (150, 100))
+    noisy = replace(NEW, noise={"errors": (250.0, 0.0, *Usual.of(1000, 1e5), 0.0)})
+
+    assert watch(NEW, [outage] * 4, admissible=False)[-1].verdict is Verdict.FAIL
+    assert watch(noisy, [outage] * 4, admissible=False)[-1].verdict is not Verdict.FAIL
+    assert watch(noisy, [BROKEN] * 3, admissible=False)[-1].verdict is Verdict.FAIL
+
+
 def test_streak_of_an_older_version_goes_on() -> None:
     """It kept four numbers, without stable's own counts."""
     older = replace(watch(NEW, [BROKEN] * 2, admissible=False)[-1].evidence)
