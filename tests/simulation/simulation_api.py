@@ -97,27 +97,7 @@ class SimulatedServer:
 
     def answer(self, method: str, path: str, query: str, content_type: str, body: bytes) -> Answer:
         """Carry out one request."""
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query.encode(),
-            "headers": [(b"content-type", content_type.encode()), (b"user-agent", b"simulation/1")],
-        }
-        sent: list[Document] = []
-
-        async def receive() -> Document:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        conversation = self._application(scope, receive, send)
-        try:
-            conversation.send(None)  # type: ignore[attr-defined]  # an awaitable by its type, a coroutine by its making
-        except StopIteration:
-            return Answer(sent[0]["status"], b"".join(message.get("body", b"") for message in sent))
-        raise AssertionError(f"{method} {path} waits for something: only streams do")
+        return exchange(self._application, method, path, body, query=query, content_type=content_type)
 
     def call(self, method: str, path: str, body: object = None, content_type: str = JSON) -> Document:
         """Carry out a request of somebody who is no controller.
@@ -167,17 +147,41 @@ class SimulatedServer:
         return [change for _, change in sorted(found, key=lambda each: each[0])]
 
 
+def exchange(
+    application: Application, method: str, path: str, body: bytes, *, query: str = "", content_type: str = JSON
+) -> Answer:
+    """One request to an ASGI application, and its answer."""
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(b"content-type", content_type.encode()), (b"user-agent", b"simulation/1")],
+    }
+    sent: list[Document] = []
+
+    async def receive() -> Document:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    try:
+        application(scope, receive, send).send(None)
+    except StopIteration:
+        return Answer(sent[0]["status"], b"".join(message.get("body", b"") for message in sent))
+    raise AssertionError(f"{method} {path} waits for something: only streams do")
+
+
 def _change(kind: str, event: str, document: Document) -> Change:
     root = _PATHS[kind].removeprefix("/apis/")
-    shown = {"apiVersion": root, "kind": kind} | copy.deepcopy(document)
+    shown = {"apiVersion": root, "kind": kind} | document  # what is stored is never changed, so nothing is copied
     return Change(kind, document["metadata"]["name"], None if event == "DELETED" else shown)
 
 
 def path_of(kind: str, name: str = "", subresource: str = "") -> str:
     """Where the objects of a kind are, or one of them."""
-    return "/".join(
-        part for part in (_PATHS[kind], "namespaces", NAMESPACE, _PLURALS[kind], name, subresource) if part
-    )
+    return "/".join(part for part in (_PATHS[kind], "namespaces", NAMESPACE, _PLURALS[kind], name, subresource) if part)
 
 
 def encode_query(parameters: list[tuple[str, str]]) -> str:
@@ -190,8 +194,8 @@ def _compiled() -> Cluster:
     """A cluster that serves our kinds; only its catalogue and schemas are used."""
     cluster = Cluster(_HISTORY)
     application = Application(cluster)
-    server = SimulatedServer.__new__(SimulatedServer)
-    server._cluster, server._application = cluster, application
     for document in (*read_manifest(DEFINITIONS), custom_resource_definition()):
-        server.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document)
+        body = json.dumps(document).encode()
+        made = exchange(application, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+        assert made.status == 201, made
     return cluster

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import urllib3
-
 from simulation_api import JSON, Answer
 
 HOST: Final = "https://kubernetes.simulated"

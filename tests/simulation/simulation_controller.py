@@ -1,8 +1,9 @@
 """One controller process of a simulated world: everything that `bootstrap` wires, on the world's wire, clock and time.
 
-The code that decides and acts is the controller's own. Played are its threads, which do their work at once and in order,
-and its schedule: APScheduler and the watches live by threads and the machine's clock, so their promises (when a Canary
-is ticked, what a watch tells) are kept here in the world's time. Death is a `BaseException`, which nothing catches.
+The code that decides and acts is the controller's own. Played are its threads, which do their work at once and in
+order, and its schedule: APScheduler and the watches live by threads and the machine's clock, so their promises (when a
+Canary is ticked, what a watch tells) are kept here in the world's time. Death is a `BaseException`, which nothing
+catches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
+
+from simulation_api import NAMESPACE, Answer, Change, Document, path_of
+from simulation_client import Request, SimulatedClient
+from simulation_traffic import SCRAPE
 
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
@@ -31,16 +36,12 @@ from canary.ports import CanaryObject
 from canary.routing.istio import IstioRouter
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
-from simulation_api import NAMESPACE, Answer, Change, Document
-from simulation_client import Request, SimulatedClient
-from simulation_traffic import SCRAPE
 
 METRICS_DELAY: Final = timedelta(seconds=2)
 STATUS_INTERVAL: Final = timedelta(minutes=1)
 GATHERING: Final = timedelta(milliseconds=20)
 RESYNC: Final = timedelta(minutes=2)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 
 class Killed(BaseException):
@@ -157,9 +158,7 @@ class Process:
             metrics=metrics,
             calibrator=Calibrator(metrics, AtOnce()),
             applier=Applier(router=router, workloads=workloads),
-            reporter=_TellingReporter(
-                journal=KubeEvents(client), telemetry=Telemetry(), world=world, name=name
-            ),
+            reporter=_TellingReporter(journal=KubeEvents(client), telemetry=Telemetry(), world=world, name=name),
             clock=self,
             threads=AtOnce(),
             status_interval=STATUS_INTERVAL,
@@ -174,7 +173,9 @@ class Process:
         """Send a request, and note what it has taught."""
         answer = self._world.carry_for(self, request)
         if answer.status < 300 and request.method == "GET":
-            self.glimpse.seen[request.path] = answer.document
+            is_canary = request.path.startswith(path_of("Canary"))
+            if not (is_canary and request.path in self.glimpse.seen):  # a tick goes by the Canary that it read first
+                self.glimpse.seen[request.path] = answer.document
         elif answer.status < 300 and request.path.endswith("/status"):
             self.glimpse.written[answer.document["metadata"]["name"]] = answer.document
         return answer
@@ -197,7 +198,8 @@ class Process:
     def hear_list(self, kind: str, documents: Iterable[Document]) -> None:
         """A watch has listed anew: what is not there any more is gone."""
         found = {document["metadata"]["name"]: document for document in documents}
-        gone = [key.name for key in self.fleet.keys() if key.name not in found] if kind == "Canary" else []
+        known = self.fleet.keys() if kind == "Canary" else ()
+        gone = [key.name for key in known if key.name not in found]
         for name in gone:
             self.hear(Change(kind, name, None))
         for name, document in found.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from simulation_api import NAMESPACE, Refusal
 from simulation_plan import Disturbance
 from simulation_prometheus import TROUBLES
-from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, revision_of, template, weights_of, with_weights
+from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
 
 if TYPE_CHECKING:  # it is made of this
     from simulation_world import World
@@ -264,6 +264,7 @@ def _make_canary_anew(world: "World", _disturbance: Disturbance) -> None:
     if standing is not None:
         world.server.remove("Canary", SERVICE)
         world.server.create(canary(SERVICE, standing["spec"]))
+        world.watchman.note_amnesia()
 
 
 def _rival(world: "World", _disturbance: Disturbance) -> Undo | None:
@@ -317,5 +318,3 @@ FAULTS: Final[dict[str, Fault]] = {
     "Canary made anew": _make_canary_anew,
     "rival Canary": _rival,
 }
-
-__all__ = ["FAULTS", "approve", "begin", "mend", "revision_of", "set_weights"]

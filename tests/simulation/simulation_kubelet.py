@@ -1,8 +1,8 @@
 """The pods of the two Deployments, in two steps: the Deployment is noticed, and a little later its pods are ready.
 
-A new template is rolled out with at least half of the old pods still serving; pods that crash are gone at once. What the
-pods do decides which requests arrive and how many of them fail: requests to a workload without a ready pod are lost, as
-in the mesh, where failures before an endpoint is chosen carry no workload.
+A new template is rolled out with at least half of the old pods still serving; pods that crash are gone at once. What
+the pods do decides which requests arrive and how many of them fail: requests to a workload without a ready pod are
+lost, as in the mesh, where failures before an endpoint is chosen carry no workload.
 """
 
 from collections.abc import Callable

@@ -64,6 +64,11 @@ class Plan:
         ends = [each.at + each.seconds for each in self.disturbances if each.at is not None]
         return max([TROUBLED_FOR if self.disturbances else SHIPPED_AT, *ends]) + 1
 
+    @property
+    def hindrance(self) -> float:
+        """Seconds by which all of this may hold up what a controller would do at once."""
+        return sum(each.seconds + 40 for each in self.disturbances)
+
     def has(self, *words: str) -> bool:
         """Whether any disturbance is of one of these kinds."""
         return any(each.what in words for each in self.disturbances)
@@ -88,7 +93,9 @@ STRIKES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
     "query": (("killed before", 20.0), ("frozen before", 40.0)),
 }
 """What can strike a request, by kind of request, and how many seconds at most belong to it."""
-_NTH: Final = {"write": 45, "read": 250, "query": 30}
+_SECOND_LEADER: Final = 0.12
+"""More often than its turn: most other disturbances are worse with one."""
+_NTH: Final = {"write": 32, "read": 180, "query": 15}
 
 
 def _any_workload(dice: random.Random) -> str:
@@ -153,14 +160,14 @@ _STEPS: Final = (
 def draw(seed: int) -> Plan:
     """The plan of a world."""
     dice = random.Random(seed)
-    quality = dice.choices(("good", "bad", "broken", "crashing"), (6, 3, 1, 1))[0]
+    quality = dice.choices(("good", "bad", "broken", "crashing"), (6, 3, 2, 1))[0]
     policy = dice.choices(("hold", "promote", "rollback"), (8, 1, 1))[0]
     spec = {
         "canary": {"deployment": "orders-canary", "scaleDownDelay": dice.choice(("0s", "10s", "30s"))},
         "steps": dice.choice(_STEPS),
         "analysis": {
             "interval": "10s",
-            "warmup": dice.choice(("0s", "10s")),
+            "warmup": dice.choices(("0s", "10s", "2m"), (4, 8, 2))[0],
             "metrics": [{"name": "errors", "margin": "2pp"}],
             "maxDuration": dice.choice(("30m", "3m")) if policy != "hold" else "30m",
             "onInconclusive": policy,
@@ -176,12 +183,12 @@ def draw(seed: int) -> Plan:
 
 
 def _disturbance(dice: random.Random) -> Disturbance:
-    if dice.random() < 0.45:
-        strikes = dice.choices(("write", "read", "query"), (8, 3, 1))[0]
+    if dice.random() < 0.5:
+        strikes = dice.choices(("write", "read", "query"), (10, 3, 1))[0]
         what, seconds = dice.choice(STRIKES[strikes])
         nth = dice.randint(1, _NTH[strikes])
         return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds))
-    what = dice.choice(list(TIMED))
+    what = "second leader" if dice.random() < _SECOND_LEADER else dice.choice(list(TIMED))
     seconds, detail = TIMED[what]
     at = round(dice.uniform(0, TROUBLED_FOR if dice.random() < 0.3 else 120), 1)
     return Disturbance(what=what, at=at, seconds=_some(dice, seconds), detail=detail(dice))

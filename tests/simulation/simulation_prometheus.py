@@ -1,7 +1,7 @@
 """Prometheus without a server: evaluates the controller's own query over scraped samples, and fails in all known ways.
 
-It stands where the vendor's client stands, so the real provider writes the query, reads the rows and turns failures into
-words. Only the query for requests is understood, by the meaning that `istio_queries` gives it; a test asks a real
+It stands where the vendor's client stands, so the real provider writes the query, reads the rows and turns failures
+into words. Only the query for requests is understood, by the meaning that `istio_queries` gives it; a test asks a real
 Prometheus the same and compares the rows. Of the past it knows no pods: calibration finds that there is no history.
 """
 
@@ -14,9 +14,10 @@ from typing import Any, Final, Self
 from unittest.mock import patch
 
 import requests
+from simulation_traffic import Series
 
 import canary.metrics.prometheus as door
-from simulation_traffic import Series
+from canary.metrics.prometheus_session import AnswerRefused
 
 _MINUTE: Final = 60_000
 _LOOK_BACK: Final = 5 * _MINUTE
@@ -42,6 +43,7 @@ class SimulatedPrometheus:
         late: milliseconds of the newest samples that it does not show yet.
         hidden: workloads whose series are not in its answers.
         newest: the present, in milliseconds: no sample after it can be shown.
+        before_answer: called before each answer.
     """
 
     namespace: str
@@ -50,6 +52,7 @@ class SimulatedPrometheus:
     late: int = 0
     hidden: set[str] = field(default_factory=set)
     newest: int = 0
+    before_answer: Callable[[], None] = lambda: None
 
     def evaluate(self, query: str, at: int) -> list[dict[str, Any]]:
         """The rows of the answer.
@@ -121,6 +124,7 @@ class _Connection:
         """Evaluate at one instant."""
         assert self.prometheus is not None
         assert timeout
+        self.prometheus.before_answer()
         if self.prometheus.trouble is not None:
             return self.prometheus.trouble()
         return self.prometheus.evaluate(text, round(float(params["time"]) * 1000))
@@ -150,7 +154,7 @@ def answer_too_late() -> object:
 
 def fail_inside() -> object:
     """The server answers 500."""
-    raise door.AnswerRefused("answered HTTP 500: simulated")
+    raise AnswerRefused("answered HTTP 500: simulated")
 
 
 def answer_nonsense() -> object:

@@ -9,20 +9,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from canary.metrics.istio_queries import LOOK_BACK
-from canary.machine.phases import LEGAL_MOVES
-from canary.model.observation import Workload
-from canary.model.quantities import parse_duration
-from canary.model.state import Phase
 from simulation_api import Document, path_of
 from simulation_controller import Glimpse
 from simulation_plan import QUALITIES
 from simulation_shop import CANARY, SERVICE, STABLE, revision_of, version_of, weights_of, workload_of
 
+from canary.machine.phases import LEGAL_MOVES
+from canary.metrics.istio_queries import LOOK_BACK
+from canary.model.observation import Workload
+from canary.model.quantities import parse_duration
+from canary.model.state import Phase
+
 if TYPE_CHECKING:  # promises are about this
     from simulation_watchman import Record
     from simulation_world import World
 
+_CONDEMNED_WITHIN: Final = 60.0
+"""Seconds from the first request on; three spans of 10 s agree after about 35."""
 _CLIMBING: Final = ("Progressing", "Paused")
 _ON_CANARY: Final = ("Progressing", "Paused", "Promoting")
 _HARMLESS: Final = frozenset(revision_of(f"v{number}-good") for number in range(10))
@@ -88,11 +91,8 @@ class Written:
 
 def remember(written: Written) -> None:
     """Take a status into the record."""
-    condemned, new = written.record.condemned, written.new
-    if new.get("phase") == "RollingBack":
-        condemned.add(new["revision"])
-    elif new.get("phase") == "Pending" and new.get("revision") != written.old.get("judgedRevision"):
-        condemned.discard(new.get("revision", ""))
+    if written.new.get("phase") == "RollingBack":
+        written.record.condemned.add(written.new["revision"])
 
 
 # A status
@@ -174,6 +174,17 @@ def a_rollback_has_a_cause(written: Written) -> str | None:
     is_policy = written.analysis("onInconclusive") == "rollback"
     is_harm = written.new.get("verdict") == "FAIL"
     return None if is_asked or is_gone or is_policy or is_harm else f"on {written.new.get('verdict')}"
+
+
+def a_broken_version_is_condemned_at_once(written: Written) -> str | None:
+    """Warm-up or not: that is what the absolute guard is for."""
+    is_broken = _NAMES.get(written.new.get("revision", ""), "").endswith("-broken")
+    is_entered = written.new.get("phase") == "RollingBack" and written.old.get("phase") != "RollingBack"
+    if not (is_broken and is_entered and "startedAt" in written.new) or written.world.plan.has("clock jumps"):
+        return None
+    served_for = (written.glimpse.clock - _instant(written.new["startedAt"])).total_seconds()
+    most = _CONDEMNED_WITHIN + written.world.plan.hindrance
+    return None if served_for <= most else f"after {served_for:.0f} s; {most:.0f} s would be excused"
 
 
 def a_condemned_revision_stays_condemned(written: Written) -> str | None:
@@ -320,6 +331,7 @@ OF_A_STATUS: Final[tuple[Callable[[Written], str | None], ...]] = (
     a_bad_version_never_climbs,
     a_good_version_never_fails,
     a_rollback_has_a_cause,
+    a_broken_version_is_condemned_at_once,
     a_condemned_revision_stays_condemned,
     evidence_is_counted_once,
     what_is_judged_was_counted,

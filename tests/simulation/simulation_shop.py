@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from canary.workloads.deployments import assess
+from simulation_api import NAMESPACE, Document
+
 from canary.model.observation import Workload
 from canary.model.spec import ObjectKey
+from canary.workloads.deployments import assess
 from canary.workloads.template import fingerprint
-from simulation_api import NAMESPACE, Document
 
 SERVICE: Final = "orders"
 STABLE: Final = "orders-stable"

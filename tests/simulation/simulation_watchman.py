@@ -1,7 +1,7 @@
 """The promises of the controller, looked at after every write and at the end; the first that is broken ends the world.
 
 They are written from the four laws. A write is held against what its own tick had read and persisted, not against the
-truth of the moment, because no controller can act on what it could not have seen; what a tick may not do is act on less.
+truth of the moment, because no controller can act on what it could not have seen; it may only not act on less.
 What that leaves open (a write that was under way while another leader decided otherwise) must be put right in the end.
 """
 
@@ -43,11 +43,13 @@ class Record:
 
     Attributes:
         condemned: revisions that are rolled back, or were, and have not been shipped anew since.
+        shipped: when the team last shipped a revision.
         foreign: when somebody else last touched the weights, or took the VirtualService away.
         idle_since: since when the canary's weight has been 0.
     """
 
     condemned: set[str] = field(default_factory=set)
+    shipped: dict[str, datetime] = field(default_factory=dict)
     foreign: datetime | None = None
     idle_since: datetime | None = None
 
@@ -84,6 +86,15 @@ class Watchman:
     def note_foreign_weights(self) -> None:
         """Somebody else touches the weights."""
         self.record.foreign = self._world.now
+
+    def note_shipped(self, revision: str) -> None:
+        """The team wants a revision, perhaps one that was condemned before."""
+        self.record.condemned.discard(revision)
+        self.record.shipped[revision] = self._world.now
+
+    def note_amnesia(self) -> None:
+        """The Canary was made anew: it knows of no release before."""
+        self.record.condemned.clear()
 
     # Every write
 

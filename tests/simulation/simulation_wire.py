@@ -73,12 +73,16 @@ class Network:
                 delay = timedelta(seconds=strike.seconds)
                 self._world.after(delay, lambda: self._carry_out_late(process, glimpse, request))
                 raise silence(request)
+            case _:
+                pass
         answer = self._world.carry_out(process, glimpse, request)
         match strike.what if strike else "":
             case "unanswered":
                 raise silence(request)
             case "500 though carried out":
                 return refusal(*_REFUSALS["500"])
+            case _:
+                pass
         self._go_through(process, strike, "after")
         return answer
 
@@ -89,9 +93,7 @@ class Network:
     def before_query(self) -> None:
         """A controller asks Prometheus."""
         strike = self._strike("query")
-        asking = next((process for process in reversed(self._world.processes) if process.busy), None)
-        if asking is not None:
-            self._go_through(asking, strike, "before")
+        self._go_through(self._world.running[-1], strike, "before")
 
     def _strike(self, kind: str) -> Disturbance | None:
         self._counted[kind] += 1

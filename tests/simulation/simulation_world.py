@@ -1,8 +1,8 @@
 """One world: a shop, its pods, its requests, its controllers, and one line of time that everything happens on.
 
-Nothing runs beside anything else. What must be seen to happen in the middle of a tick (another leader's whole tick, a
-person's edit, a minute in which the process was frozen) happens while a request of that tick is on its way, where a real
-controller would be waiting. Time jumps from one event to the next.
+Nothing runs beside anything else. What happens in the middle of a tick (another leader's whole tick, a person's edit, a
+minute in which the process was frozen) happens while a request of that tick is on its way, where a real controller
+would be waiting. Time jumps from one event to the next.
 """
 
 import heapq
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from simulation_api import NAMESPACE, Answer, Change, Document, SimulatedServer
+from simulation_api import NAMESPACE, Answer, Document, SimulatedServer
 from simulation_client import Request
 from simulation_controller import Glimpse, Killed, Process
 from simulation_kubelet import Kubelet
@@ -24,7 +24,9 @@ from simulation_shop import (
     canary,
     deployment,
     destination_rule,
+    revision_of,
     template,
+    version_of,
     virtual_service,
     weights_of,
 )
@@ -35,10 +37,8 @@ from simulation_wire import Network
 OPENS_AT: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HISTORY: Final = timedelta(minutes=1)
 RATE: Final = 200
-HEARD_AFTER: Final = 0.05
-"""Seconds from a write to its event."""
-ENDS_WITHIN: Final = timedelta(minutes=20)
-"""After the last disturbance; the longest waits of a calm release are its clock's largest jump and the spec's limits."""
+ENDS_WITHIN: Final = timedelta(minutes=15)
+"""After the last disturbance; the longest waits of a calm release are its clock's jump and the spec's limits."""
 SILENT_FOR: Final = timedelta(seconds=45)
 """How long an ended world is watched: nothing may move."""
 
@@ -51,6 +51,7 @@ class World:
 
     Attributes:
         story: what has happened, a line each.
+        running: the processes that are in a tick, the one inside the other's request last.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -64,7 +65,9 @@ class World:
         self.kubelet = Kubelet(self)
         self.network = Network(self)
         self.watchman = Watchman(self)
+        self.prometheus.before_answer = self.network.before_query
         self.processes: list[Process] = []
+        self.running: list[Process] = []
         self.calm = False
         self._open()
 
@@ -120,11 +123,13 @@ class World:
         return True
 
     def _let_tick(self, process: Process) -> None:
+        self.running.append(process)
         try:
             process.run()
         except Killed:
-            if process in self.processes:
-                self.processes.remove(process)
+            self.tell(f"{process.name} is dead")
+        finally:
+            self.running.pop()
         self.spread()
 
     # What controllers do
@@ -185,6 +190,9 @@ class World:
     def ships(self, version: str) -> None:
         """The team deploys a version onto the canary Deployment."""
         self.tell(f"the team ships {version}")
+        standing = self.server.see("Deployment", CANARY)
+        if standing is None or version_of(standing) != version:
+            self.watchman.note_shipped(revision_of(version))
         self.server.merge("Deployment", CANARY, {"spec": {"template": template(CANARY, version)}})
         self.spread()
 
@@ -217,11 +225,3 @@ class World:
     def documents(self, kind: str) -> list[Document]:
         """All objects of a kind."""
         return self.server.listed(kind)
-
-
-def heard_after() -> timedelta:
-    """From a write to its event."""
-    return timedelta(seconds=HEARD_AFTER)
-
-
-__all__ = ["OPENS_AT", "Change", "World", "heard_after"]
