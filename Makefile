@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts tests benchmark-reaction benchmark-judge figures lock clean
+.PHONY: help demo test lint types contracts tests simulate benchmark-reaction benchmark-judge figures lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -35,6 +35,11 @@ contracts: $(READY)
 
 tests: $(READY)
 	$(BIN)/pytest
+
+SEEDS ?= 2000
+FIRST_SEED ?= 0
+simulate: $(READY) ## the controller in SEEDS worlds where everything goes wrong; SEEDS=1 FIRST_SEED=k tells one
+	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
 benchmark-reaction: $(READY) ## how long a bad version keeps its traffic once the evidence suffices
 	$(BIN)/python tests/benchmarks/rollback_reaction.py

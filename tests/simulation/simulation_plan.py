@@ -43,7 +43,7 @@ class Disturbance:
     detail: str = ""
 
     def __str__(self) -> str:
-        when = f"at {self.at:g} s" if self.at is not None else f"at {self.strikes} {self.nth}"
+        when = f"at {self.strikes} {self.nth}" if self.strikes else f"at {self.at or 0:g} s"
         lasting = f" ({self.seconds:g} s)" if self.seconds else ""
         return f"{when}: {self.what}{f' {self.detail}' if self.detail else ''}{lasting}"
 
@@ -93,6 +93,7 @@ STRIKES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
     "query": (("killed before", 20.0), ("frozen before", 40.0)),
 }
 """What can strike a request, by kind of request, and how many seconds at most belong to it."""
+ANOTHER_LEADS: Final = "while another leads"
 _SECOND_LEADER: Final = 0.12
 """More often than its turn: most other disturbances are worse with one."""
 _NTH: Final = {"write": 32, "read": 180, "query": 15}
@@ -187,7 +188,8 @@ def _disturbance(dice: random.Random) -> Disturbance:
         strikes = dice.choices(("write", "read", "query"), (10, 3, 1))[0]
         what, seconds = dice.choice(STRIKES[strikes])
         nth = dice.randint(1, _NTH[strikes])
-        return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds))
+        detail = dice.choice(("", ANOTHER_LEADS)) if what.startswith("frozen") else ""
+        return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds), detail=detail)
     what = "second leader" if dice.random() < _SECOND_LEADER else dice.choice(list(TIMED))
     seconds, detail = TIMED[what]
     at = round(dice.uniform(0, TROUBLED_FOR if dice.random() < 0.3 else 120), 1)

@@ -11,7 +11,7 @@ import simulation_faults
 from simulation_api import Answer, Change
 from simulation_client import Request, refusal, silence
 from simulation_controller import Killed, Process
-from simulation_plan import Disturbance
+from simulation_plan import ANOTHER_LEADS, Disturbance
 
 if TYPE_CHECKING:  # it is made of this
     from simulation_world import World
@@ -105,12 +105,18 @@ class Network:
     def _go_through(self, process: Process, strike: Disturbance | None, when: str) -> None:
         """The process is frozen or killed at this point of a request, or was killed while it was frozen."""
         if strike is not None and strike.what == f"frozen {when}":
-            self._world.run_until(self._world.now + timedelta(seconds=strike.seconds))
-            self._world.tell(f"{process.name} wakes up")
+            self._freeze(process, strike)
         if strike is not None and strike.what == f"killed {when}":
             self.kill(process, strike.seconds)
         if process.doomed:
             raise Killed
+
+    def _freeze(self, process: Process, strike: Disturbance) -> None:
+        """The world goes on without a process; its lease may have gone to another, which it does not know."""
+        if strike.detail == ANOTHER_LEADS:
+            simulation_faults.begin(self._world, Disturbance(what="second leader", seconds=2 * strike.seconds))
+        self._world.run_until(self._world.now + timedelta(seconds=strike.seconds))
+        self._world.tell(f"{process.name} wakes up")
 
     def kill(self, process: Process, seconds: float) -> None:
         """End a process where it stands; another takes its place after a while."""
