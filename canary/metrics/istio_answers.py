@@ -37,6 +37,7 @@ from canary.metrics.istio_queries import arms
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
 from canary.model.metric_fields import GRPC_STATUSES
 from canary.model.quantities import format_duration
+from canary.model.quoting import quote
 from canary.model.spec import STANDARD_ERRORS, MetricSource, Signal
 from canary.ports import MeasurementQuery
 
@@ -49,6 +50,7 @@ _CLIENT_HUNG_UP: Final = "DC"
 _NO_RESPONSE: Final = "0"
 _LARGEST_EXACT: Final = 2**53
 _ROW_PARTS: Final = 2
+_LONGEST_LIST: Final = 200
 Arm = tuple[str, str]
 
 
@@ -190,7 +192,7 @@ def _histogram(told: Sighting) -> Histogram | str:
 
 
 def _listed(histogram: Histogram) -> str:
-    return ", ".join(f"{bound:g}" for bound in histogram.bounds) or "none"
+    return quote(", ".join(f"{bound:g}" for bound in histogram.bounds), _LONGEST_LIST) or "none"
 
 
 def _missing(

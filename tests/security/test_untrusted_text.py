@@ -97,9 +97,17 @@ def success(result: object, **more: object) -> dict[str, Any]:
     return {"status": "success", "data": {"resultType": "vector", "result": result}, **more}
 
 
+def buckets(workload: str, bounds: range) -> list[dict[str, Any]]:
+    named = {"destination_workload_namespace": "shop", "destination_workload": workload}
+    edges = [*map(str, bounds), "+Inf"]
+    known = [series(**named, part=part, le=le) for part in ("known", "present") for le in edges]
+    return [*known, *(series(**named, le=le) for le in edges), series(**named, part="known")]
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
+        (200, success([*buckets("s", range(1, 3000)), *buckets("c", range(1, 2999))])),
         (400, {"status": "error", "errorType": "bad_data", "error": HOSTILE}),
         (500, HOSTILE),
         (200, HOSTILE),
