@@ -52,7 +52,7 @@ SPEC_FAULTS = {
     "weights that do not climb": spec_fault(
         {"steps": [{"weight": 10}, {"weight": 50}, {"weight": 20}]}, "spec.steps[2].weight = 20", "50"
     ),
-    "a weight above 100": spec_fault({"steps": [{"weight": 10}, {"weight": 150}]}, "spec.steps[1].weight = 150", "100"),
+    "a weight above 100": spec_fault({"steps": [{"weight": 10}, {"weight": 150}]}, "spec.steps[1].weight = 150", "99"),
     "no steps": spec_fault({"steps": []}, "spec.steps"),
     "a duration without unit": spec_fault({"analysis": {"interval": "10"}}, "spec.analysis.interval", "'10'"),
     "a margin without unit": spec_fault(
