@@ -1,4 +1,4 @@
-"""The pods of the two Deployments, in two steps: the Deployment is noticed, and a little later its pods are ready.
+"""The pods of the Deployments, in two steps: the Deployment is noticed, and a little later its pods are ready.
 
 A new template is rolled out with at least half of the old pods still serving; pods that crash are gone at once. What
 the pods do decides which requests arrive and how many of them fail: requests to a workload without a ready pod are
@@ -11,7 +11,8 @@ from typing import Final, Protocol
 
 from simulation_api import Change, Document, SimulatedServer
 from simulation_plan import QUALITIES
-from simulation_shop import CANARY, STABLE, version_of, weights_of
+from simulation_shop import BASELINE, CANARY, STABLE, version_of, weights_of
+from simulation_traffic import WHOLE
 
 NOTICED_AFTER: Final = timedelta(seconds=1)
 READY_AFTER: Final = timedelta(seconds=4)
@@ -48,14 +49,14 @@ class Kubelet:
 
     def settle_all(self) -> None:
         """All pods are as they were asked for."""
-        for name in (STABLE, CANARY):
+        for name in (STABLE, CANARY, BASELINE):
             self._finish(name)
         self.weights = weights_of(self._cluster.server.see("VirtualService", "orders"))
 
     def notice(self, change: Change) -> None:
         """A Deployment was written, perhaps by this kubelet."""
         document = change.document
-        if document is None or change.name not in (STABLE, CANARY):
+        if document is None or change.name not in (STABLE, CANARY, BASELINE):
             return
         if document["metadata"]["generation"] > document.get("status", {}).get("observedGeneration", 0):
             self._cluster.after(NOTICED_AFTER, lambda: self._begin(change.name))
@@ -104,14 +105,14 @@ class Kubelet:
             self._cluster.spread()
 
     def reached(self) -> dict[str, int]:
-        """Percent of the requests that arrive at each workload."""
-        shares = dict(zip((STABLE, CANARY), self.weights, strict=True))
+        """Shares of the requests that arrive, by workload: stable's pods and the baseline's answer to one name."""
         total = sum(self.weights)
-        return {
-            name: share * 100 // total if total else 0
-            for name, share in shares.items()
-            if self._ready.get(name, 0) and share > 0
-        }
+        shares: dict[str, int] = {}
+        for names, weight in zip(((STABLE, BASELINE), (CANARY,)), self.weights, strict=True):
+            pods = {name: ready for name in names if (ready := self._ready.get(name, 0))}
+            for name, ready in pods.items() if total and weight > 0 else ():
+                shares[name] = WHOLE * weight * ready // (total * sum(pods.values()))
+        return shares
 
     def failing(self) -> dict[str, int]:
         """Failures per mille of each workload."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from simulation_prometheus import TROUBLES
-from simulation_shop import CANARY, STABLE
+from simulation_shop import BASELINE, CANARY, STABLE
 
 SHIPPED_AT: Final = 5.0
 """Seconds after the world begins."""
@@ -65,6 +65,11 @@ class Plan:
         return max([TROUBLED_FOR if self.disturbances else SHIPPED_AT, *ends]) + 1
 
     @property
+    def control(self) -> str:
+        """The workload that the canary is compared with."""
+        return BASELINE if "baseline" in self.spec else STABLE
+
+    @property
     def hindrance(self) -> float:
         """Seconds by which all of this may hold up what a controller would do at once."""
         return sum(each.seconds + 40 for each in self.disturbances)
@@ -100,7 +105,7 @@ _NTH: Final = {"write": 32, "read": 180, "query": 15}
 
 
 def _any_workload(dice: random.Random) -> str:
-    return dice.choice((STABLE, CANARY))
+    return dice.choices((STABLE, CANARY, BASELINE), (2, 2, 1))[0]
 
 
 def _gateway(dice: random.Random) -> str:
@@ -177,6 +182,8 @@ def draw(seed: int) -> Plan:
     }
     if dice.random() < 0.3:
         spec["canary"] = spec["canary"] | {"replicas": dice.choice((1, 2))}  # type: ignore[operator]  # a dict just above
+    if dice.random() < 0.25:
+        spec["baseline"] = {"deployment": BASELINE}
     pods = dice.choice((1, 2, 4))
     count = dice.choices(range(9), (2, 6, 8, 8, 6, 4, 3, 2, 1))[0]
     disturbances = tuple(_disturbance(dice) for _ in range(count))
@@ -188,8 +195,8 @@ def _disturbance(dice: random.Random) -> Disturbance:
         strikes = dice.choices(("write", "read", "query"), (10, 3, 1))[0]
         what, seconds = dice.choice(STRIKES[strikes])
         nth = dice.randint(1, _NTH[strikes])
-        detail = dice.choice(("", ANOTHER_LEADS)) if what.startswith("frozen") else ""
-        return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds), detail=detail)
+        leads = dice.choice(("", ANOTHER_LEADS)) if what.startswith("frozen") else ""
+        return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds), detail=leads)
     what = "second leader" if dice.random() < _SECOND_LEADER else dice.choice(list(TIMED))
     seconds, detail = TIMED[what]
     at = round(dice.uniform(0, TROUBLED_FOR if dice.random() < 0.3 else 120), 1)

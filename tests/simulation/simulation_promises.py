@@ -1,28 +1,20 @@
-"""Each promise as a function of one write: what it breaks, in words, or None.
+"""What is promised of a status, and of the end of a world. Each is what a write breaks, in words, or None.
 
-A promise may look at the object before and after, at what the tick of the writer had read (`Glimpse`), at the status it
-had persisted, and at the truth of the world.
+They are written from the four laws: only PASS climbs, unknown holds, evidence is counted once, nothing is lost.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Final
 
-from simulation_api import Document, path_of
-from simulation_controller import Glimpse
+from simulation_api import Document
 from simulation_plan import QUALITIES
-from simulation_shop import CANARY, SERVICE, STABLE, revision_of, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, revision_of, version_of, weights_of, workload_of
+from simulation_written import Promise, Written
 
 from canary.machine.phases import LEGAL_MOVES
 from canary.metrics.istio_queries import LOOK_BACK
-from canary.model.observation import Workload
 from canary.model.quantities import parse_duration
 from canary.model.state import Phase
-
-if TYPE_CHECKING:  # promises are about this
-    from simulation_watchman import Record
-    from simulation_world import World
 
 _CONDEMNED_WITHIN: Final = 60.0
 """Seconds from the first request on; three spans of 10 s agree after about 35."""
@@ -31,71 +23,6 @@ _ON_CANARY: Final = ("Progressing", "Paused", "Promoting")
 _HARMLESS: Final = frozenset(revision_of(f"v{number}-good") for number in range(10))
 _VERSIONS: Final = [f"v{number}-{quality}" for number in range(10) for quality in QUALITIES]
 _NAMES: Final = {revision_of(version): version for version in _VERSIONS}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """One write of a controller that was carried out."""
-
-    world: "World"
-    process: str
-    glimpse: Glimpse
-    record: "Record"
-    before: Document
-    after: Document
-
-    @property
-    def old(self) -> Document:
-        """The status before, of a Canary."""
-        return self.before.get("status", {})  # type: ignore[no-any-return]  # a foreign document
-
-    @property
-    def new(self) -> Document:
-        """The status after, of a Canary."""
-        return self.after.get("status", {})  # type: ignore[no-any-return]  # a foreign document
-
-    @property
-    def persisted(self) -> Document:
-        """The status that this tick has persisted; empty when it has not."""
-        written = self.glimpse.written.get(SERVICE)
-        return {} if written is None else written.get("status", {})
-
-    @property
-    def is_same_release(self) -> bool:
-        """Whether both statuses are of one release."""
-        words = ("revision", "startedAt")
-        return "startedAt" in self.old and all(self.old.get(word) == self.new.get(word) for word in words)
-
-    def read(self, kind: str, name: str) -> Document | None:
-        """What the tick had read of an object."""
-        return self.glimpse.seen.get(path_of(kind, name))
-
-    def workload(self, name: str) -> Workload:
-        """A Deployment as the tick had read it; nothing where it had not."""
-        document = self.read("Deployment", name)
-        if document is None:
-            return Workload(revision="", replicas=0, available=0, rolled_out=False, version="")
-        return workload_of(document)
-
-    @property
-    def steps(self) -> list[Document]:
-        """The steps that the tick had read."""
-        document = self.read("Canary", SERVICE)
-        return [] if document is None else document["spec"]["steps"]
-
-    def analysis(self, word: str) -> Any:
-        """A word of the analysis that the tick had read."""
-        document = self.read("Canary", SERVICE)
-        return None if document is None else document["spec"]["analysis"].get(word)
-
-
-def remember(written: Written) -> None:
-    """Take a status into the record."""
-    if written.new.get("phase") == "RollingBack":
-        written.record.condemned.add(written.new["revision"])
-
-
-# A status
 
 
 def a_status_is_written_over_what_was_read(written: Written) -> str | None:
@@ -206,13 +133,14 @@ def evidence_is_counted_once(written: Written) -> str | None:
         return f"the watermark went back from {start} to {end}"
     is_late = written.world.plan.has("gateway not scraped")
     since = _instant(written.new["startedAt"]) - LOOK_BACK if is_late else start
-    for arm, name in (("stable", STABLE), ("canary", CANARY)):
-        served = written.world.traffic.served(name, since, end)
-        for word, most in (("requests", served.requests), ("errors", served.errors)):
+    for arm, names in (("stable", (STABLE, BASELINE)), ("canary", (CANARY,))):
+        served = [written.world.traffic.served(name, since, end) for name in names]
+        limits = (("requests", sum(each.requests for each in served)), ("errors", sum(each.errors for each in served)))
+        for word, most in limits:
             known = old["totals"][arm][word]
             counted = new["totals"][arm][word] - (0 if is_late else known)
             if new["totals"][arm][word] < known or counted > most:
-                return f"{counted} {word} of {name} counted after {since} and up to {end}; there were {most}"
+                return f"{counted} {word} of {arm} counted after {since} and up to {end}; there were {most}"
     return None
 
 
@@ -220,11 +148,24 @@ def what_is_judged_was_counted(written: Written) -> str | None:
     analysis = written.new.get("analysis")
     if analysis is None:
         return None
-    for arm in ("stable", "canary"):
-        judged, total = analysis["judged"][arm], analysis["totals"][arm]
+    control = next(arm for arm in analysis["judged"] if arm != "canary")
+    for arm in (control, "canary"):
+        judged, total = analysis["judged"][arm], analysis["totals"]["canary" if arm == "canary" else "stable"]
         if judged["requests"] > total["requests"] or judged["errors"] > total["errors"]:
             return f"{judged} judged of {total}"
     return None
+
+
+def what_is_judged_was_served_by_the_control(written: Written) -> str | None:
+    analysis = written.new.get("analysis")
+    if analysis is None or "startedAt" not in written.new:
+        return None
+    name = BASELINE if "baseline" in analysis["judged"] else STABLE
+    since, end = _instant(written.new["startedAt"]) - LOOK_BACK, _instant(analysis["watermark"])
+    served = written.world.traffic.served(name, since, end)
+    judged = analysis["judged"]["stable" if name == STABLE else "baseline"]
+    is_served = judged["requests"] <= served.requests and judged["errors"] <= served.errors
+    return None if is_served else f"{judged} judged of {name}, which served {served}"
 
 
 def an_end_is_an_end(written: Written) -> str | None:
@@ -244,86 +185,7 @@ def an_end_is_an_end(written: Written) -> str | None:
     return None if phase == "Failed" or is_whole else "success without a ready stable of that revision"
 
 
-# Weights, replicas, templates
-
-
-def the_weights_are_changed_as_they_were_read(written: Written) -> str | None:
-    return _lost_update(written, "VirtualService", SERVICE)
-
-
-def a_deployment_is_changed_as_it_was_read(written: Written) -> str | None:
-    return _lost_update(written, "Deployment", written.after["metadata"]["name"])
-
-
-def only_what_was_persisted_is_done(written: Written) -> str | None:
-    return None if written.persisted else "nothing was persisted in this tick"
-
-
-def the_weights_are_those_persisted(written: Written) -> str | None:
-    stable, canary_weight = weights_of(written.after)
-    asked = written.persisted.get("weight")
-    if stable + canary_weight != 100 or canary_weight != asked:
-        return f"{stable}/{canary_weight} written, {asked}% persisted"
-    plan = {0, 100, *(step["weight"] for step in written.steps)}
-    return None if canary_weight in plan else f"{canary_weight}% is not of the plan"
-
-
-def nothing_but_weights_is_written(written: Written) -> str | None:
-    return None if _without_weights(written.before) == _without_weights(written.after) else "something else changed"
-
-
-def traffic_moves_toward_ready_pods(written: Written) -> str | None:
-    stable_before, canary_before = weights_of(written.before)
-    stable_after, canary_after = weights_of(written.after)
-    canary, persisted = written.workload(CANARY), written.persisted
-    if canary_after > canary_before and not (canary.rolled_out and canary.revision == persisted.get("revision")):
-        return f"the canary gets {canary_after}% and is {canary}"
-    if canary_after > canary_before and persisted.get("phase") not in _ON_CANARY:
-        return f"the canary gets {canary_after}% in {persisted.get('phase')}"
-    if stable_after > stable_before and not written.workload(STABLE).serving:
-        return f"stable gets {stable_after}% and is {written.workload(STABLE)}"
-    return None
-
-
-def pods_go_after_their_traffic(written: Written) -> str | None:
-    if written.after["spec"]["replicas"] >= written.before["spec"]["replicas"]:
-        return None
-    weights = weights_of(written.read("VirtualService", SERVICE))
-    if weights != (100, 0):
-        return f"the weights were {weights}"
-    if written.persisted.get("phase") not in ("RollingBack", "Promoting"):
-        return f"in {written.persisted.get('phase')}"
-    truth, idle_since = weights_of(written.world.server.see("VirtualService", SERVICE)), written.record.idle_since
-    if written.record.foreign is not None or written.world.plan.has("clock jumps"):
-        return None
-    if truth != (100, 0) or idle_since is None:
-        return f"the weights are {truth} by now"
-    delay = parse_duration((written.read("Canary", SERVICE) or {})["spec"]["canary"].get("scaleDownDelay", "30s"))
-    waited = written.world.now - idle_since
-    return None if waited >= delay - timedelta(seconds=1) else f"after {waited}, asked were {delay}"
-
-
-def pods_are_asked_for_a_release(written: Written) -> str | None:
-    if written.after["spec"]["replicas"] <= written.before["spec"]["replicas"]:
-        return None
-    is_needed = written.persisted.get("phase") in ("Pending", "Promoting") and written.persisted.get("revision")
-    return None if is_needed else f"in {written.persisted.get('phase')}"
-
-
-def only_the_judged_revision_is_promoted(written: Written) -> str | None:
-    persisted, revision = written.persisted, workload_of(written.after).revision
-    if persisted.get("phase") != "Promoting" or persisted.get("revision") != revision:
-        return f"{version_of(written.after)} in {persisted.get('phase')} of {persisted.get('revision')}"
-    weights = weights_of(written.read("VirtualService", SERVICE))
-    return None if weights == (0, 100) else f"while stable has traffic: {weights}"
-
-
-def a_bad_version_is_never_promoted(written: Written) -> str | None:
-    version = version_of(written.after)
-    return None if version.endswith("-good") else f"{version} reached stable"
-
-
-OF_A_STATUS: Final[tuple[Callable[[Written], str | None], ...]] = (
+OF_A_STATUS: Final[tuple[Promise, ...]] = (
     phases_follow_each_other,
     only_pass_climbs,
     a_step_is_left_after_its_hold,
@@ -335,23 +197,8 @@ OF_A_STATUS: Final[tuple[Callable[[Written], str | None], ...]] = (
     a_condemned_revision_stays_condemned,
     evidence_is_counted_once,
     what_is_judged_was_counted,
+    what_is_judged_was_served_by_the_control,
     an_end_is_an_end,
-)
-OF_WEIGHTS: Final[tuple[Callable[[Written], str | None], ...]] = (
-    only_what_was_persisted_is_done,
-    the_weights_are_those_persisted,
-    nothing_but_weights_is_written,
-    traffic_moves_toward_ready_pods,
-)
-OF_A_SCALE: Final[tuple[Callable[[Written], str | None], ...]] = (
-    only_what_was_persisted_is_done,
-    pods_go_after_their_traffic,
-    pods_are_asked_for_a_release,
-)
-OF_A_TEMPLATE: Final[tuple[Callable[[Written], str | None], ...]] = (
-    only_what_was_persisted_is_done,
-    only_the_judged_revision_is_promoted,
-    a_bad_version_is_never_promoted,
 )
 
 
@@ -375,22 +222,6 @@ def _climbs(written: Written) -> bool:
         return False
     is_promoted = new.get("phase") == "Promoting" and old.get("phase") != "Promoting"
     return is_promoted or ("startedAt" in old and new.get("stepIndex", 0) > old.get("stepIndex", 0))
-
-
-def _lost_update(written: Written, kind: str, name: str) -> str | None:
-    read = written.read(kind, name)
-    known = None if read is None else read["metadata"]["resourceVersion"]
-    found = written.before["metadata"]["resourceVersion"]
-    return None if found == known else f"it had read version {known}, and version {found} is lost"
-
-
-def _without_weights(document: Document) -> object:
-    routes = [
-        {word: [each | {"weight": 0} for each in value] if word == "route" else value for word, value in route.items()}
-        for route in document["spec"]["http"]
-    ]
-    metadata = {word: document["metadata"].get(word) for word in ("labels", "annotations", "finalizers")}
-    return document["spec"] | {"http": routes}, metadata
 
 
 def _instant(text: str) -> datetime:

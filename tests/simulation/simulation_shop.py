@@ -14,6 +14,7 @@ from canary.workloads.template import fingerprint
 SERVICE: Final = "orders"
 STABLE: Final = "orders-stable"
 CANARY: Final = "orders-canary"
+BASELINE: Final = "orders-baseline"
 RIVAL: Final = "orders-rival"
 ROUTE: Final = "primary"
 KEY: Final = ObjectKey(NAMESPACE, SERVICE)
@@ -34,9 +35,11 @@ def canary(name: str, spec: Mapping[str, Any]) -> Document:
 
 
 def template(name: str, version: str) -> Document:
-    """The pod template of a version on one of the two Deployments."""
+    """The pod template of a version on a Deployment; the baseline's pods answer in stable's name."""
+    arm = name.removeprefix(f"{SERVICE}-")
+    labels = {"version": "stable", "arm": arm} if name == BASELINE else {"version": arm}
     return {
-        "metadata": {"labels": {"app": SERVICE, "version": name.removeprefix(f"{SERVICE}-")}},
+        "metadata": {"labels": {"app": SERVICE} | labels},
         "spec": {"containers": [{"name": SERVICE, "image": f"registry.example/{SERVICE}:{version}"}]},
     }
 
@@ -48,7 +51,7 @@ def revision_of(version: str) -> str:
 
 
 def deployment(name: str, version: str, replicas: int) -> Document:
-    """One of the two Deployments, with its pods ready."""
+    """One of the Deployments."""
     pods = template(name, version)
     return {
         "apiVersion": "apps/v1",

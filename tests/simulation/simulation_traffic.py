@@ -14,8 +14,10 @@ from typing import Final
 SCRAPE: Final = timedelta(seconds=5)
 GATEWAYS: Final = ("edge-a", "edge-b")
 _MICROSECOND: Final = timedelta(microseconds=1)
-_HUNDRED: Final = 100 * 1_000_000
-"""Percent and microseconds: weights times time is carried in whole numbers."""
+WHOLE: Final = 120_000
+"""All of the requests; a number that percents and small numbers of pods divide."""
+_UNIT: Final = WHOLE * 1_000_000
+"""Shares times microseconds are carried in whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Arm:
 
 
 class Traffic:
-    """Requests to both workloads, and the series of them.
+    """Requests to the workloads, and the series of them.
 
     Args:
         workloads: their names.
@@ -75,12 +77,12 @@ class Traffic:
         self.series: list[Series] = []
         self.unscraped: set[str] = set()
 
-    def flow(self, until: datetime, weights: dict[str, int], failing: dict[str, int]) -> None:
+    def flow(self, until: datetime, shares: dict[str, int], failing: dict[str, int]) -> None:
         """Let requests arrive up to an instant; at each scrape on the way the counters are recorded.
 
         Args:
             until: nothing happens when it has passed.
-            weights: percent of the requests, by workload; what goes to a workload that is not named is lost.
+            shares: of `WHOLE`, by workload; what goes to a workload that is not named is lost.
             failing: failures per mille, by workload.
         """
         while self._now < until:
@@ -89,14 +91,14 @@ class Traffic:
             end = min(scrape, until)
             microseconds = (end - self._now) // _MICROSECOND
             for name, arm in self._arms.items():
-                self._arrive(name, arm, microseconds * weights.get(name, 0), failing.get(name, 0))
+                self._arrive(name, arm, microseconds * shares.get(name, 0), failing.get(name, 0))
             self._now = end
             if end == scrape:
                 self._scrape()
 
-    def _arrive(self, name: str, arm: Arm, weight: int, per_mille: int) -> None:
-        arm.arrived += weight * self._rate
-        requests, arm.arrived = divmod(arm.arrived, _HUNDRED)
+    def _arrive(self, name: str, arm: Arm, share: int, per_mille: int) -> None:
+        arm.arrived += share * self._rate
+        requests, arm.arrived = divmod(arm.arrived, _UNIT)
         arm.failed += requests * per_mille
         errors, arm.failed = divmod(arm.failed, 1000)
         arm.requests, arm.errors = arm.requests + requests, arm.errors + errors
@@ -104,9 +106,9 @@ class Traffic:
             half, rest = divmod(count, 2)
             arm.turn ^= rest
             for place, gateway in enumerate(GATEWAYS):
-                share = half + (rest if place == arm.turn else 0)
-                if share:
-                    self._counter(gateway, name, code).value += share
+                part = half + (rest if place == arm.turn else 0)
+                if part:
+                    self._counter(gateway, name, code).value += part
 
     def _counter(self, gateway: str, workload: str, code: str) -> Series:
         key = (gateway, workload, code)

@@ -5,17 +5,17 @@ truth of the moment, because no controller can act on what it could not have see
 What that leaves open (a write that was under way while another leader decided otherwise) must be put right in the end.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import simulation_acts as acts
 import simulation_promises as promises
 from simulation_api import Document, path_of
 from simulation_client import Request
 from simulation_controller import Glimpse, Process
-from simulation_promises import Written
-from simulation_shop import CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_written import Promise, Written
 
 if TYPE_CHECKING:  # it is watched by this
     from simulation_world import World
@@ -24,7 +24,11 @@ WEIGHTS: Final = path_of("VirtualService", SERVICE)
 STATUS: Final = path_of("Canary", SERVICE, "status")
 SCALE: Final = path_of("Deployment", CANARY, "scale")
 TEMPLATE: Final = path_of("Deployment", STABLE)
+BASELINE_SCALE: Final = path_of("Deployment", BASELINE, "scale")
+BASELINE_TEMPLATE: Final = path_of("Deployment", BASELINE)
 _KINDS: Final = {
+    BASELINE_SCALE: ("Deployment", BASELINE),
+    BASELINE_TEMPLATE: ("Deployment", BASELINE),
     WEIGHTS: ("VirtualService", SERVICE),
     STATUS: ("Canary", SERVICE),
     SCALE: ("Deployment", CANARY),
@@ -130,7 +134,11 @@ class Watchman:
             if broken is not None:
                 self.blame(f"{process.name}: {promise.__name__.replace('_', ' ')}: {broken}")
         if request.path == STATUS and changed:
-            promises.remember(written)
+            self._remember(written)
+
+    def _remember(self, written: Written) -> None:
+        if written.new.get("phase") == "RollingBack":
+            self.record.condemned.add(written.new["revision"])
 
     # The end
 
@@ -157,6 +165,9 @@ class Watchman:
         assert stable is not None
         assert canary is not None
         broken = promises.broken_end(status, stable, canary, weights_of(world.server.see("VirtualService", SERVICE)))
+        baseline = world.server.see("Deployment", BASELINE)
+        if broken is None and baseline is not None and baseline["spec"]["replicas"] and status["phase"] == "Succeeded":
+            broken = "the baseline has pods"
         if broken is not None:
             self.blame(f"the end: {broken}: {self.standing()}; stable runs {version_of(stable)}")
         self._resting = self._versions()
@@ -188,16 +199,19 @@ def _change(before: Document, after: Document) -> str:
     return f"template of {name} {version_of(before)} -> {version_of(after)}"
 
 
-_Promise = Callable[[Written], str | None]
-_FENCES: Final[dict[str, tuple[_Promise, ...]]] = {
+_FENCES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (promises.a_status_is_written_over_what_was_read,),
-    WEIGHTS: (promises.the_weights_are_changed_as_they_were_read,),
-    SCALE: (promises.a_deployment_is_changed_as_it_was_read,),
-    TEMPLATE: (promises.a_deployment_is_changed_as_it_was_read,),
+    WEIGHTS: (acts.the_weights_are_changed_as_they_were_read,),
+    SCALE: (acts.a_deployment_is_changed_as_it_was_read,),
+    TEMPLATE: (acts.a_deployment_is_changed_as_it_was_read,),
+    BASELINE_SCALE: (acts.a_deployment_is_changed_as_it_was_read,),
+    BASELINE_TEMPLATE: (acts.a_deployment_is_changed_as_it_was_read,),
 }
-_PROMISES: Final[dict[str, tuple[_Promise, ...]]] = {
+_PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS),
-    WEIGHTS: (*_FENCES[WEIGHTS], *promises.OF_WEIGHTS),
-    SCALE: (*_FENCES[SCALE], *promises.OF_A_SCALE),
-    TEMPLATE: (*_FENCES[TEMPLATE], *promises.OF_A_TEMPLATE),
+    WEIGHTS: (*_FENCES[WEIGHTS], *acts.OF_WEIGHTS),
+    SCALE: (*_FENCES[SCALE], *acts.OF_A_SCALE),
+    TEMPLATE: (*_FENCES[TEMPLATE], *acts.OF_A_TEMPLATE),
+    BASELINE_SCALE: (*_FENCES[BASELINE_SCALE], *acts.OF_A_BASELINE_SCALE),
+    BASELINE_TEMPLATE: (*_FENCES[BASELINE_TEMPLATE], *acts.OF_A_COPY),
 }

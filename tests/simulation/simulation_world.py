@@ -18,6 +18,7 @@ from simulation_kubelet import Kubelet
 from simulation_plan import SHIPPED_AT, Plan
 from simulation_prometheus import SimulatedPrometheus, reachable
 from simulation_shop import (
+    BASELINE,
     CANARY,
     SERVICE,
     STABLE,
@@ -60,7 +61,7 @@ class World:
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._numbered = 0
         self.server = SimulatedServer()
-        self.traffic = Traffic((STABLE, CANARY), OPENS_AT - HISTORY, RATE)
+        self.traffic = Traffic((STABLE, CANARY, BASELINE), OPENS_AT - HISTORY, RATE)
         self.prometheus = SimulatedPrometheus(namespace=NAMESPACE, series=self.traffic.series)
         self.kubelet = Kubelet(self)
         self.network = Network(self)
@@ -75,6 +76,8 @@ class World:
         """Stable and canary both run v1, and all traffic is on stable."""
         self.server.create(deployment(STABLE, "v1-good", self.plan.stable_pods))
         self.server.create(deployment(CANARY, "v1-good", 0))
+        if self.plan.control == BASELINE:
+            self.server.create(deployment(BASELINE, "v1-good", 0))
         self.server.create(destination_rule())
         self.server.create(virtual_service())
         self.server.create(canary(SERVICE, self.plan.spec))

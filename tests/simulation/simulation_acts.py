@@ -1,0 +1,158 @@
+"""What is promised of acts: weights, replicas and templates. Each is what a write breaks, in words, or None."""
+
+from datetime import timedelta
+from typing import Final
+
+from simulation_api import Document
+from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_written import Promise, Written
+
+from canary.model.quantities import parse_duration
+
+_CLIMBING: Final = ("Progressing", "Paused")
+_ON_CANARY: Final = (*_CLIMBING, "Promoting")
+
+
+def the_weights_are_changed_as_they_were_read(written: Written) -> str | None:
+    return _lost_update(written, "VirtualService", SERVICE)
+
+
+def a_deployment_is_changed_as_it_was_read(written: Written) -> str | None:
+    return _lost_update(written, "Deployment", written.after["metadata"]["name"])
+
+
+def only_what_was_persisted_is_done(written: Written) -> str | None:
+    return None if written.persisted else "nothing was persisted in this tick"
+
+
+def the_weights_are_those_persisted(written: Written) -> str | None:
+    stable, canary_weight = weights_of(written.after)
+    asked = written.persisted.get("weight")
+    if stable + canary_weight != 100 or canary_weight != asked:
+        return f"{stable}/{canary_weight} written, {asked}% persisted"
+    plan = {0, 100, *(step["weight"] for step in written.steps)}
+    return None if canary_weight in plan else f"{canary_weight}% is not of the plan"
+
+
+def nothing_but_weights_is_written(written: Written) -> str | None:
+    return None if _without_weights(written.before) == _without_weights(written.after) else "something else changed"
+
+
+def traffic_moves_toward_ready_pods(written: Written) -> str | None:
+    stable_before, canary_before = weights_of(written.before)
+    stable_after, canary_after = weights_of(written.after)
+    canary, persisted = written.workload(CANARY), written.persisted
+    if canary_after > canary_before and not (canary.rolled_out and canary.revision == persisted.get("revision")):
+        return f"the canary gets {canary_after}% and is {canary}"
+    if canary_after > canary_before and persisted.get("phase") not in _ON_CANARY:
+        return f"the canary gets {canary_after}% in {persisted.get('phase')}"
+    if stable_after > stable_before and not written.workload(STABLE).serving:
+        return f"stable gets {stable_after}% and is {written.workload(STABLE)}"
+    return None
+
+
+def pods_go_after_their_traffic(written: Written) -> str | None:
+    if written.after["spec"]["replicas"] >= written.before["spec"]["replicas"]:
+        return None
+    weights = weights_of(written.read("VirtualService", SERVICE))
+    if weights != (100, 0):
+        return f"the weights were {weights}"
+    if written.persisted.get("phase") not in ("RollingBack", "Promoting"):
+        return f"in {written.persisted.get('phase')}"
+    truth, idle_since = weights_of(written.world.server.see("VirtualService", SERVICE)), written.record.idle_since
+    if written.record.foreign is not None or written.world.plan.has("clock jumps"):
+        return None
+    if truth != (100, 0) or idle_since is None:
+        return f"the weights are {truth} by now"
+    delay = parse_duration((written.read("Canary", SERVICE) or {})["spec"]["canary"].get("scaleDownDelay", "30s"))
+    waited = written.world.now - idle_since
+    return None if waited >= delay - timedelta(seconds=1) else f"after {waited}, asked were {delay}"
+
+
+def pods_are_asked_for_a_release(written: Written) -> str | None:
+    if written.after["spec"]["replicas"] <= written.before["spec"]["replicas"]:
+        return None
+    is_needed = written.persisted.get("phase") in ("Pending", "Promoting") and written.persisted.get("revision")
+    return None if is_needed else f"in {written.persisted.get('phase')}"
+
+
+def only_the_judged_revision_is_promoted(written: Written) -> str | None:
+    persisted, revision = written.persisted, workload_of(written.after).revision
+    if persisted.get("phase") != "Promoting" or persisted.get("revision") != revision:
+        return f"{version_of(written.after)} in {persisted.get('phase')} of {persisted.get('revision')}"
+    weights = weights_of(written.read("VirtualService", SERVICE))
+    return None if weights == (0, 100) else f"while stable has traffic: {weights}"
+
+
+def a_bad_version_is_never_promoted(written: Written) -> str | None:
+    version = version_of(written.after)
+    return None if version.endswith("-good") else f"{version} reached stable"
+
+
+def stable_gets_no_traffic_beside_an_old_baseline(written: Written) -> str | None:
+    """Its pods answer in stable's name: requests would meet the old version again."""
+    stable, baseline, canary = written.workload(STABLE), written.workload(BASELINE), written.workload(CANARY)
+    revision = written.persisted.get("revision")
+    is_return = weights_of(written.before) == (0, 100) and written.persisted.get("phase") == "Promoting"
+    is_lost = not canary.serving or canary.revision != revision
+    if not is_return or is_lost or stable.revision != revision:
+        return None
+    return f"{baseline}" if baseline.replicas or baseline.available else None
+
+
+def a_baseline_is_a_copy_of_stable(written: Written) -> str | None:
+    persisted, revision = written.persisted, workload_of(written.after).revision
+    if persisted.get("phase") not in ("Pending", *_CLIMBING) or not persisted.get("revision"):
+        return f"made in {persisted.get('phase')}"
+    return None if revision == written.workload(STABLE).revision else f"{version_of(written.after)} is not stable's"
+
+
+def a_baseline_has_pods_for_a_release(written: Written) -> str | None:
+    replicas, phase = written.after["spec"]["replicas"], written.persisted.get("phase")
+    if replicas:
+        return None if phase in ("Pending", *_CLIMBING) else f"{replicas} in {phase}"
+    weights = weights_of(written.read("VirtualService", SERVICE))
+    return None if 100 in weights and sum(weights) == 100 else f"none while the weights were {weights}"
+
+
+OF_WEIGHTS: Final[tuple[Promise, ...]] = (
+    only_what_was_persisted_is_done,
+    the_weights_are_those_persisted,
+    nothing_but_weights_is_written,
+    traffic_moves_toward_ready_pods,
+    stable_gets_no_traffic_beside_an_old_baseline,
+)
+OF_A_SCALE: Final[tuple[Promise, ...]] = (
+    only_what_was_persisted_is_done,
+    pods_go_after_their_traffic,
+    pods_are_asked_for_a_release,
+)
+OF_A_TEMPLATE: Final[tuple[Promise, ...]] = (
+    only_what_was_persisted_is_done,
+    only_the_judged_revision_is_promoted,
+    a_bad_version_is_never_promoted,
+)
+OF_A_COPY: Final[tuple[Promise, ...]] = (
+    only_what_was_persisted_is_done,
+    a_baseline_is_a_copy_of_stable,
+)
+OF_A_BASELINE_SCALE: Final[tuple[Promise, ...]] = (
+    only_what_was_persisted_is_done,
+    a_baseline_has_pods_for_a_release,
+)
+
+
+def _lost_update(written: Written, kind: str, name: str) -> str | None:
+    read = written.read(kind, name)
+    known = None if read is None else read["metadata"]["resourceVersion"]
+    found = written.before["metadata"]["resourceVersion"]
+    return None if found == known else f"it had read version {known}, and version {found} is lost"
+
+
+def _without_weights(document: Document) -> object:
+    routes = [
+        {word: [each | {"weight": 0} for each in value] if word == "route" else value for word, value in route.items()}
+        for route in document["spec"]["http"]
+    ]
+    metadata = {word: document["metadata"].get(word) for word in ("labels", "annotations", "finalizers")}
+    return document["spec"] | {"http": routes}, metadata
