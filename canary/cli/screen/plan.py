@@ -11,10 +11,10 @@ from math import sqrt
 from typing import Final, TypeVar
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from canary.cli.screen.console import open_console
 from canary.cli.screen.versions import excluded, metrics_of, name_group, name_version
 from canary.cli.screen.words import NOTHING, milliseconds, rough
 from canary.judge.forecast import Chance, MetricForecast, StepForecast, VersionForecast, Wait
@@ -36,7 +36,7 @@ _TOLD_BY_METHOD: Final = {
 
 def show_plan(spec: CanarySpec, plan: Plan) -> None:
     """Print it."""
-    console = Console(highlight=False)
+    console = open_console()
     console.print(f"Canary {spec.key} at {describe_traffic(plan.traffic)}")
     console.print(_total(spec, plan), "", _steps(plan), sep="\n")
     if len(plan.rehearsed) > 1:
