@@ -173,8 +173,8 @@ class Process:
         """Send a request, and note what it has taught."""
         answer = self._world.carry_for(self, request)
         if answer.status < 300 and request.method == "GET":
-            is_canary = request.path.startswith(path_of("Canary"))
-            if not (is_canary and request.path in self.glimpse.seen):  # a tick goes by the Canary that it read first
+            is_read_again = request.path in self.glimpse.seen and not request.path.startswith(path_of("Deployment"))
+            if not is_read_again:  # a tick goes by what it read first; a promotion alone reads its Deployments anew
                 self.glimpse.seen[request.path] = answer.document
         elif answer.status < 300 and request.path.endswith("/status"):
             self.glimpse.written[answer.document["metadata"]["name"]] = answer.document
