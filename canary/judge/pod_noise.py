@@ -37,7 +37,7 @@ some; minutes in which one has none say nothing. With fewer than two pods at a t
 be said, and the methods go by what they assume.
 
 Rejected: the variance between scrapes of stable as one (it is mostly the service's own weather, which both versions
-share); a canary of the old version as a probe (that is what `baseline` will be for).
+share); a canary of the old version as a probe (that is what a baseline is for).
 """
 
 from collections.abc import Iterator
