@@ -10,14 +10,13 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import canary.controller.tick as tick_module
-import canary.judge.judge as judge_module
 import canary.machine.decide as decide_module
 from canary.controller.apply import Applier
 from canary.controller.memory import Memory, Recollection
 from canary.controller.observe import Observer, Sight
 from canary.controller.service import Wakers
 from canary.controller.tick import Ticker
-from canary.judge.guard import NO_STREAK
+from canary.judge import guard
 from canary.kube.canaries import KubeCanaries
 from canary.kube.client import KubeClient
 from canary.kube.patch import Operation
@@ -192,7 +191,7 @@ def a_stale_list_trusted() -> Iterator[None]:
 
 def the_guard_ignored() -> AbstractContextManager[object]:
     """A version that fails everything is served until its warm-up is over."""
-    return patch.object(judge_module, "_guard", lambda *_: (NO_STREAK, False))
+    return patch.object(guard, "condemns", lambda *_: False)
 
 
 def _taking(heard: Verdict, meant: Verdict) -> AbstractContextManager[object]:

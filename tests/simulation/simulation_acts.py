@@ -86,7 +86,8 @@ def only_the_judged_revision_is_promoted(written: Written) -> str | None:
 
 def a_bad_version_is_never_promoted(written: Written) -> str | None:
     version = version_of(written.after)
-    return None if version.endswith("-good") else f"{version} reached stable"
+    is_excused = version.endswith("-good") or written.asks_for_the_undecided
+    return None if is_excused else f"{version} reached stable"
 
 
 def stable_gets_no_traffic_beside_an_old_baseline(written: Written) -> str | None:

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from simulation_api import Document
-from simulation_plan import QUALITIES
-from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, revision_of, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
 from simulation_written import Promise, Written
 
 from canary.machine.phases import LEGAL_MOVES
@@ -20,9 +19,6 @@ _CONDEMNED_WITHIN: Final = 60.0
 """Seconds from the first request on; three spans of 10 s agree after about 35."""
 _CLIMBING: Final = ("Progressing", "Paused")
 _ON_CANARY: Final = ("Progressing", "Paused", "Promoting")
-_HARMLESS: Final = frozenset(revision_of(f"v{number}-good") for number in range(10))
-_VERSIONS: Final = [f"v{number}-{quality}" for number in range(10) for quality in QUALITIES]
-_NAMES: Final = {revision_of(version): version for version in _VERSIONS}
 
 
 def a_status_is_written_over_what_was_read(written: Written) -> str | None:
@@ -48,7 +44,7 @@ def only_pass_climbs(written: Written) -> str | None:
     if new.get("phase") == "Promoting" and written.workload(STABLE).revision == new["revision"]:
         return None
     overdue = written.glimpse.clock - _instant(old["startedAt"]) > parse_duration(written.analysis("maxDuration"))
-    may_be_undecided = written.analysis("onInconclusive") == "promote" and overdue
+    may_be_undecided = written.asks_for_the_undecided and overdue
     if new.get("verdict") == "PASS" or (may_be_undecided and new.get("verdict") == "INCONCLUSIVE"):
         return None
     return f"on {new.get('verdict')}"
@@ -82,12 +78,13 @@ def a_step_with_approval_is_left_with_it(written: Written) -> str | None:
 def a_bad_version_never_climbs(written: Written) -> str | None:
     if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
         return None
-    version = _NAMES.get(written.new["revision"], "")
-    return f"{version} climbed" if version.endswith(("-bad", "-broken")) else None
+    if written.asks_for_the_undecided and written.new.get("verdict") == "INCONCLUSIVE":
+        return None  # that is what the policy asks for
+    return f"{written.version} climbed" if written.version.endswith(("-bad", "-broken")) else None
 
 
 def a_good_version_never_fails(written: Written) -> str | None:
-    is_good = written.new.get("revision") in _HARMLESS
+    is_good = written.version.endswith(("-good", "-crashing"))
     return "evidence of harm where there is none" if is_good and written.new.get("verdict") == "FAIL" else None
 
 
@@ -105,7 +102,7 @@ def a_rollback_has_a_cause(written: Written) -> str | None:
 
 def a_broken_version_is_condemned_at_once(written: Written) -> str | None:
     """Warm-up or not: that is what the absolute guard is for."""
-    is_broken = _NAMES.get(written.new.get("revision", ""), "").endswith("-broken")
+    is_broken = written.version.endswith("-broken")
     is_entered = written.new.get("phase") == "RollingBack" and written.old.get("phase") != "RollingBack"
     if not (is_broken and is_entered and "startedAt" in written.new) or written.world.plan.has("clock jumps"):
         return None
@@ -202,10 +199,12 @@ OF_A_STATUS: Final[tuple[Promise, ...]] = (
 )
 
 
-def broken_end(status: Document, stable: Document, canary: Document, weights: tuple[int, int]) -> str | None:
+def broken_end(
+    spec: Document, status: Document, stable: Document, canary: Document, weights: tuple[int, int]
+) -> str | None:
     """What an ended world breaks: its traffic, its pods, or what stable runs."""
     phase, version = status.get("phase"), version_of(stable)
-    if not version.endswith("-good"):
+    if not version.endswith("-good") and spec["analysis"].get("onInconclusive") != "promote":
         return f"stable runs {version}"
     if phase == "Succeeded" and workload_of(stable).revision != status.get("judgedRevision"):
         return None if version == "v9-good" else "success, and stable runs something else"

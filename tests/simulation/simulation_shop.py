@@ -1,7 +1,6 @@
 """The documents of the simulated shop: what a team would have written, and how to read what stands there."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 
 from simulation_api import NAMESPACE, Document
@@ -9,7 +8,6 @@ from simulation_api import NAMESPACE, Document
 from canary.model.observation import Workload
 from canary.model.spec import ObjectKey
 from canary.workloads.deployments import assess
-from canary.workloads.template import fingerprint
 
 SERVICE: Final = "orders"
 STABLE: Final = "orders-stable"
@@ -42,12 +40,6 @@ def template(name: str, version: str) -> Document:
         "metadata": {"labels": {"app": SERVICE} | labels},
         "spec": {"containers": [{"name": SERVICE, "image": f"registry.example/{SERVICE}:{version}"}]},
     }
-
-
-@cache
-def revision_of(version: str) -> str:
-    """The revision by which the controller knows a version."""
-    return fingerprint(template(CANARY, version))
 
 
 def deployment(name: str, version: str, replicas: int) -> Document:

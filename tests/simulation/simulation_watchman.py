@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import simulation_acts as acts
 import simulation_promises as promises
-from simulation_api import Document, path_of
+from simulation_api import Change, Document, path_of
 from simulation_client import Request
 from simulation_controller import Glimpse, Process
 from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
@@ -47,13 +47,13 @@ class Record:
 
     Attributes:
         condemned: revisions that are rolled back, or were, and have not been shipped anew since.
-        shipped: when the team last shipped a revision.
+        versions: by the revision under which the controller knows them.
         foreign: when somebody else last touched the weights, or took the VirtualService away.
         idle_since: since when the canary's weight has been 0.
     """
 
     condemned: set[str] = field(default_factory=set)
-    shipped: dict[str, datetime] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     foreign: datetime | None = None
     idle_since: datetime | None = None
 
@@ -91,10 +91,14 @@ class Watchman:
         """Somebody else touches the weights."""
         self.record.foreign = self._world.now
 
-    def note_shipped(self, revision: str) -> None:
-        """The team wants a revision, perhaps one that was condemned before."""
-        self.record.condemned.discard(revision)
-        self.record.shipped[revision] = self._world.now
+    def note_deployment(self, change: Change) -> None:
+        """A Deployment was written, perhaps with another version."""
+        if change.document is not None:
+            self.record.versions[workload_of(change.document).revision] = version_of(change.document)
+
+    def note_shipped(self, version: str) -> None:
+        """The team wants a version, perhaps one that was condemned before."""
+        self.record.condemned = {each for each in self.record.condemned if self.record.versions[each] != version}
 
     def note_amnesia(self) -> None:
         """The Canary was made anew: it knows of no release before."""
@@ -164,7 +168,9 @@ class Watchman:
         stable, canary = world.server.see("Deployment", STABLE), world.server.see("Deployment", CANARY)
         assert stable is not None
         assert canary is not None
-        broken = promises.broken_end(status, stable, canary, weights_of(world.server.see("VirtualService", SERVICE)))
+        broken = promises.broken_end(
+            dict(world.plan.spec), status, stable, canary, weights_of(world.server.see("VirtualService", SERVICE))
+        )
         baseline = world.server.see("Deployment", BASELINE)
         if broken is None and baseline is not None and baseline["spec"]["replicas"] and status["phase"] == "Succeeded":
             broken = "the baseline has pods"

@@ -25,7 +25,6 @@ from simulation_shop import (
     canary,
     deployment,
     destination_rule,
-    revision_of,
     template,
     version_of,
     virtual_service,
@@ -166,6 +165,7 @@ class World:
         """What was written is noticed: by the mesh and the kubelet at once, by the controllers' watches soon."""
         for change in self.server.changes():
             if change.kind == "Deployment":
+                self.watchman.note_deployment(change)
                 self.kubelet.notice(change)
             elif change.kind == "VirtualService":
                 self.kubelet.weights = weights_of(change.document)
@@ -194,10 +194,11 @@ class World:
         """The team deploys a version onto the canary Deployment."""
         self.tell(f"the team ships {version}")
         standing = self.server.see("Deployment", CANARY)
-        if standing is None or version_of(standing) != version:
-            self.watchman.note_shipped(revision_of(version))
+        is_new = standing is None or version_of(standing) != version
         self.server.merge("Deployment", CANARY, {"spec": {"template": template(CANARY, version)}})
         self.spread()
+        if is_new:
+            self.watchman.note_shipped(version)
 
     def live(self) -> None:
         """The whole of it.

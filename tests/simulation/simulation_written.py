@@ -47,6 +47,16 @@ class Written:
         return {} if written is None else written.get("status", {})
 
     @property
+    def version(self) -> str:
+        """The version that is released, of a Canary; empty without one."""
+        return self.record.versions.get(self.new.get("revision", ""), "")
+
+    @property
+    def asks_for_the_undecided(self) -> bool:
+        """Whether a version is to be promoted that nothing is known of in the end."""
+        return bool(self.analysis("onInconclusive") == "promote")
+
+    @property
     def is_same_release(self) -> bool:
         """Whether both statuses are of one release."""
         words = ("revision", "startedAt")

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ def traffic() -> Traffic:
     """Fifteen minutes with a restart, a replacement, a short gap and one that is longer than a sample counts."""
     found = Traffic(WORKLOADS, BEGINS, rate=30)
     shares = {"stable": WHOLE * 9 // 10, "canary": WHOLE // 10}
-    for until, happens in (
+    timeline: tuple[tuple[float, Callable[[], object]], ...] = (
         (100, lambda: None),
         (163, lambda: found.restart("edge-a")),
         (221, lambda: found.replace("edge-b")),
@@ -42,7 +42,8 @@ def traffic() -> Traffic:
         (420, lambda: found.unscraped.add("edge-b")),
         (780, lambda: found.unscraped.discard("edge-b")),
         (900, lambda: None),
-    ):
+    )
+    for until, happens in timeline:
         found.flow(at(until), shares, {"stable": 5, "canary": 200 if until > 150 else 0})
         happens()
     return found

@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import simulation_promises
+from simulation_api import Document
 from simulation_plan import QUALITIES, STRIKES, TIMED, Disturbance, draw
 from simulation_run import Outcome, quiet, run, run_many, shrink
+from simulation_shop import version_of
 
 WORLDS = 200
 HERE = Path(__file__).parent
@@ -61,23 +64,18 @@ def test_a_seed_tells_the_same_story_whatever_the_hash_seed() -> None:
     assert b"every promise is kept" in stories.pop()
 
 
-def test_the_shortest_story_of_a_failing_world_has_only_what_it_fails_by() -> None:
-    """A person who puts a version that no pod survives onto stable breaks the last promise: nobody else would have."""
-    plan = draw(0)
+def test_the_shortest_story_of_a_failing_world_has_only_what_it_fails_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be a broken promise that v4 was ever shipped: then only that disturbance counts."""
     needed = Disturbance(what="ships", at=20.0, detail="v4 bad")
     needless = (Disturbance(what="gateway restarts", at=30.0, detail="edge-a"), Disturbance(what="killed", at=40.0))
-    with quiet(), pytest.MonkeyPatch.context() as patch:
-        import simulation_promises
-
-        patch.setattr(simulation_promises, "broken_end", lambda status, *_: _is_v4(status))
-        shortest, outcome = shrink(replace(plan, disturbances=(needless[0], needed, needless[1])))
+    monkeypatch.setattr(simulation_promises, "broken_end", lambda *ended: _is_v4(ended[3]))
+    with quiet():
+        shortest, outcome = shrink(replace(draw(0), disturbances=(needless[0], needed, needless[1])))
 
     assert shortest.disturbances == (needed,)
     assert outcome.broken is not None
     assert outcome.story[-1].endswith(outcome.broken)
 
 
-def _is_v4(status: dict[str, object]) -> str | None:
-    from simulation_shop import revision_of
-
-    return "v4 was judged" if status.get("judgedRevision") == revision_of("v4-bad") else None
+def _is_v4(canary: Document) -> str | None:
+    return "v4 was shipped" if version_of(canary) == "v4-bad" else None
