@@ -4,18 +4,15 @@ One Canary with all kinds is recorded; each kind is then judged by itself on the
 """
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import pytest
 import yaml
+from row_server import Form, Rows, serving
 
 from canary.cli.codes import ExitCode
 from canary.cli.group import run
@@ -71,7 +68,11 @@ class Prometheus:
     def place(self, at: float) -> int:
         return (datetime.fromtimestamp(at, UTC) - self.first) // SPAN - 1
 
-    def rows(self, query: str, at: float) -> list[dict[str, object]]:
+    def answer(self, form: Form) -> tuple[int, Rows]:
+        """Of the past before the release it holds nothing."""
+        return 200, [] if "start" in form else self.rows(form["query"][0], float(form["time"][0]))
+
+    def rows(self, query: str, at: float) -> Rows:
         if "istio_" in query:
             return [row for version in (STABLE, CANARY) for row in self.istio(query, version, self.place(at))]
         is_bad, place = self.is_bad and CANARY in query, self.place(at)
@@ -104,34 +105,6 @@ class Prometheus:
             yield {"metric": arm | {"part": part}, "value": [0, "1"]}
 
 
-@contextmanager
-def serving(prometheus: Prometheus) -> Iterator[str]:
-    """Its address; of the past before the release it holds nothing."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            rows = [] if "start" in form else prometheus.rows(form["query"][0], float(form["time"][0]))
-            body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": rows}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture(scope="module")
 def first() -> datetime:
     begin = datetime.now(UTC) - timedelta(minutes=25)
@@ -156,7 +129,7 @@ def recordings(first: datetime, tmp_path_factory: pytest.TempPathFactory) -> Pat
         client.create(CANARIES, "shop", document_of(*KINDS))
         cluster = ("--kubeconfig", str(apiserver.kubeconfig), "-n", "shop")
         for name in ("good", "bad"):
-            with serving(Prometheus(first, is_bad=name == "bad")) as url:
+            with serving(Prometheus(first, is_bad=name == "bad").answer) as url:
                 where = ("--prometheus", url, *between(first))
                 out = ("--out", str(folder / f"{name}.jsonl"))
                 assert run(["record", "order-service", *cluster, *where, *out]) == ExitCode.OK
@@ -191,7 +164,7 @@ def test_all_of_them_are_judged_from_a_recording_as_from_prometheus(
     first: datetime, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded = judge(tmp_path, tuple(KINDS), capsys, "--recording", str(recordings / "bad.jsonl"))
-    with serving(Prometheus(first, is_bad=True)) as url:
+    with serving(Prometheus(first, is_bad=True).answer) as url:
         straight = judge(tmp_path, tuple(KINDS), capsys, "--prometheus", url, *between(first))
     assert recorded == straight
     assert [metric["metric"] for metric in straight[1]["moments"][-1]["metrics"]] == list(KINDS)
@@ -204,7 +177,7 @@ def test_a_canary_that_compares_no_errors_still_has_releases_steps_and_the_guard
     capsys: pytest.CaptureFixture[str],
     is_down: bool,  # noqa: FBT001 (pytest's way to hand it over)
 ) -> None:
-    with serving(Prometheus(first, is_down=is_down)) as url:
+    with serving(Prometheus(first, is_down=is_down).answer) as url:
         status, told = judge(tmp_path, ("queue",), capsys, "--prometheus", url, *between(first))
     assert status == (ExitCode.NO if is_down else ExitCode.OK)
     assert [told["moments"][place]["weight"] for place in (0, -1)] == [5, 10]

@@ -3,19 +3,17 @@
 import json
 import shlex
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import click
 import pytest
 import yaml
+from row_server import Form, Rows, serving
 
 from canary.cli import history
 from canary.cli.codes import ExitCode
@@ -66,9 +64,9 @@ class Prometheus:
     pods: int = 0
     learned_until: datetime | None = None
 
-    def rows(self, at: float) -> list[dict[str, object]]:
+    def rows(self, at: float) -> Rows:
         counts = counts_at((datetime.fromtimestamp(at, UTC) - self.first) // SPAN - 1)
-        rows: list[dict[str, object]] = []
+        rows: Rows = []
         for name, version in (("order-service-stable", counts.stable), ("order-service-canary", counts.canary)):
             arm = {
                 "reporter": "source",
@@ -81,7 +79,7 @@ class Prometheus:
                 rows.append({"metric": metric, "value": [0, str(number)]})
         return rows
 
-    def past(self, form: dict[str, list[str]]) -> list[dict[str, object]]:
+    def past(self, form: Form) -> Rows:
         """Stable's own pods over that time: each second one fails three times as often as the others."""
         start, end, step = (float(form[name][0]) for name in ("start", "end", "step"))
         times = [start + place * step for place in range(round((end - start) / step) + 1)]
@@ -104,29 +102,13 @@ class Prometheus:
 def prometheus_since(first: datetime) -> Iterator[Prometheus]:
     prometheus = Prometheus(first)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            rows = prometheus.past(form) if "start" in form else prometheus.rows(float(form["time"][0]))
-            body = json.dumps({"status": "success", "data": {"resultType": "any", "result": rows}}).encode()
-            self.send_response(prometheus.past_status if "start" in form else prometheus.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(form: Form) -> tuple[int, Rows]:
+        if "start" in form:
+            return prometheus.past_status, prometheus.past(form)
+        return prometheus.status, prometheus.rows(float(form["time"][0]))
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    prometheus.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(answer) as prometheus.url:
         yield prometheus
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def grid(instant: datetime) -> datetime:
