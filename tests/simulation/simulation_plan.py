@@ -22,6 +22,10 @@ QUALITIES: Final = {"good": 1, "bad": 400, "broken": 1000, "crashing": 1}
 """Of a version: failures per mille. The pods of a crashing one never become ready."""
 
 
+_LINGERING: Final = ("scaled by hand", "samples come late", "GitOps reverts")
+"""What holds up longer than it lasts."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
     """One thing that goes wrong, or that somebody does.
@@ -72,7 +76,7 @@ class Plan:
     @property
     def hindrance(self) -> float:
         """Seconds by which all of this may hold up what a controller would do at once."""
-        return sum(each.seconds + 40 for each in self.disturbances)
+        return sum(each.seconds + (60 if each.what in _LINGERING else 20) for each in self.disturbances)
 
     def has(self, *words: str) -> bool:
         """Whether any disturbance is of one of these kinds."""
@@ -173,7 +177,7 @@ def draw(seed: int) -> Plan:
         "steps": dice.choice(_STEPS),
         "analysis": {
             "interval": "10s",
-            "warmup": dice.choices(("0s", "10s", "2m"), (4, 8, 2))[0],
+            "warmup": dice.choices(("0s", "10s", "2m"), (4, 8, 3))[0],
             "metrics": [{"name": "errors", "margin": "2pp"}],
             "maxDuration": dice.choice(("30m", "3m")) if policy != "hold" else "30m",
             "onInconclusive": policy,
