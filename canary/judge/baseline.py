@@ -26,7 +26,7 @@ _HALF_LIFE_SECONDS: Final = 300.0
 _PRIOR_ERRORS: Final = 0.5
 _PRIOR_REQUESTS: Final = 50.0
 """Added to what is remembered: 1 % until stable was seen, and "none failed yet" is not "none ever fails"."""
-_MOST_USUAL: Final = 500.0
+_MOST_USUAL: Final = 5000.0
 _DEVIATIONS: Final = 2.0
 
 
@@ -35,7 +35,7 @@ class Usual(NamedTuple):
 
     Attributes:
         share: of its requests that failed; above 0, for "none failed yet" is not "none ever fails".
-        requests: for how many requests this counts, at most 500 whatever it rests on; 0 when nothing is known.
+        requests: for how many requests this counts, at most 5,000 whatever it rests on; 0 when nothing is known.
     """
 
     share: float = 0.0

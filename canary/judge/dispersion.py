@@ -103,7 +103,8 @@ class Residuals:
     @classmethod
     def unpack(cls, numbers: FloatArray) -> Self:
         """Of (n, size)."""
-        parts = np.split(numbers[:, 1:], 4, axis=1)
+        streams = numbers.shape[1] // len(_BY_STREAM)
+        parts = (numbers[:, 1 + place * streams :][:, :streams] for place in range(len(_BY_STREAM)))
         return cls(spans=numbers[:, 0], **dict(zip(_BY_STREAM, parts, strict=True)))
 
     def pack(self) -> FloatArray:

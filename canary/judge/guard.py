@@ -39,6 +39,7 @@ from canary.model.evidence import ArmCounts, Counts
 
 _HARMFUL_SHARE: Final = 0.5
 _TIMES_STABLE: Final = 2.0
+_MOST_USUAL: Final = 500.0
 
 
 class Streak(NamedTuple):
@@ -95,7 +96,8 @@ def extend(streak: Streak, span: ArmCounts, totals: ArmCounts, usual: Usual = UN
 
 def _expected_share(stable: Counts, usual: Usual) -> float:
     """Stable's failed share by its counts and by what is usual, unless these contradict that."""
-    known = 0.0 if contradict(usual.share, stable.errors, stable.requests) else usual.requests
+    is_overruled = contradict(usual.share, stable.errors, stable.requests)
+    known = 0.0 if is_overruled else min(usual.requests, _MOST_USUAL)
     return (stable.errors + usual.share * known + 0.5) / (stable.requests + known + 1)
 
 

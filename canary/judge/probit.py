@@ -32,7 +32,7 @@ _D: Final = _density(_Z)
 def normal_cdf(z: FloatArray) -> FloatArray:
     """Chance of a standard normal number below z, for -6 <= z <= 6; constant beyond, and nan of nan."""
     z = np.minimum(np.maximum(z, -_FARTHEST), _FARTHEST)
-    place = np.rint((np.nan_to_num(z) + _FARTHEST) * _PLACES_PER_UNIT).astype(np.intp)
+    place = np.rint((np.where(np.isnan(z), 0.0, z) + _FARTHEST) * _PLACES_PER_UNIT).astype(np.intp)
     x = _Z[place]
     d = z - x
     series = 1 - d * (x / 2 - d * ((x * x - 1) / 6 - d * x * (x * x - 3) / 24))

@@ -4,9 +4,11 @@ A stream is a yes-or-no about every request: it failed, or it took longer than 2
 requests and their money: what is staked is staked on each, and the row's evidence is the mean over its streams.
 
 **Rollback**, against "not worse in any stream". Alternatives are "a share u of the requests that stable would have
-answered well goes wrong", for six u from the margin up to one half in equal ratios: what a team cares about begins at
-its margin, and a bet that is off by a factor of 1.6 loses little. (Fixed shifts of the log odds were rejected: at 0.1 %
-errors three of seven lay below any margin.) The stake is a mixture over the time when the version went bad: most of it
+answered well goes wrong", for six u from six tenths of the margin up to one half in equal ratios: what a team cares
+about begins at its margin, and a bet that is off by a factor of 1.6 loses little. A bet below the truth grows almost as
+fast as one on it and wavers less: with the first u at the margin itself, 5 % of regressions of half a point at 10
+requests/s were not found in an hour, instead of 3 %. (Fixed shifts of the log odds were rejected: at 0.1 % errors three
+of seven lay below any margin.) The stake is a mixture over the time when the version went bad: most of it
 from the start, a part at each change of step, a part trickling in over the longest time a release may last. The parts
 sum to one, so one alpha covers the whole rollout, and a regression that only shows at 50 % is still found fast. What
 one span may multiply the evidence by is capped such that fewer than `agreeing_spans` spans never lead from no evidence
@@ -39,6 +41,7 @@ HARMS: Final = 6
 _HARM_WEIGHTS: Final = 0.8 ** np.arange(HARMS) / np.sum(0.8 ** np.arange(HARMS))
 """From the smallest harm up; a small one takes more requests to see, so it gets more of the stake."""
 _LARGEST_HARM: Final = 0.5
+_LEAST_HARM_OF_MARGIN: Final = 0.6
 _FIRST_STAKE: Final = 0.70
 _STEP_STAKE: Final = 0.15
 _TRICKLE: Final = 0.15
@@ -201,16 +204,15 @@ class Stakes:
     @classmethod
     def unpack(cls, numbers: FloatArray, streams: int) -> Self:
         """Of (n, size)."""
-        rows, ends = len(numbers), np.cumsum([streams * HARMS, streams * SHARES, streams, 1, 1])
-        rollback, promotion, promotion_peak, *single = np.split(numbers, ends, axis=1)
-        cash, rollback_peak, promotion_cash = (part[:, 0] for part in single)
+        rows, bets, shares = len(numbers), streams * HARMS, streams * (HARMS + SHARES)
+        cash, rollback_peak, promotion_cash = numbers[:, shares + streams :].T
         return cls(
-            rollback=rollback.reshape(rows, streams, HARMS),
+            rollback=numbers[:, :bets].reshape(rows, streams, HARMS),
             cash=cash,
             rollback_peak=rollback_peak,
-            promotion=promotion.reshape(rows, streams, SHARES),
+            promotion=numbers[:, bets:shares].reshape(rows, streams, SHARES),
             promotion_cash=promotion_cash,
-            promotion_peak=promotion_peak,
+            promotion_peak=numbers[:, shares : shares + streams],
         )
 
     def pack(self) -> FloatArray:
@@ -229,13 +231,15 @@ class Stakes:
     @property
     def rollback_evidence(self) -> FloatArray:
         """(n,): the mean over the streams."""
-        evidence: FloatArray = self.rollback_by_stream.mean(axis=1)
+        evidence: FloatArray = _mean(self.rollback_by_stream)
         return evidence
 
     def restarted(self, batch: Batch) -> Self:
         """With the rows restarted that stand on another step now."""
-        rows, streams = self.promotion_peak.shape
-        fresh, again = Stakes.initial(streams, rows), batch.restarted
+        (rows, streams), again = self.promotion_peak.shape, batch.restarted
+        if not again.any():
+            return self
+        fresh = Stakes.initial(streams, rows)
         wanted = np.where(again, _STEP_STAKE / np.maximum(batch.steps - 1, 1), 0.0)
         stake = np.minimum(wanted, self.cash)
         return type(self)(
@@ -269,7 +273,7 @@ class Stakes:
         due = np.where(use, _PROMOTION_TRICKLE, 0.0)
         logs = np.where(use[:, None, None], promotion_logs, 0.0)
         promotion, promotion_cash = _bet(self.promotion, self.promotion_cash, due, _SHARE_WEIGHTS, logs)
-        now = (rollback.sum(axis=2) + cash[:, None]).mean(axis=1)
+        now = _mean(rollback.sum(axis=2)) + cash
         risen = promotion.sum(axis=2) + promotion_cash[:, None]
         return type(self)(
             rollback=rollback,
@@ -303,6 +307,12 @@ class Stakes:
         needed = np.where(passed, 0.0, np.ceil(np.maximum(missing, 0.0) / growth)).max(axis=1)
         can_be_told = (known & (needed < _MOST_REQUESTS)) | passed.all(axis=1)
         return np.where(can_be_told, needed, np.nan)
+
+
+def _mean(by_stream: FloatArray) -> FloatArray:
+    """(n,), of (n, s); of one row numpy's own takes twice as long."""
+    mean: FloatArray = by_stream.sum(axis=1) / by_stream.shape[1]
+    return mean
 
 
 def _log_cap(batch: Batch) -> FloatArray:
@@ -340,7 +350,7 @@ def _bet(
 
 def _held_back(rollback: FloatArray, cash: FloatArray, most: FloatArray) -> FloatArray:
     """The wealth, less of it on each bet where the evidence would be more than `most`, (n,)."""
-    staked = rollback.sum(axis=2).mean(axis=1)
+    staked = _mean(rollback.sum(axis=2))
     part = np.ones_like(staked)
     np.divide(most - cash, staked, out=part, where=staked + cash > most)
     kept: FloatArray = rollback * part[:, None, None]
@@ -350,8 +360,8 @@ def _held_back(rollback: FloatArray, cash: FloatArray, most: FloatArray) -> Floa
 def _rollback_logs(span: Span, counts: _Counts) -> FloatArray:
     """(n, s, HARMS): log e of the span against "not worse"."""
     n_canary, n_stable, x_canary, x_stable = counts
-    least = span.margin[:, :, None]
-    largest = np.maximum(_LARGEST_HARM, (1 + least) / 2)
+    margin = span.margin[:, :, None]
+    least, largest = _LEAST_HARM_OF_MARGIN * margin, np.maximum(_LARGEST_HARM, (1 + margin) / 2)
     harm = least * (largest / least) ** (np.arange(HARMS) / (HARMS - 1))
     tolerance = span.tolerance[:, :, None]
     stable = np.where(tolerance > 0, span.low_rate[:, :, None], span.rate[:, :, None])

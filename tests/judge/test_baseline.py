@@ -28,10 +28,10 @@ def test_before_the_first_span_stable_is_expected_to_do_what_it_did_before() -> 
     assert guess(0, 0, Usual.of(6_000, 100_000)) == pytest.approx(0.06, rel=0.01)
 
 
-def test_what_is_usual_counts_for_five_hundred_requests_at_most_and_is_never_nothing() -> None:
+def test_what_is_usual_counts_for_five_thousand_requests_at_most_and_is_never_nothing() -> None:
     assert Usual.of(0, 120) == (0.00294, 120)
     assert 0 < Usual.of(0, 1e9).share < 1e-9
-    assert Usual.of(1, 1e9).requests == 500
+    assert Usual.of(1, 1e9).requests == 5000
     assert guess(1, 500, Usual.of(200, 100_000)) == pytest.approx(0.002, rel=0.01)
     assert guess(60, 60_000, Usual.of(200, 100_000)) == pytest.approx(0.001, rel=0.02)
 
@@ -71,7 +71,7 @@ def test_calibration_learns_what_stable_does_as_a_rule() -> None:
     assert len(learned["errors"]) == len(ERRORS.assume_noise(None)) == len(ERRORS.assume_noise(0.1)) == 5
     usual = known_usual(ANALYSIS.metrics, evidence)
     assert usual.share == pytest.approx(0.02, rel=0.01)
-    assert usual.requests == 500
+    assert usual.requests == 5000
 
 
 def test_without_history_or_from_a_plan_nothing_is_usual() -> None:

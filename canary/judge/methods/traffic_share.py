@@ -169,8 +169,8 @@ def agrees(canary: FloatArray, requests: FloatArray, weight: FloatArray, effect:
         effect: by how much larger than binomial the variance is taken to be.
     """
     share = canary / np.maximum(requests, 1.0)
-    nearest = np.clip(share, weight * (1 - BAND), np.minimum(weight * (1 + BAND), 1.0))
-    inside = np.clip(nearest, 1e-12, 1 - 1e-12)
+    nearest = np.minimum(np.maximum(share, weight * (1 - BAND)), np.minimum(weight * (1 + BAND), 1.0))
+    inside = np.minimum(np.maximum(nearest, 1e-12), 1 - 1e-12)
     agreeing: BoolArray = (share == nearest) | (requests / effect * kl(share, inside) <= np.log(2 / _SPAN_ALPHA))
     return agreeing
 
@@ -239,12 +239,13 @@ def _learned(memory: Memory, span: Shares) -> Memory:
     known = (n > 0) & (memory.requests > 0) & (variance > 0)
     residual = (span.canary - n * memory.canary / seen) / np.sqrt(np.where(known, variance, 1.0))
     farthest = _OUTLIER * np.sqrt(memory.effect)
-    residual = np.where(known, np.clip(residual, -farthest, farthest), 0.0)
+    residual = np.where(known, np.minimum(np.maximum(residual, -farthest), farthest), 0.0)
     number = memory.residuals + known
     squares, neighbours = memory.squares + residual**2, memory.neighbours + residual * memory.latest
     root = np.sqrt(np.maximum(number, 1.0))
     excess = squares / np.maximum(number + 2 * _ERRORS * root, 1.0)
-    correlation = np.clip(neighbours / np.where(squares > 0, squares, 1.0) - _ERRORS / root, 0.0, _LARGEST_CORRELATION)
+    correlation = neighbours / np.where(squares > 0, squares, 1.0) - _ERRORS / root
+    correlation = np.minimum(np.maximum(correlation, 0.0), _LARGEST_CORRELATION)
     effect = np.minimum(excess * (1 + correlation) / (1 - correlation), LARGEST_EFFECT)
     return memory._replace(
         residuals=number,
