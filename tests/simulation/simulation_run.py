@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest.mock import patch
 
+import stamina
 import structlog
 from simulation_plan import Disturbance, Plan, draw
 from simulation_watchman import BrokenPromise
@@ -20,6 +21,8 @@ from simulation_world import World
 from canary.lab.apiserver import fields
 
 MOST_SHRINKS: Final = 60
+_MOST_ATTEMPTS: Final = 10
+"""Of one read; the client asks for fewer, and gets as many as it asks for."""
 _SILENT: Final = 50
 """Of a logger's levels: above it there is only what nothing here says."""
 _CHUNK: Final = 20
@@ -46,11 +49,12 @@ class Outcome:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing is logged, and nobody keeps books of who owns which field (a tenth of a world's time)."""
+    """Nothing is logged, no retry sleeps, and nobody keeps books of who owns a field (a tenth of a world's time)."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_SILENT))
     try:
-        with patch.object(fields, "attribute_update", lambda *_: []):
+        retrying_at_once = stamina.set_testing(True, attempts=_MOST_ATTEMPTS, cap=True)
+        with retrying_at_once, patch.object(fields, "attribute_update", lambda *_: []):
             yield
     finally:
         structlog.configure(**before)
