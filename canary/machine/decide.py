@@ -69,6 +69,12 @@ class _Turn:
     def sentence(self) -> str:
         return self.result.sentence if self.result else ""
 
+    @property
+    def looks_worse(self) -> bool:
+        """Whether, by some metric, no version as good as stable remains among those that are still possible."""
+        intervals = [metric.interval for metric in self.result.metrics] if self.result else []
+        return any(interval is not None and interval[0] > 0 for interval in intervals)
+
     def is_overdue(self, since: datetime | None, limit: timedelta) -> bool:
         return since is not None and self.now - since > limit
 
@@ -260,10 +266,11 @@ def _is_step_done(turn: _Turn, state: RolloutState) -> tuple[bool, str]:
 
 
 def _may_promote_undecided(turn: _Turn, state: RolloutState) -> bool:
+    """Not one that already looks worse, and that only the spans that must agree have not condemned yet."""
     analysis = turn.spec.analysis
-    return analysis.on_inconclusive is InconclusivePolicy.PROMOTE and turn.is_overdue(
-        state.started_at, analysis.max_duration
-    )
+    if analysis.on_inconclusive is not InconclusivePolicy.PROMOTE:
+        return False
+    return turn.is_overdue(state.started_at, analysis.max_duration) and not turn.looks_worse
 
 
 def _climb(turn: _Turn, state: RolloutState, why: str) -> tuple[RolloutState, str]:
