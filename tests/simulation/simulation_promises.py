@@ -78,8 +78,10 @@ def a_step_with_approval_is_left_with_it(written: Written) -> str | None:
 def a_bad_version_never_climbs(written: Written) -> str | None:
     if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
         return None
-    if written.asks_for_the_undecided and written.new.get("verdict") == "INCONCLUSIVE":
-        return None  # that is what the policy asks for
+    intervals = [metric.get("interval", [0.0, 0.0]) for metric in written.new["analysis"].get("metrics", ())]
+    is_undecided = written.new.get("verdict") == "INCONCLUSIVE" and all(low <= 0 for low, _ in intervals)
+    if written.asks_for_the_undecided and is_undecided:
+        return None  # the policy asks for what is not known to be worse
     return f"{written.version} climbed" if written.version.endswith(("-bad", "-broken")) else None
 
 
