@@ -1,10 +1,8 @@
 """The only place that makes adapters and wires them together; everything else is given what it needs."""
 
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from canary.controller.apply import Applier
@@ -15,11 +13,12 @@ from canary.controller.observe import Observer
 from canary.controller.report import Reporter
 from canary.controller.schedule import Schedule
 from canary.controller.service import Service, Wakers
+from canary.controller.shares import Share
 from canary.controller.tick import Ticker
 from canary.kube.canaries import KubeCanaries
 from canary.kube.client import KubeClient
 from canary.kube.events import KubeEvents
-from canary.kube.lease import Leadership, LeaseTimings
+from canary.kube.membership import LeaseTimings, Membership
 from canary.kube.resources import CANARIES, DEPLOYMENTS, ISTIO_GROUP, ISTIO_VERSIONS, virtual_services
 from canary.kube.watch import Watch
 from canary.metrics.prometheus import PrometheusProvider
@@ -32,7 +31,6 @@ from canary.web.health import health_app
 from canary.web.server import WebServer
 from canary.workloads.deployments import Deployments
 
-_LOOK_EVERY: Final = timedelta(milliseconds=200)
 _CALIBRATING_THREADS: Final = 2
 """Few: reading twelve hours is work for Prometheus, and nobody waits for it."""
 
@@ -53,24 +51,6 @@ class Controller:
     web: WebServer
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Begins to tick once every Canary has been heard of.
-
-    Which of two Canaries must stand back is not known before: the younger, ticked first, would undo the older's work.
-    """
-
-    watches: tuple[Watch, ...]
-    schedule: Schedule
-    lost: threading.Event
-
-    def __call__(self) -> None:
-        while not all(watch.wait_synced(_LOOK_EVERY) for watch in self.watches):
-            if self.lost.is_set():
-                return
-        self.schedule.start()
-
-
 def build_controller(settings: Settings) -> Controller:
     """Make a controller from its settings; asks the API server which version of Istio's kinds it serves.
 
@@ -81,27 +61,22 @@ def build_controller(settings: Settings) -> Controller:
     client = KubeClient.connect(settings.kubeconfig, settings.request_timeout)
     clock, telemetry, fleet = SystemClock(), Telemetry(), Fleet()
     ticker = _build_ticker(settings, client, fleet, telemetry, clock)
+    membership = _build_membership(settings, client)
+    share = Share(name=membership.name, members=lambda: membership.members, everyone=fleet.keys, forget=ticker.forget)
+    telemetry.show_share(share.count)
     schedule = Schedule(
         ticker.tick,
-        fleet.keys,
+        share,
         metrics_delay=settings.metrics_delay,
         resync_interval=settings.resync_interval,
         clock=clock,
         telemetry=telemetry,
         workers=settings.workers,
     )
-    lost = threading.Event()
     watches = _build_watches(settings, client, Wakers(fleet, schedule.wake, ticker.forget))
-    leadership = _build_leadership(settings, client, _Start(watches, schedule, lost), telemetry, lost)
-    service = Service(
-        watches=watches,
-        leadership=leadership,
-        schedule=schedule,
-        telemetry=telemetry,
-        lost=lost,
-    )
+    service = Service(watches=watches, membership=membership, schedule=schedule, telemetry=telemetry)
     app = health_app(
-        alive={"leadership": service.check_alive},
+        alive={"membership": service.check_alive},
         ready={"fleet": service.check_ready},
         exposition=telemetry.exposition,
     )
@@ -135,19 +110,11 @@ def _build_ticker(
     )
 
 
-def _build_leadership(
-    settings: Settings, client: KubeClient, start: Callable[[], None], telemetry: Telemetry, lost: threading.Event
-) -> Leadership:
-    def gain() -> None:
-        telemetry.led(leading=True)
-        threading.Thread(target=start, name="schedule-start", daemon=True).start()
-
-    return Leadership(
+def _build_membership(settings: Settings, client: KubeClient) -> Membership:
+    return Membership(
         client,
         ObjectKey(settings.controller_namespace, settings.lease_name),
         settings.identity,
-        on_gained=gain,
-        on_lost=lost.set,
         timings=LeaseTimings(
             duration=settings.lease_duration,
             renew_deadline=settings.lease_renew,

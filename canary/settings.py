@@ -142,31 +142,37 @@ class Settings(BaseSettings):
     )
     namespace: str = Field(default="", description="the one namespace whose Canaries are handled; empty means all")
     controller_namespace: str = Field(
-        default="canary-system", min_length=1, description="namespace of the Lease by which one replica leads"
+        default="canary-system", min_length=1, description="namespace of the Leases by which replicas share the work"
     )
     identity: str = Field(
         default_factory=_default_identity,
         min_length=1,
-        description="this replica's name in the Lease, unlike any other's; default: host name and process id",
+        description="this replica's name, unlike any other's; default: host name and process id",
     )
-    lease_name: str = Field(default="canary-controller", min_length=1, description="name of the Lease")
+    lease_name: str = Field(
+        default="canary-controller",
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="what the replicas that share the work have in common; each one's Lease begins with it",
+    )
     lease_duration: Duration = Field(
         default=timedelta(seconds=15),
         ge=timedelta(seconds=1),
         le=timedelta(minutes=10),
-        description="how long a leader that is not heard of still counts as the leader",
+        description="how long a replica that is not heard of still keeps its share of the Canaries",
     )
     lease_renew: Duration = Field(
         default=timedelta(seconds=10),
         ge=timedelta(milliseconds=500),
         le=timedelta(minutes=10),
-        description="how long the leader tries to renew before it gives up; shorter than lease_duration",
+        description="how long a replica tries to renew its Lease before it stops; shorter than lease_duration",
     )
     lease_retry: Duration = Field(
         default=timedelta(seconds=2),
         ge=timedelta(milliseconds=100),
         le=timedelta(minutes=1),
-        description="time between two attempts to take or renew the Lease; shorter than lease_renew",
+        description="time between two attempts to renew and to look at the others; shorter than lease_renew",
     )
     request_timeout: Duration = Field(
         default=timedelta(seconds=10),

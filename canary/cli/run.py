@@ -1,4 +1,4 @@
-"""`canary run`: the controller itself, until a signal or the loss of its lease ends it."""
+"""`canary run`: the controller itself, until a signal or the loss of its Lease ends it."""
 
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ from canary.cli.codes import ExitCode
 def command(ctx: click.Context, settings: Path | None) -> None:
     """Run the controller until SIGTERM or Ctrl-C, which it obeys within 5 seconds.
 
-    Exits with 0 when asked to stop and with 3 when it lost the lease, so that a supervisor starts it again.
+    Exits with 0 when asked to stop and with 3 when it could not renew its Lease, so that a supervisor starts it again.
     """
     import os  # noqa: PLC0415 (lazy: see the head of the package)
     import signal  # noqa: PLC0415 (as above)

@@ -4,12 +4,15 @@ Canaries with one interval share its instants (multiples of the interval since t
 store needs), so that one query answers all of them. Wakes are gathered for a moment and ticked together. A Canary is
 never in two ticks at once: who is asked for while it is busy is ticked again right after.
 
+Whether a Canary is this replica's is asked when a tick begins and at no other moment, so it is never answered by what
+was true before. One that is another's is let go of then, and never while it is being ticked.
+
 APScheduler keeps the time. Its defaults would drop a tick that is a second late and run a job beside itself; every job
 here names its own policy.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,6 +23,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from canary.controller.shares import Share
 from canary.controller.tick import Appointments
 from canary.model.spec import ObjectKey
 from canary.ports import Clock
@@ -41,7 +45,7 @@ class Schedule:
 
     Args:
         tick: does the work; never called for one Canary twice at the same time.
-        everyone: all Canaries there are, for the resync.
+        share: which Canaries there are, and which of them are this replica's to tick.
         metrics_delay: how long after an instant its counts can be asked for.
         resync_interval: how often every Canary is ticked, whatever else happens.
         clock: the time.
@@ -52,7 +56,7 @@ class Schedule:
     def __init__(
         self,
         tick: Tick,
-        everyone: Callable[[], Iterable[ObjectKey]],
+        share: Share,
         *,
         metrics_delay: timedelta,
         resync_interval: timedelta,
@@ -61,7 +65,7 @@ class Schedule:
         workers: int,
     ) -> None:
         self._tick = tick
-        self._everyone = everyone
+        self._share = share
         self._metrics_delay = metrics_delay
         self._resync_interval = resync_interval
         self._clock = clock
@@ -82,10 +86,10 @@ class Schedule:
     def start(self) -> None:
         """Begin; every Canary is ticked at once."""
         self._scheduler.add_job(
-            self._resync, IntervalTrigger(seconds=self._resync_interval.total_seconds(), timezone=UTC), id=_RESYNC
+            self.wake_all, IntervalTrigger(seconds=self._resync_interval.total_seconds(), timezone=UTC), id=_RESYNC
         )
         self._scheduler.start()
-        self._resync()
+        self.wake_all()
 
     def stop(self, patience: timedelta) -> bool:
         """Begin no further tick, and wait for those under way; False when some are not done by then."""
@@ -106,6 +110,14 @@ class Schedule:
             self._due[key] = min(moment, self._due.get(key, moment))
             self._arm()
 
+    def wake_all(self) -> None:
+        """Tick every Canary that is ours soon, and let go of those that are not."""
+        keys, moment = self._share.everyone(), self._clock.now() + GATHERING
+        with self._lock:
+            for key in keys:
+                self._due[key] = min(moment, self._due.get(key, moment))
+            self._arm()
+
     def _arm(self) -> None:
         """Set the one alarm for the next wakes; called with the lock held."""
         if self._due and self._scheduler.running and not self._stopped:
@@ -121,10 +133,6 @@ class Schedule:
             self._arm()
         self._run(keys)
 
-    def _resync(self) -> None:
-        for key in self._everyone():
-            self.wake(key)
-
     def _sweep(self, interval: timedelta) -> None:
         with self._lock:
             keys = [key for key, rhythm in self._rhythms.items() if rhythm == interval]
@@ -134,12 +142,14 @@ class Schedule:
 
     def _run(self, keys: Sequence[ObjectKey]) -> None:
         taken = self._take(keys)
+        ours = [key for key in taken if self._share.owns(key)]
+        self._let_go(set(taken).difference(ours))
         try:
-            made = self._tick(taken) if taken else Appointments()
+            made = self._tick(ours) if ours else Appointments()
             # While they are still busy: the next tick of one of them must not be overtaken by what this one arranged.
             self._keep_rhythms(made)
         finally:
-            asked_again = self._release(taken)
+            asked_again = self._release(ours)
         for key, after in (*made.soon.items(), *((key, timedelta()) for key in asked_again)):
             self.wake(key, after)
 
@@ -153,7 +163,18 @@ class Schedule:
             self._busy.update(taken)
             return taken
 
-    def _release(self, taken: Sequence[ObjectKey]) -> frozenset[ObjectKey]:
+    def _let_go(self, others: Collection[ObjectKey]) -> None:
+        """Keep nothing of Canaries that are another replica's."""
+        try:
+            for key in others:
+                self._share.forget(key)
+            self._keep_rhythms(Appointments(rhythm=dict.fromkeys(others)))
+        finally:
+            asked_again = self._release(others)
+        for key in asked_again:
+            self.wake(key)
+
+    def _release(self, taken: Collection[ObjectKey]) -> frozenset[ObjectKey]:
         """Let other ticks have them; answers who was asked for meanwhile."""
         with self._lock:
             asked_again = self._asked_again.intersection(taken)

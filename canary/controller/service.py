@@ -1,8 +1,11 @@
-"""The controller as a whole: watches keep the fleet known, the leader's schedule ticks it, and a signal ends it.
+"""The controller as a whole: watches keep the fleet known, the schedule ticks its share of it, and a signal ends it.
 
-Standing by, a replica follows the watches already, so that taking over costs no list. A leader that loses its lease
-stops ticking and ends; its supervisor starts it again as a candidate. A process that begins anew is easier to trust
+Every replica follows all of the fleet, so that taking over another's share costs no list. A replica that can no longer
+renew its Lease stops ticking and ends; its supervisor starts it again. A process that begins anew is easier to trust
 than one that tears down and builds up half of itself.
+
+Nothing is ticked before every Canary has been heard of: which of two Canaries must stand back is not known before, and
+the younger, ticked first, would undo the older's work.
 """
 
 import threading
@@ -16,10 +19,9 @@ import structlog
 from canary.controller.fleet import Fleet
 from canary.controller.schedule import Schedule
 from canary.kube.canaries import canary_object
-from canary.kube.lease import Leadership
+from canary.kube.membership import Membership
 from canary.kube.resources import Document
 from canary.kube.watch import Watch
-from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
 from canary.ports import CanaryObject
 from canary.telemetry.metrics import Telemetry
@@ -83,37 +85,51 @@ class Service:
     """One controller process; see `bootstrap` for its making."""
 
     watches: tuple[Watch, ...]
-    leadership: Leadership
+    membership: Membership
     schedule: Schedule
     telemetry: Telemetry
-    lost: threading.Event
 
     def run(self, stop: threading.Event) -> bool:
-        """Work until `stop` is set or leadership is lost; True when everything under way was finished."""
+        """Work until `stop` is set or this replica is no member any more; True when what was under way was finished."""
         for watch in self.watches:
             watch.start()
-        self.leadership.start()
-        _log.info("started")
-        while not stop.wait(_LOOK_EVERY.total_seconds()) and not self.lost.is_set() and self.leadership.running:
-            pass
-        _log.info("stopping", reason="lost the lease" if self.lost.is_set() else "asked to stop")
+        self.membership.start()
+        _log.info("started", name=self.membership.name)
+        members: tuple[str, ...] = ()
+        has_begun = False
+        while not stop.wait(_LOOK_EVERY.total_seconds()) and self.membership.running:
+            if not has_begun and all(watch.synced for watch in self.watches):
+                self.schedule.start()
+                has_begun = True
+            members = self._follow(members)
+        _log.info("stopping", reason="asked to stop" if stop.is_set() else "no longer a member")
         finished = self.schedule.stop(STOP_WITHIN)
-        self.leadership.stop()
+        self.membership.stop()
         for watch in self.watches:
             watch.stop()
-        self.telemetry.led(leading=False)
+        self.telemetry.shared(members=0)
         _log.info("stopped", finished=finished)
         return finished
 
+    def _follow(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        """Share anew when the members have changed; returns them as they are now."""
+        members = self.membership.members
+        if members != before:
+            _log.info("members changed", members=list(members), name=self.membership.name)
+            self.telemetry.shared(members=len(members))
+            self.schedule.wake_all()
+        return members
+
     def check_alive(self) -> tuple[bool, str]:
-        """Whether a restart would help: the thread that leads, or wants to, has ended."""
-        return (True, "ok") if self.leadership.running else (False, "no longer a candidate for the lease")
+        """Whether a restart would help: the thread that keeps this replica a member has ended."""
+        return (True, "ok") if self.membership.running else (False, "no longer a member")
 
     def check_ready(self) -> tuple[bool, str]:
-        """Whether the fleet is known and followed; a candidate that stands by is ready too."""
+        """Whether the fleet is known and followed; a replica that has yet to join the others is ready too."""
         for watch in self.watches:
             if not watch.synced:
                 return False, "the first lists are not in yet"
             if watch.silence is not None and watch.silence > QUIET_LIMIT:
                 return False, f"the API server has not been heard of for {watch.silence.total_seconds():.0f} s"
-        return True, "leading" if self.leadership.leads else f"standing by for {quote(self.leadership.holder, 100)}"
+        members = len(self.membership.members)
+        return True, f"sharing, members: {members}" if members else "joining"

@@ -1,1 +1,1 @@
-"""The Kubernetes API: client, Canary objects, Events, watches and the Lease; the only room that knows the vendor."""
+"""The Kubernetes API: client, Canary objects, Events, watches and Leases; the only room that knows the vendor."""

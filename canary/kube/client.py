@@ -1,4 +1,4 @@
-"""The one door to the Kubernetes API: five verbs on plain documents, each with a deadline, each failure in words.
+"""The one door to the Kubernetes API: a few verbs on plain documents, each with a deadline, each failure in words.
 
 The vendor's client is used for what is hard and theirs (kubeconfig, in-cluster tokens and their renewal, TLS, proxies),
 and its generated methods are not; `resources` says why. On top of it:
@@ -34,7 +34,15 @@ from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
 from canary.settings import without_credentials
 
-_METHODS: Final = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
+_METHODS: Final = {
+    "get": "GET",
+    "list": "GET",
+    "watch": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+}
 _READ_ATTEMPTS: Final = 3
 _PAGE: Final = 500
 _MOST_PAGES: Final = 1000
@@ -124,8 +132,12 @@ class KubeClient:
         except NotFound:
             return None
 
-    def list_objects(self, resource: Resource, namespace: str | None) -> Listing:
-        """Read all objects of a namespace, or (None) of all namespaces, page by page.
+    def list_objects(
+        self, resource: Resource, namespace: str | None, *, selector: str = "", timeout: timedelta | None = None
+    ) -> Listing:
+        """Read all objects of a namespace, or (None) of all namespaces, page by page; each page has its own deadline.
+
+        A selector (`label=value`) lists only the objects that have the label.
 
         Raises:
             Transient: no answer within the deadline; `failures.Expired` when the pages outlived the server's memory.
@@ -135,8 +147,8 @@ class KubeClient:
         items: list[Document] = []
         proceed = ""
         for _ in range(_MOST_PAGES):
-            query = [("limit", str(_PAGE)), *([("continue", proceed)] if proceed else [])]
-            page = self._read(call, query=query, timeout=None)
+            wanted = {"limit": str(_PAGE), "continue": proceed, "labelSelector": selector}
+            page = self._read(call, query=[each for each in wanted.items() if each[1]], timeout=timeout)
             # Items of a built-in list carry neither kind nor apiVersion; those of a watch do.
             named = {"apiVersion": resource.api_version, "kind": resource.kind}
             try:
@@ -216,6 +228,17 @@ class KubeClient:
         call = Call(verb="patch", path=path, resource=resource, key=key, subresource=subresource)
         return self._write(call, change, content_type="application/merge-patch+json", timeout=timeout)
 
+    def delete(self, resource: Resource, key: ObjectKey, *, version: str, timeout: timedelta | None = None) -> None:
+        """Delete an object, if it still is at `version`.
+
+        Raises:
+            Conflict: it was changed since it was read.
+            Transient: no answer within the deadline; it may have been deleted.
+            Refused: not allowed, or (`failures.NotFound`) gone.
+        """
+        call = Call(verb="delete", path=resource.item(key), resource=resource, key=key)
+        self._write(call, {"preconditions": {"resourceVersion": version}}, timeout=timeout)
+
     def watch(self, resource: Resource, namespace: str | None, *, version: str, lifetime: timedelta) -> EventStream:
         """Ask for every change after `version`; the server ends the stream after `lifetime`.
 
@@ -276,7 +299,8 @@ class KubeClient:
             raise silence(call, self.server, ValueError("the answer is no JSON")) from error
         if not isinstance(answer, dict):
             raise silence(call, self.server, ValueError("the answer is no JSON object"))
-        if (call.key is not None or call.verb == "create") and not has_version(answer):
+        is_object = call.verb == "create" or (call.key is not None and call.verb != "delete")  # that answers a Status
+        if is_object and not has_version(answer):
             raise silence(call, self.server, ValueError("the answer is no object of an API server"))
         return answer
 

@@ -16,7 +16,7 @@ from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
 from canary.settings import without_credentials
 
-Verb = Literal["get", "list", "watch", "create", "update", "patch"]
+Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete"]
 """What is done, in the words of RBAC."""
 
 _LONGEST_QUOTE: Final = 500

@@ -11,6 +11,7 @@ Rejected: a counter per Canary (unbounded over time), a gauge for "time since la
 does, exactly when it is needed; a timestamp does not).
 """
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Final, Literal
 
@@ -76,7 +77,12 @@ class Telemetry:
             "canary_api_conflicts", "Writes refused because somebody else had written first.", registry=registry
         )
         self._rollouts = Counter("canary_rollouts", "Rollouts that ended, by outcome.", ["outcome"], registry=registry)
-        self._leading = Gauge("canary_leading", "1 while this replica holds the Lease, else 0.", registry=registry)
+        self._members = Gauge(
+            "canary_members",
+            "Replicas that share the Canaries; 0 while this one ticks none.",
+            registry=registry,
+        )
+        self._share = Gauge("canary_share", "Canaries that are this replica's to tick.", registry=registry)
         for verdict in (*(verdict.value for verdict in Verdict), _UNJUDGED):
             self._ticks.labels(verdict)
         for query_outcome in _QUERY_OUTCOMES:
@@ -152,9 +158,13 @@ class Telemetry:
         """A rollout reached an end."""
         self._rollouts.labels(outcome).inc()
 
-    def led(self, *, leading: bool) -> None:
-        """This replica has become the leader, or is it no longer."""
-        self._leading.set(1 if leading else 0)
+    def shared(self, *, members: int) -> None:
+        """So many replicas share the Canaries from now on; none while this one must not tick."""
+        self._members.set(members)
+
+    def show_share(self, count: Callable[[], int]) -> None:
+        """Show how many Canaries are this replica's; counted whenever somebody looks, for it changes by itself."""
+        self._share.set_function(count)
 
     def forget(self, key: ObjectKey) -> None:
         """The Canary is gone: so are its gauges; asking again is harmless."""

@@ -14,12 +14,14 @@ import pytest
 
 from canary.bootstrap import SystemClock
 from canary.controller.schedule import Schedule
+from canary.controller.shares import Share, choose_owner
 from canary.controller.tick import Appointments
 from canary.model.spec import ObjectKey
 from canary.ports import Clock
 from canary.telemetry.metrics import Telemetry
 
 ONE, OTHER = ObjectKey("shop", "one"), ObjectKey("shop", "other")
+ME, ANOTHER = "controller-a", "controller-b"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INTERVAL = timedelta(milliseconds=200)
 DELAY = timedelta(milliseconds=50)
@@ -43,6 +45,8 @@ class Ticks:
         self.made: list[tuple[float, datetime, tuple[ObjectKey, ...]]] = []
         self.answer: Callable[[Sequence[ObjectKey]], Appointments] = lambda _keys: Appointments()
         self.overlaps = 0
+        self.members: tuple[str, ...] = (ME,)
+        self.forgotten: list[tuple[float, ObjectKey]] = []
         self._busy: set[ObjectKey] = set()
         self._lock = threading.Lock()
 
@@ -56,6 +60,11 @@ class Ticks:
         finally:
             with self._lock:
                 self._busy.difference_update(keys)
+
+    def forget(self, key: ObjectKey) -> None:
+        with self._lock:
+            self.overlaps += key in self._busy
+            self.forgotten.append((time.monotonic(), key))
 
     def of(self, key: ObjectKey) -> int:
         with self._lock:
@@ -84,7 +93,7 @@ def make(ticks: Ticks) -> Iterator[Make]:
     def build(*keys: ObjectKey, resync: timedelta = FOR_EVER, workers: int = 4, clock: Clock | None = None) -> Schedule:
         schedule = Schedule(
             ticks,
-            lambda: keys,
+            Share(name=ME, members=lambda: ticks.members, everyone=lambda: keys, forget=ticks.forget),
             metrics_delay=DELAY,
             resync_interval=resync,
             clock=clock or SystemClock(),
@@ -265,3 +274,60 @@ def test_under_a_storm_of_wakes_every_canary_is_ticked_after_its_last_wake(make:
         return all(any(at >= last[key] and key in taken for at, _, taken in made) for key in keys)
 
     eventually(all_answered, "a tick after the last wake of each")
+
+
+def of_another() -> ObjectKey:
+    """A Canary that another replica owns as soon as there is one."""
+    keys = (ObjectKey("shop", f"canary-{number}") for number in range(100))
+    return next(key for key in keys if choose_owner(key, (ME, ANOTHER)) == ANOTHER)
+
+
+def test_nothing_is_ticked_while_this_replica_is_no_member_and_everything_once_it_is(make: Make, ticks: Ticks) -> None:
+    ticks.members = ()
+    schedule = make(ONE, OTHER)
+    schedule.start()
+    eventually(lambda: len(ticks.forgotten) >= 2, "both are let go of")
+    assert ticks.made == []
+    ticks.members = (ME,)
+    schedule.wake_all()
+    eventually(lambda: ticks.of(ONE) == ticks.of(OTHER) == 1, "both are ticked")
+
+
+def test_a_canary_that_goes_to_another_replica_loses_its_rhythm_and_gets_it_back_with_its_return(
+    make: Make, ticks: Ticks
+) -> None:
+    key = of_another()
+    ticks.answer = lambda keys: Appointments(rhythm=dict.fromkeys(keys, INTERVAL))
+    schedule = make(key)
+    schedule.start()
+    eventually(lambda: ticks.of(key) >= 2, "its rhythm")
+    ticks.members = (ANOTHER, ME)
+    eventually(lambda: bool(ticks.forgotten), "let go of at its next instant, whether or not it was woken")
+    made = ticks.of(key)
+    for _ in range(3):
+        schedule.wake(key)
+        before = len(ticks.forgotten)
+        eventually(lambda count=before: len(ticks.forgotten) > count, "a wake of another's")  # type: ignore[misc]  # bound
+    assert ticks.of(key) == made
+    ticks.members = (ME,)
+    schedule.wake_all()
+    eventually(lambda: ticks.of(key) >= made + 3, "its rhythm again")
+
+
+def test_a_canary_that_is_lost_while_it_is_ticked_is_let_go_of_right_after(make: Make, ticks: Ticks) -> None:
+    """`Ticks` counts a forgetting during a tick as an overlap."""
+    key, release = of_another(), threading.Event()
+
+    def hang(_keys: Sequence[ObjectKey]) -> Appointments:
+        release.wait(60)
+        return Appointments(rhythm={key: INTERVAL})
+
+    ticks.answer = hang
+    schedule = make(key)
+    schedule.start()
+    eventually(lambda: ticks.of(key) == 1, "a tick under way")
+    ticks.members = (ANOTHER, ME)
+    schedule.wake_all()
+    release.set()
+    eventually(lambda: bool(ticks.forgotten), "let go of")
+    assert ticks.of(key) == 1

@@ -74,7 +74,7 @@ def lose_and_find_the_virtual_service(shop: Shop) -> None:
 
 
 def live_through_a_release(server: Apiserver, shop: Shop) -> None:
-    """Elected, following watches, releasing a version, and handing the Lease back."""
+    """Sharing, following watches, releasing a version, and leaving."""
     shop.opens(
         canary={"deployment": CANARY, "scaleDownDelay": "0s"},
         steps=[{"weight": 50, "hold": "0s"}],
@@ -186,11 +186,11 @@ def test_removing_any_verb_is_noticed(right: Right, server: Apiserver, done: lis
     assert ask_again(server.accounts[ACCOUNT], needing)[0] != 403
 
 
-METHODS: Final = {"create": "POST", "update": "PUT", "patch": "PATCH"}
+METHODS: Final = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
 def ask_again(kubeconfig: Path, request: Request) -> tuple[int, str]:
-    """Status and message of a request that was made before; a write comes without its body, so it changes nothing."""
+    """Status and message of a request that was made before; a write has no body, and what was deleted is gone."""
     config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     address, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
     query = {"watch": "true", "timeoutSeconds": "1"} if request.right.verb == "watch" else {}

@@ -1,4 +1,4 @@
-"""`canary run` as Kubernetes runs it: a process with watches, a Lease and probes, in real time, ended by signals."""
+"""`canary run` as Kubernetes runs it: a process with watches, its Lease and probes, in real time, ended by signals."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def frozen(server: Apiserver) -> Iterator[None]:
 
 def test_the_process_releases_a_version_answers_its_probes_and_obeys_sigterm(running: Process, live_shop: Shop) -> None:
     running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
-    running.waits_for(lambda: "leading" in running.asks("/readyz")[1], "readiness")
+    running.waits_for(lambda: "members: 1" in running.asks("/readyz")[1], "readiness")
     assert running.asks("/healthz")[0] == 200
     live_shop.ships("v2")
     running.waits_for(settled_into(live_shop, "Succeeded"), "the promotion")
@@ -174,7 +174,8 @@ def test_the_process_releases_a_version_answers_its_probes_and_obeys_sigterm(run
     shown = running.asks("/metrics")[1]
     assert 'canary_rollouts_total{outcome="succeeded"} 1.0' in shown
     assert f'canary_phase{{name="order-service",namespace="{live_shop.namespace}",phase="Succeeded"}} 1.0' in shown
-    assert "canary_leading 1.0" in shown
+    assert "canary_members 1.0" in shown
+    assert "canary_share 1.0" in shown
 
     running.process.send_signal(signal.SIGTERM)
     assert running.ends_within(STOPS_WITHIN) == 0
@@ -215,23 +216,25 @@ def test_sigterm_is_obeyed_while_the_process_still_waits_for_its_first_answer(
 def test_a_process_that_loses_its_lease_ends_so_that_its_supervisor_starts_it_again(
     running: Process, live_shop: Shop
 ) -> None:
-    lease = LEASES.path(live_shop.namespace, "canary-controller")
     running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
-    live_shop.api.merge(lease, {"spec": {"holderIdentity": "somebody-else"}})
+    (lease,) = live_shop.api.get(LEASES.path(live_shop.namespace))["items"]
+    path = LEASES.path(live_shop.namespace, lease["metadata"]["name"])
+    live_shop.api.merge(path, {"spec": {"holderIdentity": "somebody-else"}})
     assert running.ends_within(30) == 3
-    assert live_shop.api.get(lease)["spec"]["holderIdentity"] == "somebody-else"
+    assert live_shop.api.get(path)["spec"]["holderIdentity"] == "somebody-else"
 
 
-def test_the_lease_is_handed_back_so_that_the_next_process_need_not_wait(
+def test_the_lease_is_given_up_so_that_the_next_process_need_not_wait(
     running: Process, live_shop: Shop, own_apiserver: Apiserver, tmp_path: Path
 ) -> None:
     running.waits_for(settled_into(live_shop, "Pending"), "the first tick")
     running.process.send_signal(signal.SIGINT)
     assert running.ends_within(STOPS_WITHIN) == 0
+    assert live_shop.api.get(LEASES.path(live_shop.namespace))["items"] == []
     following = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "following")
     try:
         began = time.monotonic()
-        following.waits_for(lambda: "leading" in following.asks("/readyz")[1], "the next leader")
+        following.waits_for(lambda: "members: 1" in following.asks("/readyz")[1], "the next one works")
         assert time.monotonic() - began < 50, "sooner than the lease expires"
     finally:
         following.process.kill()

@@ -3,8 +3,6 @@
 import json
 import re
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -16,8 +14,9 @@ from shop_cluster import install_definitions
 from shop_objects import CANARY, STABLE
 
 from canary.bootstrap import build_controller
+from canary.kube.membership import GROUP_LABEL, SEEN_ANNOTATION
 from canary.lab.apiserver import Apiserver, running_apiserver
-from canary.lab.kube_api import ApiServer, Kind
+from canary.lab.kube_api import ApiError, ApiServer, Kind
 from canary.settings import Settings
 
 pytest_plugins = ("shop_fixtures",)
@@ -71,33 +70,35 @@ def own_apiserver() -> Iterator[Apiserver]:
         yield server
 
 
-def test_who_else_holds_the_lease_is_named_legibly(
+def test_who_else_shares_the_work_is_written_down_legibly(
     own_apiserver: Apiserver, prometheus: ScriptedPrometheus, wait_for: Callable[[Callable[[], bool]], None]
 ) -> None:
     api = ApiServer(own_apiserver.kubeconfig)
     spec = {"holderIdentity": FOUL, "leaseDurationSeconds": 60, "renewTime": "2026-01-01T00:00:00.000000Z"}
-    api.create(LEASES.path(HOME), {"metadata": {"name": "canary-controller"}, "spec": spec})
-    api.close()
-    settings = Settings(kubeconfig=own_apiserver.accounts[ACCOUNT], prometheus_url=prometheus.url, listen_port=0)
+    metadata = {"name": "canary-controller-foul", "labels": {GROUP_LABEL: "canary-controller"}}
+    api.create(LEASES.path(HOME), {"metadata": metadata, "spec": spec})
+    settings = Settings(
+        kubeconfig=own_apiserver.accounts[ACCOUNT], prometheus_url=prometheus.url, listen_port=0, identity=FOUL
+    )
     controller, stop = build_controller(settings), threading.Event()
     thread = threading.Thread(target=controller.service.run, args=(stop,))
+    ours = LEASES.path(HOME, controller.service.membership.name)
+
+    def seen() -> str:
+        try:
+            return str(api.get(ours)["metadata"]["annotations"][SEEN_ANNOTATION])
+        except ApiError:
+            return ""
+
     with controller.web:
         thread.start()
-
-        def page() -> str:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{controller.web.port}/readyz", timeout=5) as answer:
-                    return str(answer.read().decode())
-            except urllib.error.HTTPError as error:
-                with error:
-                    return ""
-
-        wait_for(lambda: "gnp" in page())
-        told = page()
+        wait_for(lambda: "gnp" in seen())
+        lease = api.get(ours)
         stop.set()
         thread.join(10)
-    assert "standing by for \\x1b[2J" in told
-    assert unprintable(told) == []
+    api.close()
+    assert "\\x1b[2J" in lease["metadata"]["annotations"][SEEN_ANNOTATION]
+    assert unprintable(lease) == []
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ def test_closed_sets_stand_at_zero_from_the_start() -> None:
         assert value(telemetry, "canary_prometheus_query_duration_seconds_count", outcome=outcome) == 0
     assert value(telemetry, "canary_api_conflicts_total") == 0
     assert value(telemetry, "canary_tick_failures_total") == 0
-    assert value(telemetry, "canary_leading") == 0
+    assert value(telemetry, "canary_members") == 0
+    assert value(telemetry, "canary_share") == 0
 
 
 def test_a_tick_shows_weight_phase_verdict_and_how_near_a_decision_is() -> None:
@@ -113,13 +114,21 @@ def test_everything_else_that_happens_is_counted_once() -> None:
     telemetry.queried(0.03, "failed")
     telemetry.conflicted()
     telemetry.finished("failed")
-    telemetry.led(leading=True)
+    telemetry.shared(members=2)
     assert value(telemetry, "canary_tick_failures_total") == 1
     assert value(telemetry, "canary_tick_lag_seconds_sum") == 0
     assert value(telemetry, "canary_prometheus_query_duration_seconds_count", outcome="failed") == 1
     assert value(telemetry, "canary_api_conflicts_total") == 1
     assert value(telemetry, "canary_rollouts_total", outcome="failed") == 1
-    assert value(telemetry, "canary_leading") == 1
+    assert value(telemetry, "canary_members") == 2
+
+
+def test_how_many_canaries_are_ours_is_counted_when_somebody_looks() -> None:
+    telemetry, ours = Telemetry(), [ORDER]
+    telemetry.show_share(lambda: len(ours))
+    assert value(telemetry, "canary_share") == 1
+    ours.clear()
+    assert value(telemetry, "canary_share") == 0
 
 
 def test_two_controllers_in_one_process_do_not_share_metrics() -> None:
