@@ -1,6 +1,6 @@
 """What the controller knows of a rollout beyond what it last persisted: evidence that has decided nothing yet.
 
-It is valid only on top of the very status it grew from. When the status that is read differs (another leader wrote, a
+It is valid only on top of the very status it grew from. When the status that is read differs (another replica wrote, a
 person edited, a write failed half-way), memory is dropped and the persisted state counts; the measurements since its
 watermark are then simply asked for again.
 """

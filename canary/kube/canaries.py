@@ -1,7 +1,7 @@
 """The Canary objects, and the one door through which their status is written: the `Canaries` port.
 
 The status is written by PUT on `/status` with the resourceVersion and uid that were read. That is the fence the whole
-controller stands on: a second leader, a stale cache or a process that was frozen for a minute gets a 409 and has moved
+controller stands on: a second replica, a stale cache or a process that was frozen for a minute gets a 409 and has moved
 nothing, because nothing is moved before this write. A patch was rejected: it would be merged into a status that was
 never seen.
 """

@@ -1,6 +1,6 @@
 """`/healthz`, `/readyz` and `/metrics`: for the kubelet, for Prometheus, and for a person with curl.
 
-Alive and ready are different questions: a process that is not ready (no leader yet, caches not filled, API server out
+Alive and ready are different questions: a process that is not ready (no member yet, caches not filled, API server out
 of reach) must not be restarted for it, so only what a restart would mend belongs among the liveness checks. A check is
 a callable of its owner that answers at once from what it already knows; it asks nobody over the network, because the
 kubelet's patience is one second. The answer is plain text, one line a check, so that `kubectl describe` shows it.

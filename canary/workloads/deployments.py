@@ -5,7 +5,7 @@ promotion is done only when every pod asked for is of this version and ready, an
 
 Pods are asked for through the scale subresource: the role then needs `patch` on `deployments/scale`, which can change a
 number and nothing else. The promotion needs `patch` on Deployments. Both are fenced by the resourceVersion that was
-read: a change by its team between look and write is a Conflict and not lost, and a leader that was frozen since then
+read: a change by its team between look and write is a Conflict and not lost, and a replica that was frozen since then
 cannot scale away the next version's pods.
 """
 

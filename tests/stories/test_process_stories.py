@@ -1,21 +1,17 @@
 """`canary run` as Kubernetes runs it: a process with watches, its Lease and probes, in real time, ended by signals."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+from running_process import Process
 from scripted_prometheus import ScriptedPrometheus
 from shop import Shop
 from shop_cluster import install_definitions
@@ -23,85 +19,11 @@ from shop_objects import CANARY, STABLE, analysis
 
 from canary.lab.apiserver import Apiserver, running_apiserver
 from canary.lab.kube_api import Kind
-from canary.lab.ports import find_free_port
 
 pytest_plugins = ("shop_fixtures",)
 
 LEASES: Final = Kind(group="coordination.k8s.io", version="v1", plural="leases")
 STOPS_WITHIN: Final = 5.0
-PATIENCE: Final = 60.0
-
-
-class Process:
-    """One `canary run`.
-
-    Args:
-        shop: whose namespace it handles, and where its Lease is.
-        kubeconfig: which cluster.
-        log: the file that it logs into.
-    """
-
-    def __init__(self, shop: Shop, kubeconfig: Path, log: Path) -> None:
-        self.port = find_free_port()
-        settings = {
-            "kubeconfig": kubeconfig,
-            "namespace": shop.namespace,
-            "controller_namespace": shop.namespace,
-            "prometheus_url": shop.prometheus.url,
-            "prometheus_scrape_interval": "1s",
-            "metrics_delay": "200ms",
-            "lease_duration": "60s",
-            "lease_renew": "50s",
-            "lease_retry": "300ms",
-            "listen_port": self.port,
-        }
-        variables = {f"CANARY_{name.upper()}": str(value) for name, value in settings.items()}
-        self._log = log
-        with log.open("wb") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "canary", "run"], env=os.environ | variables, stderr=stream, stdout=stream
-            )
-
-    def asks(self, path: str) -> tuple[int, str]:
-        """Status and text of a page; 0 when nothing listens yet."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        """The log lines of one kind."""
-        lines = [json.loads(line) for line in self._log.read_text().splitlines()]
-        return [line for line in lines if line["event"] == event]
-
-    def is_connected(self) -> bool:
-        """Whether it has a connection to the API server, or tries to have one (Linux)."""
-        return "socket:" in "".join(map(_target, Path(f"/proc/{self.process.pid}/fd").iterdir()))
-
-    def ends_within(self, seconds: float) -> int:
-        """Its exit status."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"still there after {seconds} s:\n{self._log.read_text()[-3000:]}")
-
-    def waits_for(self, condition: Callable[[], bool], what: str) -> None:
-        deadline, pause = time.monotonic() + PATIENCE, threading.Event()
-        while not condition():
-            assert self.process.poll() is None, f"ended before {what}:\n{self._log.read_text()[-3000:]}"
-            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}\n{self._log.read_text()[-3000:]}"
-            pause.wait(0.05)
-
-
-def _target(open_file: Path) -> str:
-    try:
-        return str(open_file.readlink())
-    except FileNotFoundError:  # closed since it was listed
-        return ""
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +57,22 @@ def live_shop(own_apiserver: Apiserver, prometheus: ScriptedPrometheus) -> Itera
     found.closes()
 
 
+def start(shop: Shop, server: Apiserver, log: Path) -> Process:
+    """A controller of the shop's namespace, whose Lease is there too."""
+    return Process(
+        server.kubeconfig,
+        log,
+        namespace=shop.namespace,
+        controller_namespace=shop.namespace,
+        prometheus_url=shop.prometheus.url,
+        lease_duration="60s",
+        lease_renew="50s",
+    )
+
+
 @pytest.fixture
 def running(live_shop: Shop, own_apiserver: Apiserver, tmp_path: Path) -> Iterator[Process]:
-    process = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "log")
+    process = start(live_shop, own_apiserver, tmp_path / "log")
     yield process
     process.process.kill()
     process.process.wait()
@@ -203,7 +138,7 @@ def test_sigterm_is_obeyed_while_the_process_still_waits_for_its_first_answer(
     live_shop: Shop, own_apiserver: Apiserver, tmp_path: Path
 ) -> None:
     with frozen(own_apiserver):
-        process = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "log")
+        process = start(live_shop, own_apiserver, tmp_path / "log")
         try:
             process.waits_for(process.is_connected, "the first question")
             process.process.send_signal(signal.SIGTERM)
@@ -231,7 +166,7 @@ def test_the_lease_is_given_up_so_that_the_next_process_need_not_wait(
     running.process.send_signal(signal.SIGINT)
     assert running.ends_within(STOPS_WITHIN) == 0
     assert live_shop.api.get(LEASES.path(live_shop.namespace))["items"] == []
-    following = Process(live_shop, own_apiserver.kubeconfig, tmp_path / "following")
+    following = start(live_shop, own_apiserver, tmp_path / "following")
     try:
         began = time.monotonic()
         following.waits_for(lambda: "members: 1" in following.asks("/readyz")[1], "the next one works")
