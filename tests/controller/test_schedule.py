@@ -276,10 +276,10 @@ def test_under_a_storm_of_wakes_every_canary_is_ticked_after_its_last_wake(make:
     eventually(all_answered, "a tick after the last wake of each")
 
 
-def of_another() -> ObjectKey:
-    """A Canary that another replica owns as soon as there is one."""
+def belonging_to(name: str) -> ObjectKey:
+    """A Canary that is this one's of two replicas."""
     keys = (ObjectKey("shop", f"canary-{number}") for number in range(100))
-    return next(key for key in keys if choose_owner(key, (ME, ANOTHER)) == ANOTHER)
+    return next(key for key in keys if choose_owner(key, (ME, ANOTHER)) == name)
 
 
 def test_nothing_is_ticked_while_this_replica_is_no_member_and_everything_once_it_is(make: Make, ticks: Ticks) -> None:
@@ -296,14 +296,16 @@ def test_nothing_is_ticked_while_this_replica_is_no_member_and_everything_once_i
 def test_a_canary_that_goes_to_another_replica_loses_its_rhythm_and_gets_it_back_with_its_return(
     make: Make, ticks: Ticks
 ) -> None:
-    key = of_another()
+    key, kept = belonging_to(ANOTHER), belonging_to(ME)
     ticks.answer = lambda keys: Appointments(rhythm=dict.fromkeys(keys, INTERVAL))
-    schedule = make(key)
+    schedule = make(key, kept)
     schedule.start()
     eventually(lambda: ticks.of(key) >= 2, "its rhythm")
     ticks.members = (ANOTHER, ME)
     eventually(lambda: bool(ticks.forgotten), "let go of at its next instant, whether or not it was woken")
-    made = ticks.of(key)
+    made, meanwhile = ticks.of(key), ticks.of(kept)
+    eventually(lambda: ticks.of(kept) >= meanwhile + 3, "the rhythm of the one that is kept")
+    assert [gone for _, gone in ticks.forgotten] == [key], "its rhythm ended"
     for _ in range(3):
         schedule.wake(key)
         before = len(ticks.forgotten)
@@ -316,7 +318,7 @@ def test_a_canary_that_goes_to_another_replica_loses_its_rhythm_and_gets_it_back
 
 def test_a_canary_that_is_lost_while_it_is_ticked_is_let_go_of_right_after(make: Make, ticks: Ticks) -> None:
     """`Ticks` counts a forgetting during a tick as an overlap."""
-    key, release = of_another(), threading.Event()
+    key, release = belonging_to(ANOTHER), threading.Event()
 
     def hang(_keys: Sequence[ObjectKey]) -> Appointments:
         release.wait(60)

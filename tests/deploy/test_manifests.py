@@ -100,7 +100,7 @@ def test_the_controller_may_do_what_it_needs_and_no_more() -> None:
         "apps/deployments/scale": {"patch"},
         "/events": {"create", "patch"},
     }
-    assert granted("Role") == {"coordination.k8s.io/leases": {"get", "create", "update"}}
+    assert granted("Role") == {"coordination.k8s.io/leases": {"list", "create", "update", "delete"}}
 
 
 @pytest.mark.parametrize("binding", ["ClusterRoleBinding", "RoleBinding"])

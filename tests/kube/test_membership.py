@@ -80,6 +80,18 @@ def test_a_replica_that_cannot_renew_stops_before_anybody_counts_it_out(silence:
     assert not shelf.deleted.is_set(), "whoever could not renew cannot know whose its Lease is"
 
 
+def test_a_process_that_was_frozen_does_not_work_when_it_wakes() -> None:
+    with serving(refuses(404)) as (scripted, client):
+        Shelf(scripted)
+        membership = Membership(client, GROUP, "one", timings=QUICK)
+        began = time.monotonic()
+        for _ in range(2):
+            membership._attempt()  # noqa: SLF001 (its thread, which stands still from here on)
+        assert membership.members == ("canary-one",)
+        stopped = eventually(lambda: not membership.members, "it does not work")
+    assert stopped - began < QUICK.duration.total_seconds()
+
+
 @pytest.mark.parametrize("identity", ["host_1", "Host.Example", "-", "ü" * 300, "a b\x1b[2J", "pod-7"])
 def test_whatever_a_replica_is_called_its_lease_has_a_name_that_kubernetes_takes(identity: str) -> None:
     with serving(refuses(404)) as (_, client):
