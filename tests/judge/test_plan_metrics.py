@@ -12,6 +12,7 @@ import yaml
 from canary.judge import advice
 from canary.judge import plan as planning
 from canary.judge.advice import ENOUGH
+from canary.judge.finding import share_out
 from canary.judge.forecast import VersionForecast
 from canary.judge.plan import Plan, make_plan
 from canary.judge.service import GOOD, LogNormal, Regression, Slowness, Traffic
@@ -111,16 +112,20 @@ def test_each_kind_of_failure_is_worse_by_itself_and_has_its_own_rate() -> None:
     assert slow > quick
 
 
-def test_what_cannot_be_rehearsed_is_named_and_keeps_its_part_of_false_rollback() -> None:
-    alone, beside = plan_for(ERRORS), plan_for(ERRORS, QUEUE)
+def test_what_cannot_be_rehearsed_is_named_and_keeps_its_part_of_false_rollback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside it, errors are judged as errors alone would be with what remains of `falseRollback`."""
+    monkeypatch.setattr(planning, "LARGEST_WORK", 8000)
+    beside = plan_for(ERRORS, QUEUE)
+    remaining = share_out((ERRORS, QUEUE))[0] * SPEC.analysis.false_rollback
+    alone = comparing(ERRORS)
+    alone = replace(alone, analysis=replace(alone.analysis, false_rollback=remaining))
+
     assert [metric.name for metric in beside.left_out] == ["queue"]
-    assert alone.left_out == ()
     assert beside.versions[0].promoted.share >= ENOUGH
-
-    def condemned_early(plan: Plan) -> float:
-        return sum(chance.share for chance in find(plan, Regression(failing=0.01)).condemned[:2])
-
-    assert condemned_early(beside) < condemned_early(alone)
+    assert 0 < remaining < SPEC.analysis.false_rollback
+    assert beside.versions == make_plan(alone, BUSY, np.random.default_rng(1)).versions
 
 
 def test_a_change_is_suggested_to_the_metric_that_holds_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
