@@ -143,6 +143,13 @@ OF_A_BASELINE_SCALE: Final[tuple[Promise, ...]] = (
 )
 
 
+def of_a_canary_only_the_finalizer_is_patched(written: Written) -> str | None:
+    """As it was read, and nothing that a person has written."""
+    lost = _lost_update(written, "Canary", written.before["metadata"]["name"])
+    parts = [(each["spec"], each.get("status"), each["metadata"].get("annotations")) for each in written.both]
+    return lost or (None if parts[0] == parts[1] else "it changed more than that")
+
+
 def _lost_update(written: Written, kind: str, name: str) -> str | None:
     read = written.read(kind, name)
     known = None if read is None else read["metadata"]["resourceVersion"]

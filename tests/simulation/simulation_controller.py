@@ -91,11 +91,13 @@ class Glimpse:
         clock: what its clock says.
         seen: the newest answer to each read, by path.
         written: Canaries as its own status writes returned them, by name.
+        held: Canaries as its patches of their finalizers returned them, by name.
     """
 
     clock: datetime
     seen: dict[str, Document] = field(default_factory=dict)
     written: dict[str, Document] = field(default_factory=dict)
+    held: dict[str, Document] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +180,8 @@ class Process:
                 self.glimpse.seen[request.path] = answer.document
         elif answer.status < 300 and request.path.endswith("/status"):
             self.glimpse.written[answer.document["metadata"]["name"]] = answer.document
+        elif answer.status < 300 and request.path.startswith(path_of("Canary")):
+            self.glimpse.held[answer.document["metadata"]["name"]] = answer.document
         return answer
 
     def wake(self, key: ObjectKey, after: timedelta = GATHERING) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from simulation_api import NAMESPACE, Refusal
+from simulation_api import NAMESPACE, Document, Refusal
 from simulation_plan import Disturbance
 from simulation_prometheus import TROUBLES
 from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
@@ -263,8 +263,16 @@ def _make_canary_anew(world: "World", _disturbance: Disturbance) -> None:
     standing = world.server.see("Canary", SERVICE)
     if standing is not None:
         world.server.remove("Canary", SERVICE)
-        world.server.create(canary(SERVICE, standing["spec"]))
-        world.watchman.note_amnesia()
+        _make_canary(world, standing["spec"])
+
+
+def _make_canary(world: "World", spec: Document) -> None:
+    """As soon as the one that was deleted has given everything back."""
+    if world.server.see("Canary", SERVICE) is not None:
+        world.after(timedelta(seconds=5), lambda: _make_canary(world, spec))
+        return
+    world.server.create(canary(SERVICE, spec))
+    world.watchman.note_amnesia()
 
 
 def _rival(world: "World", _disturbance: Disturbance) -> Undo | None:

@@ -25,7 +25,7 @@ def a_status_is_written_over_what_was_read(written: Written) -> str | None:
     read = written.read("Canary", SERVICE)
     found = written.before["metadata"]["resourceVersion"]
     known = None if read is None else read["metadata"]["resourceVersion"]
-    earlier = written.glimpse.written.get(SERVICE)
+    earlier = written.glimpse.written.get(SERVICE) or written.glimpse.held.get(SERVICE)
     own = None if earlier is None else earlier["metadata"]["resourceVersion"]
     return None if found in (known, own) else f"it had read version {known}, and version {found} is lost"
 
@@ -99,6 +99,7 @@ def a_rollback_has_a_cause(written: Written) -> str | None:
     is_gone = canary.revision != revision or not canary.rolled_out
     is_policy = written.analysis("onInconclusive") == "rollback"
     is_harm = written.new.get("verdict") == "FAIL"
+    is_asked = is_asked or "deletionTimestamp" in read["metadata"]
     return None if is_asked or is_gone or is_policy or is_harm else f"on {written.new.get('verdict')}"
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # it is watched by this
 
 WEIGHTS: Final = path_of("VirtualService", SERVICE)
 STATUS: Final = path_of("Canary", SERVICE, "status")
+HOLD: Final = path_of("Canary", SERVICE)
 SCALE: Final = path_of("Deployment", CANARY, "scale")
 TEMPLATE: Final = path_of("Deployment", STABLE)
 BASELINE_SCALE: Final = path_of("Deployment", BASELINE, "scale")
@@ -31,6 +32,7 @@ _KINDS: Final = {
     BASELINE_TEMPLATE: ("Deployment", BASELINE),
     WEIGHTS: ("VirtualService", SERVICE),
     STATUS: ("Canary", SERVICE),
+    HOLD: ("Canary", SERVICE),
     SCALE: ("Deployment", CANARY),
     TEMPLATE: ("Deployment", STABLE),
 }
@@ -118,6 +120,9 @@ class Watchman:
         if "/events" in request.path or request.path == path_of("Canary", "orders-rival", "status"):
             return
         after = self.look(request)
+        if request.path == HOLD and before is not None and after is None:
+            self._world.tell(f"{process.name} lets the Canary go")
+            return
         if before is None or after is None:
             self.blame(f"{process.name} sent {request}, which no controller has any business with")
             return
@@ -131,6 +136,8 @@ class Watchman:
         )
         if request.path == STATUS and changed:
             self._world.tell(f"{process.name} persists: {_standing(after.get('status', {}))}")
+        elif request.path == HOLD and changed:
+            self._world.tell(f"{process.name} holds the Canary")
         elif changed:
             self._world.tell(f"{process.name} writes {_change(before, after)}")
         for promise in _PROMISES[request.path] if changed else _FENCES[request.path]:
@@ -157,6 +164,8 @@ class Watchman:
         is_over = status.get("phase") in _AT_REST or (status.get("phase") == "Pending" and not status.get("revision"))
         canary = self._world.server.see("Deployment", CANARY)
         stable = self._world.server.see("Deployment", STABLE)
+        standing = self._world.server.see("Canary", SERVICE)
+        is_over = is_over and standing is not None and "deletionTimestamp" not in standing["metadata"]
         if not is_over or canary is None or stable is None:
             return False
         known = ("", workload_of(stable).revision, status.get("judgedRevision"))
@@ -207,6 +216,7 @@ def _change(before: Document, after: Document) -> str:
 
 _FENCES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (promises.a_status_is_written_over_what_was_read,),
+    HOLD: (acts.of_a_canary_only_the_finalizer_is_patched,),
     WEIGHTS: (acts.the_weights_are_changed_as_they_were_read,),
     SCALE: (acts.a_deployment_is_changed_as_it_was_read,),
     TEMPLATE: (acts.a_deployment_is_changed_as_it_was_read,),
@@ -215,6 +225,7 @@ _FENCES: Final[dict[str, tuple[Promise, ...]]] = {
 }
 _PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS),
+    HOLD: _FENCES[HOLD],
     WEIGHTS: (*_FENCES[WEIGHTS], *acts.OF_WEIGHTS),
     SCALE: (*_FENCES[SCALE], *acts.OF_A_SCALE),
     TEMPLATE: (*_FENCES[TEMPLATE], *acts.OF_A_TEMPLATE),

@@ -41,6 +41,11 @@ class Written:
         return self.after.get("status", {})  # type: ignore[no-any-return]  # a foreign document
 
     @property
+    def both(self) -> tuple[Document, Document]:
+        """The object before and after."""
+        return self.before, self.after
+
+    @property
     def persisted(self) -> Document:
         """The status that this tick has persisted; empty when it has not."""
         written = self.glimpse.written.get(SERVICE)
