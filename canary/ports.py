@@ -9,7 +9,7 @@ of it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.observation import Problem, Split, Workload
@@ -17,6 +17,9 @@ from canary.model.spec import IstioTraffic, MetricSource, ObjectKey
 
 if TYPE_CHECKING:  # it brings numpy, which who only looks at a Canary need not load
     from canary.model.history import PodHistory
+
+FINALIZER: Final = "canary.delivery/traffic"
+"""Holds a Canary that is deleted until its traffic is back on stable."""
 
 MOST_STEPS = 10_000
 """Of one history: Prometheus gives no more than 11,000 points of a series."""
@@ -184,9 +187,35 @@ class CanaryObject:
         status = self.document.get("status")
         return status if isinstance(status, Mapping) else {}
 
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody has deleted it; it stands for as long as a finalizer holds it."""
+        return bool(self._metadata.get("deletionTimestamp"))
+
+    @property
+    def finalizers(self) -> tuple[str, ...]:
+        """What holds it when it is deleted."""
+        found = self._metadata.get("finalizers")
+        return tuple(map(str, found)) if isinstance(found, list) else ()
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer is among them."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def departed(self) -> bool:
+        """Whether it is as good as gone: deleted, and held by others only."""
+        return self.deleting and not self.held
+
+    @property
+    def _metadata(self) -> Mapping[str, object]:
+        metadata = self.document.get("metadata")
+        return metadata if isinstance(metadata, Mapping) else {}
+
 
 class Canaries(Protocol):
-    """The Canary objects, and the one door through which their status is written."""
+    """The Canary objects, and the one door through which their status and our finalizer are written."""
 
     def read(self, key: ObjectKey) -> CanaryObject | None:
         """The object as it is now; None when it is gone."""
@@ -194,6 +223,22 @@ class Canaries(Protocol):
 
     def write_status(self, canary: CanaryObject, status: Mapping[str, object]) -> CanaryObject:
         """Replace the status, fenced by `canary.version`; returns the object as written.
+
+        Raises:
+            Conflict: the Canary was changed since it was read; nothing was written.
+        """
+        ...
+
+    def hold(self, canary: CanaryObject) -> CanaryObject:
+        """Add our finalizer, fenced by `canary.version`; returns the object as written.
+
+        Raises:
+            Conflict: the Canary was changed since it was read; nothing was written.
+        """
+        ...
+
+    def release(self, canary: CanaryObject) -> None:
+        """Remove our finalizer, fenced as above; that it is gone already is no failure.
 
         Raises:
             Conflict: the Canary was changed since it was read; nothing was written.

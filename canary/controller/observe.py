@@ -51,5 +51,6 @@ class Observer:
             split=routing if isinstance(routing, Problem) else routing.split,
             commands=read_commands(canary.annotations),
             baseline=self.workloads.read(spec.baseline_key) if spec.baseline_key else None,
+            deleting=canary.deleting,
         )
         return Sight(observation=observation, routing=routing)

@@ -1,10 +1,11 @@
 """The voice: tells logs, Events and metrics what a tick saw and did, once, after it was persisted."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from canary.model.action import Decision
+from canary.model.action import Decision, Warned
 from canary.model.errors import CanaryError
 from canary.model.observation import Observation, Problem, Split
 from canary.model.spec import CanarySpec, ObjectKey
@@ -71,6 +72,20 @@ class Reporter:
             self.journal.record(canary, warning=True, reason="MetricsUnavailable", message=result.sentence)
         elif verdict is Verdict.NODATA and last_verdict in (Verdict.PASS, Verdict.INCONCLUSIVE):
             self.journal.record(canary, warning=True, reason="NoData", message=result.sentence)
+
+    def report_warnings(self, canary: CanaryObject, before: Mapping[str, object], warnings: Iterable[Warned]) -> None:
+        """One Event for each that is new since the status before."""
+        conditions = before.get("conditions")
+        known = [each for each in conditions if isinstance(each, Mapping)] if isinstance(conditions, list) else []
+        told = {(each.get("type"), each.get("status"), each.get("reason")) for each in known}
+        for warned in warnings:
+            if (warned.type, str(warned.status), warned.reason) not in told:
+                self.journal.record(canary, warning=True, reason=warned.reason, message=warned.message)
+
+    def report_release(self, canary: CanaryObject, why: str, *, warning: bool) -> None:
+        """A Canary that is deleted is let go."""
+        _log.info("released", canary=str(canary.key), reason=why)
+        self.journal.record(canary, warning=warning, reason="Released", message=why)
 
     def report_problem(self, canary: CanaryObject, problem: Problem) -> None:
         """Something a person must mend; told as an Event when it appears."""

@@ -51,12 +51,12 @@ class Wakers:
         Who had to stand back for this Canary is woken with it: it may be its turn now.
         """
         rivals = self._fleet.rivals(key)
-        if document is None:
+        canary = None if document is None else canary_object(document)
+        if canary is None or canary.departed:
             self._fleet.dismiss(key)
             self._forget(key)
             self._wake_each(rivals)
             return
-        canary = canary_object(document)
         before = self._fleet.find(key)
         self._fleet.admit(canary)
         if before is None or _request(before.canary) != _request(canary):
@@ -77,7 +77,7 @@ class Wakers:
 
 def _request(canary: CanaryObject) -> tuple[object, ...]:
     """What a person can ask for on a Canary."""
-    return canary.uid, canary.generation, canary.annotations
+    return canary.uid, canary.generation, canary.annotations, canary.deleting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

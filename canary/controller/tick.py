@@ -37,7 +37,7 @@ from canary.model.action import Decision
 from canary.model.errors import CanaryError, Conflict, InvalidDocument
 from canary.model.evidence import ArmCounts, Measurement
 from canary.model.observation import Problem
-from canary.model.spec import STANDARD_ERRORS, CanarySpec, ObjectKey
+from canary.model.spec import STANDARD_ERRORS, CanarySpec, DeletionPolicy, ObjectKey
 from canary.model.state import RolloutState
 from canary.model.status import write_status
 from canary.model.verdict import AnalysisResult
@@ -123,7 +123,11 @@ class Ticker:
         self._measure(passes)
         judged = self._judge(passes, made)
         for each, decision in self._each(self._conclude, [(each.canary.key, each) for each in judged], made):
+            if decision.released:
+                self._bury(made, each.canary.key)
+                continue
             is_active = decision.state.revision is not None and not decision.state.phase.terminal
+            is_active = is_active or each.canary.deleting
             made.rhythm[each.canary.key] = each.spec.analysis.interval if is_active else None
             if decision.requeue_after is not None:
                 made.soon[each.canary.key] = decision.requeue_after
@@ -160,16 +164,17 @@ class Ticker:
     def _enter(self, made: Appointments, key: ObjectKey) -> _Pass | None:
         """Read everything about one Canary; None when it is gone or cannot be acted upon."""
         canary = self.canaries.read(key)
-        if canary is None:
-            made.rhythm[key] = None
-            made.soon.update(dict.fromkeys(self.fleet.rivals(key), timedelta()))
-            self.fleet.dismiss(key)
-            self.forget(key)
+        if canary is None or canary.departed:
+            self._bury(made, key)
             return None
         member = self.fleet.admit(canary)
         now = self.clock.now()
+        if canary.deleting and (why := _find_waiver(member, self.fleet)):
+            self._release(canary, why, warning=member.spec is None)
+            self._bury(made, key)
+            return None
         try:
-            recollection = self.memory.recall(canary, now)
+            recollection = self._recall(canary, now)
         except InvalidDocument as refusal:  # not ours to overwrite: a newer controller or a person wrote it
             self.reporter.report_problem(canary, Problem(reason="StatusUnreadable", message=str(refusal)))
             return None
@@ -181,6 +186,27 @@ class Ticker:
         state = self.calibrator.attend(canary, member.spec, recollection.state, sight.observation.canary)
         recollection = replace(recollection, state=state)
         return _Pass(canary=canary, spec=member.spec, recollection=recollection, sight=sight, began=now)
+
+    def _recall(self, canary: CanaryObject, now: datetime) -> Recollection:
+        """What is known of the rollout; a status that cannot be read holds a release, but no deletion."""
+        try:
+            return self.memory.recall(canary, now)
+        except InvalidDocument:
+            if not canary.deleting:
+                raise
+            return Recollection(uid=canary.uid, status=canary.status, written_at=now, state=RolloutState())
+
+    def _bury(self, made: Appointments, key: ObjectKey) -> None:
+        """It is gone, or nothing of it is ours any more; whom it stood in the way of may go on."""
+        made.rhythm[key] = None
+        made.soon.update(dict.fromkeys(self.fleet.rivals(key), timedelta()))
+        self.fleet.dismiss(key)
+        self.forget(key)
+
+    def _release(self, canary: CanaryObject, why: str, *, warning: bool) -> None:
+        """Let a Canary that is deleted go; told before, because afterwards there is nothing to tell it of."""
+        self.reporter.report_release(canary, why, warning=warning)
+        self.canaries.release(canary)
 
     def _measure(self, passes: Sequence[_Pass]) -> None:
         """Ask for what was counted since each watermark, all at once."""
@@ -206,6 +232,9 @@ class Ticker:
         if each.result is not None:
             each.result = each.result.worded()  # each of these reads it
         decision = decide(each.spec, each.state, seen, each.result)
+        if decision.released:
+            self._release(each.canary, decision.reason, warning=bool(decision.warnings))
+            return each, decision
         canary = self._persist(each, decision)
         failure: CanaryError | None = None
         try:
@@ -229,7 +258,9 @@ class Ticker:
     def _persist(self, each: _Pass, decision: Decision) -> CanaryObject:
         """Write the state if anything depends on it or a minute has passed; else only remember it."""
         canary, now = each.canary, each.sight.observation.now
-        problem = find_problem(each.spec, decision.state, each.sight.observation)
+        if _must_hold(each, decision):
+            canary = self.canaries.hold(canary)
+        problem = None if canary.deleting else find_problem(each.spec, decision.state, each.sight.observation)
         status = write_status(
             canary.status,
             state=decision.state,
@@ -241,12 +272,14 @@ class Ticker:
             problem=problem,
             generation=canary.generation,
             now=now,
+            warnings=decision.warnings,
         )
         written_at = each.recollection.written_at
         is_due = now - written_at >= self.status_interval and status != canary.status
         if decision.actions or is_due or _is_news(canary.status, status):
             self._tell_problem(canary, status, problem)
-            canary = self.canaries.write_status(canary, status)
+            before, canary = canary.status, self.canaries.write_status(canary, status)
+            self.reporter.report_warnings(canary, before, decision.warnings)
             written_at = now
         recollection = Recollection(uid=canary.uid, status=canary.status, written_at=written_at, state=decision.state)
         self.memory.keep(canary.key, recollection)
@@ -281,6 +314,23 @@ class Ticker:
 
 def _find_problem(member: Member) -> Problem | None:
     return Problem(reason="InvalidSpec", message=str(member.refusal)) if member.refusal else None
+
+
+def _find_waiver(member: Member, fleet: Fleet) -> str | None:
+    """Why a Canary that is deleted may go at once, whatever it has moved."""
+    if member.spec is None:
+        return f"the Canary is deleted, and its weights are left as they are: its spec cannot be read: {member.refusal}"
+    if member.spec.on_delete is DeletionPolicy.LEAVE:
+        return "the Canary is deleted, and its weights and pods are left as they are (spec.onDelete is leave)"
+    collision = fleet.find_collision(member)
+    return f"the Canary is deleted, and gives nothing back: {collision.message}" if collision else None
+
+
+def _must_hold(each: _Pass, decision: Decision) -> bool:
+    """Whether a release is under way, or about to begin, that a deletion would have to turn back."""
+    is_under_way = decision.state.revision is not None and not decision.state.phase.terminal
+    is_wanted = each.spec.on_delete is DeletionPolicy.RESTORE and not each.canary.deleting
+    return is_under_way and is_wanted and not each.canary.held
 
 
 def _is_news(before: Mapping[str, object], after: Mapping[str, object]) -> bool:

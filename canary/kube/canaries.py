@@ -4,18 +4,23 @@ The status is written by PUT on `/status` with the resourceVersion and uid that 
 controller stands on: a second replica, a stale cache or a process that was frozen for a minute gets a 409 and has moved
 nothing, because nothing is moved before this write. A patch was rejected: it would be merged into a status that was
 never seen.
+
+Our finalizer is a patch of the metadata, fenced by the resourceVersion like the status: a list is replaced whole, so
+without the fence somebody else's finalizer could be lost.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from canary.kube.client import KubeClient
+from canary.kube.failures import NotFound
 from canary.kube.instants import parse_instant
 from canary.kube.resources import CANARIES, Document, object_key, resource_version
 from canary.model.errors import Refused
 from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
-from canary.ports import CanaryObject
+from canary.ports import FINALIZER, CanaryObject
 
 _LONGEST_QUOTE: Final = 200
 
@@ -51,6 +56,19 @@ class KubeCanaries:
         fence = {**_metadata(canary.document), "resourceVersion": canary.version, "uid": canary.uid}
         document = {**canary.document, "metadata": fence, "status": status}
         return canary_object(self._client.replace(CANARIES, canary.key, document, subresource="status"))
+
+    def hold(self, canary: CanaryObject) -> CanaryObject:
+        """Add our finalizer; fenced, and raises, as `write_status`."""
+        return canary_object(self._patch_finalizers(canary, [*canary.finalizers, FINALIZER]))
+
+    def release(self, canary: CanaryObject) -> None:
+        """Remove our finalizer; fenced, and raises, as `write_status`, but a Canary that is gone is no failure."""
+        with suppress(NotFound):
+            self._patch_finalizers(canary, [name for name in canary.finalizers if name != FINALIZER])
+
+    def _patch_finalizers(self, canary: CanaryObject, finalizers: list[str]) -> Document:
+        change = {"metadata": {"resourceVersion": canary.version, "uid": canary.uid, "finalizers": finalizers}}
+        return self._client.patch_merge(CANARIES, canary.key, change)
 
 
 def canary_object(document: Document) -> CanaryObject:

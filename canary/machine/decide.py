@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from canary.machine.control import describe_leaving, find_fault, fit_pods, is_baseline_gone, is_baseline_retired
+from canary.machine.leaving import leave
 from canary.machine.moves import (
     asked_weight,
     current_step,
@@ -90,6 +91,9 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     """
     if result is not None:
         state = replace(state, evidence=result.evidence)
+    if seen.deleting:
+        farewell = leave(spec, state, seen)
+        return replace(farewell, requeue_after=CONFIRM_AFTER if farewell.actions else None)
     world = _resolve(seen)
     if isinstance(world, Problem):
         return Decision(state=replace(state, settled_at=None), reason=world.message)

@@ -49,6 +49,19 @@ Action = SetWeight | ScaleCanary | CopyStable | ScaleBaseline | PromoteTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something a person should know for as long as it lasts: a condition, and an Event when it begins.
+
+    `type` is the condition's and `status` its answer; `reason` is one word in CamelCase.
+    """
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What comes next.
 
@@ -58,6 +71,8 @@ class Decision:
         reason: one sentence for a person: why this, now.
         weight: the canary weight in percent that the state asks for; None when it asks for nothing.
         requeue_after: look again after this long; None means at the next regular tick.
+        warnings: what a person should know besides.
+        released: of a Canary that is deleted, that nothing of it is left to be done.
     """
 
     state: RolloutState
@@ -65,3 +80,5 @@ class Decision:
     reason: str
     weight: int | None = None
     requeue_after: timedelta | None = None
+    warnings: tuple[Warned, ...] = ()
+    released: bool = False

@@ -112,6 +112,7 @@ class Observation:
         split: the weights as they stand, or why they could not be read.
         commands: what people asked for.
         baseline: the baseline Deployment, or why it could not be read; None when there is none in the spec.
+        deleting: whether the Canary was deleted and waits for us.
     """
 
     now: datetime
@@ -121,6 +122,7 @@ class Observation:
     split: Split | Problem
     commands: Commands = Commands()
     baseline: Workload | Problem | None = None
+    deleting: bool = False
 
     @property
     def problem(self) -> Problem | None:

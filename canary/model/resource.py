@@ -41,6 +41,7 @@ from canary.model.spec import (
     AnalysisSpec,
     CanarySpec,
     CanaryWorkload,
+    DeletionPolicy,
     Destination,
     InconclusivePolicy,
     IstioTraffic,
@@ -217,6 +218,11 @@ class SpecDocument(Document):
         default="10m", description="The longest wait for pods to become ready.", examples=["10m"]
     )
     paused: bool = Field(default=False, description="Stop where it stands until this is false.", examples=["true"])
+    on_delete: Annotated[DeletionPolicy, Field(strict=False)] = Field(
+        default=DeletionPolicy.RESTORE,
+        description="When this Canary is deleted: give the traffic back to stable and the pods away, or leave them.",
+        examples=["restore"],
+    )
 
 
 class MetadataDocument(Document):
@@ -271,6 +277,7 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
         progress_deadline=parse_duration(spec.progress_deadline),
         paused=spec.paused,
         baseline_deployment=spec.baseline.deployment if spec.baseline else None,
+        on_delete=spec.on_delete,
     )
 
 

@@ -142,6 +142,13 @@ class InconclusivePolicy(StrEnum):
     ROLLBACK = "rollback"
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of the traffic and the pods when the Canary is deleted."""
+
+    RESTORE = "restore"
+    LEAVE = "leave"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSpec:
     """How the comparison is made.
@@ -196,6 +203,7 @@ class CanarySpec:
     progress_deadline: timedelta
     paused: bool = False
     baseline_deployment: str | None = None
+    on_delete: DeletionPolicy = DeletionPolicy.RESTORE
 
     @property
     def stable_key(self) -> ObjectKey:

@@ -11,12 +11,13 @@ It writes `null` nowhere, because the API server would prune it and the comparis
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import ValidationError
 
+from canary.model.action import Warned
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack, unpack
 from canary.model.faults import faults_of
@@ -78,6 +79,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
     problem: Problem | None,
     generation: int,
     now: datetime,
+    warnings: Iterable[Warned] = (),
 ) -> dict[str, object]:
     """The status to be written; equal to `previous` when nothing has changed.
 
@@ -93,13 +95,13 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         problem: why the Canary, or an object that it names, cannot be used.
         generation: of the spec that was read.
         now: the time of a condition that changes (with time zone).
+        warnings: conditions that stand for as long as they are named.
 
     Raises:
         ValueError: a time without zone or a number that is not finite; both are faults of the caller.
     """
     before = _shown(previous)
-    same_release = (before.revision, before.started_at) == (state.revision, state.started_at)
-    kept = before if same_release else StatusDocument()
+    kept = before if (before.revision, before.started_at) == (state.revision, state.started_at) else StatusDocument()
     verdict = result.verdict if result else kept.verdict
     promoted = _promoted(before, state.phase, reason)
     outcome = promoted[-1] if problem is None and state.phase.terminal else ""
@@ -122,7 +124,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "unreadySince": _instant(state.unready_since),
         "unservingSince": _instant(state.unserving_since),
         "analysis": _analysis(state.evidence, kept, result, share, _control(spec, before)),
-        "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted)],
+        "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted, *_warned(warnings))],
     }
     return {key: value for key, value in status.items() if value is not None}
 
@@ -145,6 +147,10 @@ def _step(state: RolloutState, spec: CanarySpec) -> str | None:
 def _valid(problem: Problem | None) -> tuple[str, str, str, str]:
     """Type, status, reason and message of the condition that says whether the Canary can be acted upon."""
     return ("Valid", "False", problem.reason, problem.message) if problem else ("Valid", "True", "Usable", "")
+
+
+def _warned(warnings: Iterable[Warned]) -> Iterator[tuple[str, str, str, str]]:
+    return ((each.type, str(each.status), each.reason, each.message) for each in warnings)
 
 
 def _promoted(before: StatusDocument, phase: Phase, reason: str) -> tuple[str, str, str, str]:

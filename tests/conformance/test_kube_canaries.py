@@ -15,7 +15,7 @@ from canary.kube.failures import NotFound
 from canary.lab.apiserver.process import running_apiserver
 from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
-from canary.ports import CanaryObject
+from canary.ports import FINALIZER, CanaryObject
 
 pytest_plugins = ("kube_fixtures",)
 
@@ -131,6 +131,43 @@ def test_a_canary_that_is_gone_is_refused_and_its_successor_is_spared(
         canaries.write_status(mine, {"phase": "Failed"})
 
     assert "status" not in standing(witness, key)
+
+
+def test_a_held_canary_outlives_its_deletion_until_it_is_released(
+    canaries: KubeCanaries, key: ObjectKey, witness: Witness
+) -> None:
+    before = seen(canaries, key)
+    assert not before.held
+    held = canaries.hold(before)
+    assert held == seen(canaries, key)
+    assert (held.finalizers, held.generation) == ((FINALIZER,), before.generation)
+    witness.custom.delete_namespaced_custom_object(*WHERE, key.namespace, "canaries", key.name)
+
+    deleted = seen(canaries, key)
+    assert (deleted.deleting, deleted.departed) == (True, False)
+    written = canaries.write_status(deleted, {"phase": "RollingBack"})
+    canaries.release(written)
+
+    assert canaries.read(key) is None
+    canaries.release(written)  # nothing is left to be done
+
+
+def test_the_finalizers_of_others_are_kept_and_a_stale_one_is_not_written(
+    canaries: KubeCanaries, key: ObjectKey, witness: Witness
+) -> None:
+    stale = seen(canaries, key)
+    change = {"metadata": {"finalizers": ["team.example/audit"]}}
+    witness.custom.patch_namespaced_custom_object(*WHERE, key.namespace, "canaries", key.name, change)
+    with pytest.raises(Conflict):
+        canaries.hold(stale)
+
+    held = canaries.hold(seen(canaries, key))
+    assert held.finalizers == ("team.example/audit", FINALIZER)
+    with pytest.raises(Conflict):
+        canaries.release(stale)
+    canaries.release(held)
+
+    assert seen(canaries, key).finalizers == ("team.example/audit",)
 
 
 @pytest.mark.parametrize("wild", [{}, {"metadata": 3}, {"metadata": {"name": "a", "namespace": "b"}}])

@@ -92,7 +92,7 @@ def test_the_controller_may_do_what_it_needs_and_no_more() -> None:
         }
 
     assert granted("ClusterRole") == {
-        "canary.delivery/canaries": {"get", "list", "watch"},
+        "canary.delivery/canaries": {"get", "list", "watch", "patch"},
         "canary.delivery/canaries/status": {"update"},
         "networking.istio.io/virtualservices": {"get", "list", "watch", "patch"},
         "networking.istio.io/destinationrules": {"get"},

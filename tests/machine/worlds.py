@@ -6,7 +6,7 @@ edit weights, push another revision, abort, silence the metrics; and the control
 after each action. Nothing is limited in number: the search ends because it has seen everything.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -248,7 +248,7 @@ def tick(
 
 def explore(
     spec: CanarySpec,
-    start: World,
+    start: World | Sequence[tuple[RolloutState, World]],
     *,
     decider: Decide = decide,
     verdicts: tuple[Verdict, ...] = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.NODATA),
@@ -258,11 +258,12 @@ def explore(
 ) -> Iterator[Move]:
     """Every move that can be reached from `start`, breadth first: the first counterexample is a shortest.
 
-    What may happen between two ticks is `disturb`, unless there is another `adversary`.
+    What may happen between two ticks is `disturb`, unless there is another `adversary`. A search that goes on
+    from what another has reached starts from several.
     """
     disturbed = adversary or partial(disturb, revisions=revisions, commands=commands)
     known: set[tuple[object, ...]] = set()
-    frontier = [(RolloutState(), start)]
+    frontier = [(RolloutState(), start)] if isinstance(start, World) else list(start)
     while frontier:
         reached: list[tuple[RolloutState, World]] = []
         for state, calm in frontier:

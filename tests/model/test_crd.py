@@ -173,6 +173,7 @@ PLACES = [
     ("analysis", "onInconclusive"),
     ("progressDeadline",),
     ("paused",),
+    ("onDelete",),
 ]
 
 

@@ -17,6 +17,7 @@ from canary.model.quantities import Percentage, PercentagePoints
 from canary.model.resource import parse_canary
 from canary.model.spec import (
     CanarySpec,
+    DeletionPolicy,
     Destination,
     InconclusivePolicy,
     MetricSpec,
@@ -76,6 +77,7 @@ def test_everything_that_is_written_is_read() -> None:
             },
             progressDeadline="3m",
             paused=True,
+            onDelete="leave",
             baseline={"deployment": "order-service-baseline"},
         )
     )
@@ -90,6 +92,7 @@ def test_everything_that_is_written_is_read() -> None:
     assert spec.analysis.metrics[0].margin == PercentagePoints(0.0125)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
     assert (spec.progress_deadline, spec.paused) == (timedelta(minutes=3), True)
+    assert spec.on_delete is DeletionPolicy.LEAVE
 
 
 def test_latency_has_a_margin_in_percent_and_perhaps_a_quantile() -> None:
