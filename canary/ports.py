@@ -103,12 +103,16 @@ class MetricsProvider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """The weights as read, with what a fenced write needs: it fails if the object has changed since."""
+    """The weights as read, with what a fenced write needs: it fails if the object has changed since.
+
+    `author` is who else last wrote them, as far as that is known; for people.
+    """
 
     key: ObjectKey
     version: str
     split: Split
     paths: tuple[tuple[str, str], ...]
+    author: str = ""
 
 
 class TrafficRouter(Protocol):

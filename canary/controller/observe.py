@@ -52,5 +52,6 @@ class Observer:
             commands=read_commands(canary.annotations),
             baseline=self.workloads.read(spec.baseline_key) if spec.baseline_key else None,
             deleting=canary.deleting,
+            author="" if isinstance(routing, Problem) else routing.author,
         )
         return Sight(observation=observation, routing=routing)

@@ -49,6 +49,8 @@ class Reporter:
             actions=[str(action) for action in decision.actions],
         )
         self.telemetry.ticked(canary.key, phase=after.phase, weight=weight, result=result, seconds=seconds)
+        if decision.drift is not None:
+            self.journal.record(canary, warning=True, reason="WeightsChanged", message=decision.drift)
         if after.phase is not before.phase or after.revision != before.revision:
             self._tell_phase(canary, after.phase, decision.reason)
         elif after.step != before.step:

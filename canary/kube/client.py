@@ -34,6 +34,9 @@ from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
 from canary.settings import without_credentials
 
+FIELD_MANAGER: Final = "canary-delivery"
+"""What the API server calls us where it tells who wrote a field: the user agent up to its slash."""
+
 _METHODS: Final = {
     "get": "GET",
     "list": "GET",
@@ -95,7 +98,7 @@ class KubeClient:
             remedy = "name a kubeconfig, or run in a cluster" if kubeconfig is None else "correct the file or its path"
             raise Refused(f"cannot connect to Kubernetes by {source}: {brief(str(error))}; {remedy}") from error
         api = ApiClient(configuration)
-        api.user_agent = f"canary-delivery/{canary.__version__}"
+        api.user_agent = f"{FIELD_MANAGER}/{canary.__version__}"
         return cls(api, request_timeout)
 
     @property

@@ -16,7 +16,7 @@ Policies that the incumbents leave open, settled here:
 - A baseline that is not fit for comparison holds the rollout where it stands, for as long as it takes: it says
   nothing about the canary.
 - A promotion that never becomes ready ends as Failed with the traffic where it is: on the canary, which passed.
-- A weight that somebody edits is put back, and the time it stood wrong is no evidence.
+- A weight that somebody edits is put back, or respected (`drift`), and the time it stood wrong is no evidence.
 """
 
 from dataclasses import dataclass, replace
@@ -24,20 +24,22 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from canary.machine.control import describe_leaving, find_fault, fit_pods, is_baseline_gone, is_baseline_retired
+from canary.machine.drift import attend, describe_drift, warn_of_contest
 from canary.machine.leaving import leave
 from canary.machine.moves import (
     asked_weight,
     current_step,
     derive_actions,
-    is_large_enough,
+    is_left_to_others,
     is_released,
     is_retired,
 )
 from canary.machine.phases import enter
+from canary.machine.sentences import describe_handover, describe_return, describe_wrong_sum
 from canary.machine.world import World
 from canary.model.action import Decision
 from canary.model.evidence import Evidence
-from canary.model.observation import NO_WORKLOAD, Observation, Problem, Split, Workload
+from canary.model.observation import NO_WORKLOAD, Observation, Problem, Split
 from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT, CanarySpec, InconclusivePolicy
 from canary.model.state import Phase, RolloutState
@@ -98,15 +100,19 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     if isinstance(world, Problem):
         return Decision(state=replace(state, settled_at=None), reason=world.message)
     turn = _Turn(spec=spec, world=world, result=result)
-    state, reason = _advance(turn, state)
+    drift = attend(spec, state, world)
+    state, reason = _advance(turn, drift.state)
     state = _note_times(turn, state)
-    actions = derive_actions(spec, state, world)
+    weight, actions = asked_weight(spec, state, world), derive_actions(spec, state, world)
+    is_held = weight is not None and is_left_to_others(state)
     return Decision(
         state=state,
         actions=actions,
-        reason=reason,
-        weight=asked_weight(spec, state, world),
+        reason=describe_drift(state, world) if is_held else reason,
+        weight=weight,
         requeue_after=CONFIRM_AFTER if actions else None,
+        warnings=warn_of_contest(spec, state, world),
+        drift=drift.event,
     )
 
 
@@ -117,7 +123,7 @@ def find_problem(spec: CanarySpec, state: RolloutState, seen: Observation) -> Pr
     """
     is_at_rest = state.phase is Phase.PENDING or state.phase.terminal
     if seen.problem is None and is_at_rest and isinstance(seen.split, Split) and not seen.split.adds_up:
-        return Problem(reason="WeightsDoNotAddUp", message=_describe_wrong_sum(spec, seen.split))
+        return Problem(reason="WeightsDoNotAddUp", message=describe_wrong_sum(spec, seen.split))
     return seen.problem
 
 
@@ -199,9 +205,9 @@ def _prepare(turn: _Turn, state: RolloutState, revision: str) -> tuple[RolloutSt
         limit = format_duration(spec.progress_deadline)
         return _roll_back(turn, state, f"the pods of revision {revision} are not ready after {limit}")
     if not world.split.adds_up:
-        return state, _describe_wrong_sum(spec, world.split)
+        return state, describe_wrong_sum(spec, world.split)
     if not world.split.stands_at(0):
-        return state, _describe_return(world.stable)
+        return state, describe_return(world.stable)
     if spec.paused:
         return state, "paused by spec.paused before the first step"
     if fault := find_fault(spec, state, world.seen):
@@ -309,7 +315,7 @@ def _finish_promotion(turn: _Turn, state: RolloutState) -> tuple[RolloutState, s
     world, deadline = turn.world, turn.spec.progress_deadline
     if world.stable.revision != state.revision:
         left = _leave_when_replaced(turn, state) or _leave_when_harmful(turn, state)
-        return left or (state, _describe_handover(turn, state))
+        return left or (state, describe_handover(turn.world, state))
     if not world.stable.rolled_out:
         if turn.is_overdue(state.unready_since, deadline):
             state = replace(enter(state, Phase.FAILED, turn.now), judged_revision=state.revision)
@@ -329,7 +335,7 @@ def _finish_promotion(turn: _Turn, state: RolloutState) -> tuple[RolloutState, s
 def _finish_rollback(turn: _Turn, state: RolloutState) -> tuple[RolloutState, str]:
     world = turn.world
     if not world.split.stands_at(0):
-        return state, _describe_return(world.stable)
+        return state, describe_return(world.stable)
     if not _is_cleared(turn, state):
         return state, "stable has all of the traffic again: retiring the canary's pods"
     state = replace(enter(state, Phase.FAILED, turn.now), judged_revision=state.revision)
@@ -354,9 +360,11 @@ def _note_times(turn: _Turn, state: RolloutState) -> RolloutState:
     is_asked_for = awaited.replicas > 0 or state.phase is not Phase.PENDING
     is_needed = state.phase in (Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING)
     unserving = is_needed and not promoted and world.canary.available == 0
+    is_settled = world.split.stands_at(asked)
     return replace(
         state,
-        settled_at=(state.settled_at or turn.now) if world.split.stands_at(asked) else None,
+        settled_at=(state.settled_at or turn.now) if is_settled else None,
+        settled_weight=asked if is_settled else None,
         unready_since=None if awaited.rolled_out or not is_asked_for else state.unready_since or turn.now,
         unserving_since=(state.unserving_since or turn.now) if unserving else None,
     )
@@ -380,23 +388,3 @@ def _note_pods(turn: _Turn, state: RolloutState) -> RolloutState:
 def _describe_step(turn: _Turn, state: RolloutState) -> str:
     index = current_step(turn.spec, state)
     return f"step {index + 1} of {len(turn.spec.steps)}, {turn.spec.steps[index].weight}% to the canary"
-
-
-def _describe_return(stable: Workload) -> str:
-    if stable.serving:
-        return "returning all traffic to stable"
-    return "stable is not ready to take the traffic back: holding it where it is"
-
-
-def _describe_wrong_sum(spec: CanarySpec, split: Split) -> str:
-    weights = ", ".join(f"{route.stable}/{route.canary}" for route in split.routes)
-    name = spec.virtual_service_key
-    return f"the weights of VirtualService {name} do not sum to 100 (stable/canary {weights}): set them to 100/0"
-
-
-def _describe_handover(turn: _Turn, state: RolloutState) -> str:
-    if not turn.world.split.stands_at(FULL_WEIGHT) and not is_large_enough(turn.world):
-        return f"bringing the canary to stable's size ({turn.world.stable.replicas}) before it takes all of the traffic"
-    if turn.world.split.stands_at(FULL_WEIGHT) and state.settled_at is not None:
-        return "the canary has all of the traffic: moving its pod template onto stable"
-    return "handing all traffic to the canary before stable is changed"

@@ -17,7 +17,7 @@ from canary.machine.control import (
 )
 from canary.machine.world import World
 from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
-from canary.model.spec import FULL_WEIGHT, CanarySpec
+from canary.model.spec import FULL_WEIGHT, CanarySpec, DriftPolicy
 from canary.model.state import Phase, RolloutState
 
 
@@ -74,6 +74,11 @@ def is_retired(state: RolloutState, world: World) -> bool:
     return world.canary.replicas == 0 or world.canary.revision != state.revision
 
 
+def is_left_to_others(state: RolloutState) -> bool:
+    """Whether the weights are somebody else's for now (see `drift`); a rollback asks nobody."""
+    return state.drifted_at is not None and state.phase is not Phase.ROLLING_BACK
+
+
 def derive_actions(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
     """What must be done now, one thing at a time; empty when there is nothing to do, or when it is not safe."""
     match state.phase:
@@ -123,6 +128,8 @@ def _move_weight(spec: CanarySpec, state: RolloutState, world: World) -> tuple[A
     gains_canary = any(route.canary < weight for route in world.split.routes)
     gains_stable = any(route.stable < FULL_WEIGHT - weight for route in world.split.routes)
     canary_may_gain = world.canary.revision == state.revision and world.canary.rolled_out
+    if is_left_to_others(state) and (gains_canary or spec.on_drift is DriftPolicy.RESPECT):
+        return ()
     if (gains_canary and not canary_may_gain) or (gains_stable and not world.stable.serving):
         return ()
     return (SetWeight(weight),)

@@ -72,6 +72,7 @@ class Decision:
         weight: the canary weight in percent that the state asks for; None when it asks for nothing.
         requeue_after: look again after this long; None means at the next regular tick.
         warnings: what a person should know besides.
+        drift: what somebody else has just done to the weights, if anything.
         released: of a Canary that is deleted, that nothing of it is left to be done.
     """
 
@@ -81,4 +82,5 @@ class Decision:
     weight: int | None = None
     requeue_after: timedelta | None = None
     warnings: tuple[Warned, ...] = ()
+    drift: str | None = None
     released: bool = False

@@ -94,10 +94,12 @@ class Commands:
     Attributes:
         abort: revision to roll back, if any.
         approved: (revision, index of the step whose end is approved), if any.
+        resumed: of which drift the weights may be put back, by the time when it began, if any.
     """
 
     abort: str | None = None
     approved: tuple[str, int] | None = None
+    resumed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ class Observation:
         commands: what people asked for.
         baseline: the baseline Deployment, or why it could not be read; None when there is none in the spec.
         deleting: whether the Canary was deleted and waits for us.
+        author: who else last wrote the weights, as far as the API server tells; else empty.
     """
 
     now: datetime
@@ -123,6 +126,7 @@ class Observation:
     commands: Commands = Commands()
     baseline: Workload | Problem | None = None
     deleting: bool = False
+    author: str = ""
 
     @property
     def problem(self) -> Problem | None:

@@ -43,6 +43,7 @@ from canary.model.spec import (
     CanaryWorkload,
     DeletionPolicy,
     Destination,
+    DriftPolicy,
     InconclusivePolicy,
     IstioTraffic,
     ObjectKey,
@@ -133,6 +134,11 @@ class TrafficDocument(Document):
 
     istio: IstioDocument = Field(
         description="The split is made by a VirtualService of Istio.", examples=["{virtualService: order-service}"]
+    )
+    on_drift: Annotated[DriftPolicy, Field(strict=False)] = Field(
+        default=DriftPolicy.REASSERT,
+        description="When somebody else changes the weights: put them back, or hold until a person has decided.",
+        examples=["reassert"],
     )
 
 
@@ -278,6 +284,7 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
         paused=spec.paused,
         baseline_deployment=spec.baseline.deployment if spec.baseline else None,
         on_delete=spec.on_delete,
+        on_drift=spec.traffic.on_drift,
     )
 
 

@@ -142,6 +142,13 @@ class InconclusivePolicy(StrEnum):
     ROLLBACK = "rollback"
 
 
+class DriftPolicy(StrEnum):
+    """What to do about weights that somebody else has changed."""
+
+    REASSERT = "reassert"
+    RESPECT = "respect"
+
+
 class DeletionPolicy(StrEnum):
     """What becomes of the traffic and the pods when the Canary is deleted."""
 
@@ -204,6 +211,7 @@ class CanarySpec:
     paused: bool = False
     baseline_deployment: str | None = None
     on_delete: DeletionPolicy = DeletionPolicy.RESTORE
+    on_drift: DriftPolicy = DriftPolicy.REASSERT
 
     @property
     def stable_key(self) -> ObjectKey:

@@ -48,6 +48,9 @@ class RolloutState:
         step: index into the spec's steps.
         started_at: when the release left the wait for its pods and traffic began to move; None before.
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
+        settled_weight: the canary weight at which it has stood since then.
+        drifted_at: since when weights that somebody else has set are not written against; None while they are.
+        reasserted: when weights that somebody else had changed were put back, the last few times.
         ready_at: when a pod of the canary, or of the baseline, was last seen to have become ready; None before the
             release. Warm-up counts from it.
         ready_pods: how many of the canary's pods were seen ready then, or fewer if some were lost since.
@@ -64,6 +67,9 @@ class RolloutState:
     step: int = 0
     started_at: datetime | None = None
     settled_at: datetime | None = None
+    settled_weight: int | None = None
+    drifted_at: datetime | None = None
+    reasserted: tuple[datetime, ...] = ()
     ready_at: datetime | None = None
     ready_pods: int = 0
     baseline_pods: int = 0

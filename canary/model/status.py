@@ -58,6 +58,9 @@ def read_state(status: Mapping[str, object]) -> RolloutState:
         step=document.step_index,
         started_at=document.started_at,
         settled_at=document.settled_at,
+        settled_weight=document.settled_weight,
+        drifted_at=document.drifted_at,
+        reasserted=tuple(document.reasserted),
         ready_at=document.ready_at,
         ready_pods=document.ready_pods,
         baseline_pods=document.baseline_pods,
@@ -115,18 +118,28 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "message": _clip(outcome or reason),
         "revision": state.revision,
         "judgedRevision": state.judged_revision,
+        **_standing(state),
+        "analysis": _analysis(state.evidence, kept, result, share, _control(spec, before)),
+        "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted, *_warned(warnings))],
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _standing(state: RolloutState) -> dict[str, object | None]:
+    """Since when everything is as it is."""
+    return {
         "enteredAt": _instant(state.entered_at),
         "startedAt": _instant(state.started_at),
         "settledAt": _instant(state.settled_at),
+        "settledWeight": state.settled_weight,
+        "driftedAt": _instant(state.drifted_at),
+        "reasserted": [_instant(at) for at in state.reasserted] or None,
         "readyAt": _instant(state.ready_at),
         "readyPods": state.ready_pods or None,
         "baselinePods": state.baseline_pods or None,
         "unreadySince": _instant(state.unready_since),
         "unservingSince": _instant(state.unserving_since),
-        "analysis": _analysis(state.evidence, kept, result, share, _control(spec, before)),
-        "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted, *_warned(warnings))],
     }
-    return {key: value for key, value in status.items() if value is not None}
 
 
 def _shown(previous: Mapping[str, object]) -> StatusDocument:

@@ -160,6 +160,15 @@ class StatusDocument(Document):
     entered_at: Instant | None = Field(default=None, description="When the phase was entered.")
     started_at: Instant | None = Field(default=None, description="When traffic began to move.")
     settled_at: Instant | None = Field(default=None, description="Since when the split stands as asked.")
+    settled_weight: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="The canary weight at which it has stood since then."
+    )
+    drifted_at: Instant | None = Field(
+        default=None, description="Since when weights that somebody else has set are not written against."
+    )
+    reasserted: list[Instant] = Field(
+        default=[], max_length=10, description="When weights that somebody else had changed were put back."
+    )
     ready_at: Instant | None = Field(
         default=None, description="When a pod of the canary, or of the baseline, last became ready."
     )

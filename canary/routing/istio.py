@@ -7,8 +7,9 @@ whose Istio is upgraded under the controller is understood without a restart.
 """
 
 from collections.abc import Mapping
+from typing import Final, TypeGuard
 
-from canary.kube.client import KubeClient
+from canary.kube.client import FIELD_MANAGER, KubeClient
 from canary.kube.resources import (
     ISTIO_GROUP,
     ISTIO_VERSIONS,
@@ -21,6 +22,9 @@ from canary.model.observation import Problem
 from canary.model.spec import IstioTraffic, ObjectKey
 from canary.ports import Routing
 from canary.routing.istio_patch import listed, locate_weights, weight_patch
+
+_LONGEST_MANAGER: Final = 128
+"""Characters; what Kubernetes allows."""
 
 
 class IstioRouter:
@@ -59,7 +63,13 @@ class IstioRouter:
         problem = self._check_subsets(destination_rules(version), key, traffic)
         if problem is not None:
             return problem
-        return Routing(key=key, version=resource_version(document), split=found.split, paths=found.paths)
+        return Routing(
+            key=key,
+            version=resource_version(document),
+            split=found.split,
+            paths=found.paths,
+            author=_find_author(document),
+        )
 
     def write(self, routing: Routing, canary_weight: int) -> None:
         """Give the canary `canary_weight` percent and stable the rest, in every route, and change nothing else.
@@ -105,6 +115,24 @@ class IstioRouter:
             message=f"DestinationRule {rule_key} does not define the subset {' and '.join(missing)} "
             f"(it defines: {listed(defined)}); add it, or correct spec.traffic.istio of the Canary",
         )
+
+
+def _find_author(document: Mapping[str, object]) -> str:
+    """The manager other than us that last wrote the routes, by `managedFields`; empty where that is not known.
+
+    The list of routes is owned as a whole: whoever writes a weight takes it from us, and we take it back.
+    """
+    metadata = document.get("metadata")
+    entries = metadata.get("managedFields") if isinstance(metadata, Mapping) else None
+    found = [(str(each.get("time", "")), str(each.get("manager", ""))) for each in entries or () if _owns_routes(each)]
+    _, author = max((each for each in found if each[1] != FIELD_MANAGER), default=("", ""))
+    return author[:_LONGEST_MANAGER]
+
+
+def _owns_routes(entry: object) -> TypeGuard[Mapping[str, object]]:
+    fields = entry.get("fieldsV1") if isinstance(entry, Mapping) else None
+    spec = fields.get("f:spec") if isinstance(fields, Mapping) else None
+    return isinstance(spec, Mapping) and "f:http" in spec
 
 
 def _subset_names(document: Mapping[str, object]) -> list[str]:

@@ -1,10 +1,12 @@
 """Commands are read as they are meant or not at all; whatever a person writes, reading them never fails."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.controller.commands import ABORT, APPROVE, read_commands
+from canary.controller.commands import ABORT, APPROVE, RESUME, read_commands
 from canary.model.observation import Commands
 
 
@@ -28,7 +30,15 @@ def test_an_approval_that_is_not_clear_approves_nothing(text: str) -> None:
     assert read_commands({APPROVE: text}).approved is None
 
 
-@given(st.dictionaries(st.sampled_from([ABORT, APPROVE, "other"]), st.text()))
+def test_a_resumption_names_the_instant_of_the_drift() -> None:
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert read_commands({RESUME: "2026-01-01T12:00:00Z"}).resumed == at
+    assert read_commands({RESUME: "2026-01-01T12:00:00.000000Z"}).resumed == at
+    assert read_commands({RESUME: "2026-01-01T12:00:00"}).resumed is None
+    assert read_commands({RESUME: "yes"}).resumed is None
+
+
+@given(st.dictionaries(st.sampled_from([ABORT, APPROVE, RESUME, "other"]), st.text()))
 def test_whatever_is_written_there_is_read_without_a_failure(annotations: dict[str, str]) -> None:
     commands = read_commands(annotations)
     assert commands.abort == annotations.get(ABORT)

@@ -200,6 +200,8 @@ def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
         entered_at=_aged(state.entered_at, 0),
         started_at=_aged(state.started_at, min(spec.analysis.max_duration // TICK + 1, 4)),
         settled_at=_aged(state.settled_at, 1),
+        drifted_at=_aged(state.drifted_at, 0),
+        reasserted=(),
         ready_at=None if state.ready_at is None else NOW,
         unready_since=_aged(state.unready_since, deadline),
         unserving_since=_aged(state.unserving_since, 4),
@@ -217,6 +219,8 @@ def _essence(state: RolloutState) -> tuple[object, ...]:
         state.entered_at,
         state.started_at,
         state.settled_at,
+        state.settled_weight if state.settled_at else None,
+        state.drifted_at,
         state.unready_since,
         state.unserving_since,
     )

@@ -66,6 +66,8 @@ STATE: Final = RolloutState(
     step=1,
     started_at=NOW - timedelta(minutes=3),
     settled_at=NOW - timedelta(minutes=1),
+    settled_weight=10,
+    reasserted=(NOW - timedelta(minutes=2),),
     ready_at=NOW - timedelta(minutes=4),
     ready_pods=2,
     evidence=EVIDENCE,

@@ -174,6 +174,7 @@ PLACES = [
     ("progressDeadline",),
     ("paused",),
     ("onDelete",),
+    ("traffic", "onDrift"),
 ]
 
 

@@ -19,6 +19,7 @@ from canary.model.spec import (
     CanarySpec,
     DeletionPolicy,
     Destination,
+    DriftPolicy,
     InconclusivePolicy,
     MetricSpec,
     ObjectKey,
@@ -63,7 +64,8 @@ def test_everything_that_is_written_is_read() -> None:
                     "destinationRule": "orders",
                     "stable": {"host": "orders", "subset": "v1"},
                     "canary": {"host": "orders", "subset": "v2"},
-                }
+                },
+                "onDrift": "respect",
             },
             steps=[{"weight": 1, "hold": "500ms"}, {"weight": 99, "approval": True}],
             analysis={
@@ -92,7 +94,7 @@ def test_everything_that_is_written_is_read() -> None:
     assert spec.analysis.metrics[0].margin == PercentagePoints(0.0125)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
     assert (spec.progress_deadline, spec.paused) == (timedelta(minutes=3), True)
-    assert spec.on_delete is DeletionPolicy.LEAVE
+    assert (spec.on_delete, spec.on_drift) == (DeletionPolicy.LEAVE, DriftPolicy.RESPECT)
 
 
 def test_latency_has_a_margin_in_percent_and_perhaps_a_quantile() -> None:

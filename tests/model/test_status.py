@@ -196,6 +196,9 @@ STATES = st.builds(
     step=st.integers(0, 49),
     started_at=st.none() | INSTANTS,
     settled_at=st.none() | INSTANTS,
+    settled_weight=st.none() | st.integers(0, 100),
+    drifted_at=st.none() | INSTANTS,
+    reasserted=st.lists(INSTANTS, max_size=6).map(tuple),
     ready_at=st.none() | INSTANTS,
     ready_pods=st.integers(0, 9),
     unready_since=st.none() | INSTANTS,
@@ -219,7 +222,7 @@ STATES = st.builds(
 
 
 def test_no_part_of_the_state_is_forgotten() -> None:
-    whole = replace(STATE, unready_since=NOW, unserving_since=NOW, baseline_pods=2)
+    whole = replace(STATE, drifted_at=NOW, unready_since=NOW, unserving_since=NOW, baseline_pods=2)
     for part in (whole, whole.evidence):
         left_at_default = {f.name for f in fields(part) if getattr(part, f.name) == getattr(type(part)(), f.name)}
         assert left_at_default == set()

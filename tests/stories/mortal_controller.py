@@ -23,7 +23,7 @@ from canary.controller.report import Reporter
 from canary.controller.service import Wakers
 from canary.controller.tick import Ticker
 from canary.kube.canaries import KubeCanaries
-from canary.kube.client import KubeClient
+from canary.kube.client import FIELD_MANAGER, KubeClient
 from canary.kube.events import KubeEvents
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.spec import ObjectKey
@@ -65,6 +65,7 @@ class MortalApi(ApiClient):
         configuration.retries = False
         load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]  # vendor's
         super().__init__(configuration)
+        self.user_agent = f"{FIELD_MANAGER}/stories"
         self._around = around
 
     def call_api(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:

@@ -1,0 +1,109 @@
+"""Somebody else changes the weights in every reachable world: every promise holds, and it ends when they let go.
+
+Two machines are searched besides the one of the other tests: one that respects what others set, and one for which every
+change is the one too many, so that it is contested at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+import pytest
+from invariants import INVARIANTS, is_over, story
+from worlds import NEW, NOW, Decide, World, age, explore, tick, two_step_spec
+
+from canary.machine.decide import decide
+from canary.machine.drift import MOST_REASSERTIONS
+from canary.model.action import Decision, SetWeight
+from canary.model.observation import Observation
+from canary.model.spec import CanarySpec, DriftPolicy
+from canary.model.state import Phase, RolloutState
+from canary.model.verdict import AnalysisResult, Verdict
+
+CALM_TICKS: Final = 40
+VERDICTS: Final = (Verdict.PASS, Verdict.FAIL)
+RESPECTING: Final = replace(two_step_spec(), on_drift=DriftPolicy.RESPECT)
+
+
+def decide_when_contested(
+    spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None
+) -> Decision:
+    """The machine, when the weights were put back as often as it may be, just now."""
+    reasserted = (NOW,) * (MOST_REASSERTIONS + (state.drifted_at is not None))
+    return decide(spec, replace(state, reasserted=reasserted), seen, result)
+
+
+MACHINES: Final = pytest.mark.parametrize(
+    ("spec", "decider"), [(RESPECTING, decide), (two_step_spec(), decide_when_contested)], ids=["respects", "contested"]
+)
+
+
+@MACHINES
+def test_every_promise_holds_whoever_sets_the_weights(spec: CanarySpec, decider: Decide) -> None:
+    held = 0
+    for move in explore(spec, World(), verdicts=VERDICTS, revisions=(NEW,), decider=decider):
+        for invariant in INVARIANTS:
+            broken = invariant(move)
+            assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
+        state = move.decision.state
+        if state.drifted_at is None or state.phase is Phase.ROLLING_BACK:
+            continue
+        held += 1
+        for action in move.decision.actions:
+            is_upward = isinstance(action, SetWeight) and action.canary > move.before.split.canary
+            is_any = isinstance(action, SetWeight) and spec.on_drift is DriftPolicy.RESPECT
+            assert not is_upward, story(move)
+            assert not is_any, story(move)
+    assert held
+
+
+def resuming(decider: Decide) -> Decide:
+    """A person who lets go of every drift at once."""
+
+    def resumed(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
+        commands = replace(seen.commands, resumed=state.drifted_at)
+        return decider(spec, state, replace(seen, commands=commands), result)
+
+    return resumed
+
+
+@MACHINES
+def test_from_every_hold_a_person_who_resumes_leads_to_an_end(spec: CanarySpec, decider: Decide) -> None:
+    for state, world in holds(spec, decider):
+        for verdict in VERDICTS:
+            assert ends_when_calm(spec, state, world, verdict, resuming(decide)), f"never ends from {state} in {world}"
+
+
+@MACHINES
+def test_a_hold_does_not_keep_harm_from_being_rolled_back(spec: CanarySpec, decider: Decide) -> None:
+    for state, world in holds(spec, decider):
+        if state.phase in (Phase.PROGRESSING, Phase.PAUSED):
+            assert ends_when_calm(spec, state, world, Verdict.FAIL, decide), f"never ends from {state} in {world}"
+
+
+@cache
+def holds(spec: CanarySpec, decider: Decide) -> list[tuple[RolloutState, World]]:
+    """Where a release may stand when it holds for somebody else's weights."""
+    found: dict[tuple[str, World], tuple[RolloutState, World]] = {}
+    for move in explore(spec, World(), verdicts=VERDICTS, revisions=(NEW,), decider=decider):
+        state = age(move.decision.state, spec)
+        if state.drifted_at is not None:
+            found[repr(state), move.after] = (state, move.after)
+    assert found
+    return list(found.values())
+
+
+def ends_when_calm(
+    spec: CanarySpec, state: RolloutState, world: World, verdict: Verdict, decider: Callable[..., Decision]
+) -> bool:
+    """From here on pods become ready, the mesh is left alone and the judge always says the same."""
+    for _ in range(CALM_TICKS):
+        if is_over(state):
+            return True
+        world = world.calmed()
+        if state.phase is Phase.PENDING and world.split.stable + world.split.canary != 100:
+            return True  # a person wrote weights that are no split before the release began; it says so and waits
+        *_, last = tick(spec, state, world, verdict, decider)
+        state, world = age(last.decision.state, spec), last.after
+    return False
