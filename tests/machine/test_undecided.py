@@ -20,6 +20,7 @@ OVERDUE = RolloutState(
     entered_at=LONG_AGO,
     started_at=LONG_AGO,
     settled_at=LONG_AGO,
+    settled_weight=10,
     ready_at=LONG_AGO,
     ready_pods=REPLICAS,
     evidence=Evidence(watermark=NOW),
