@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts tests simulate benchmark-reaction benchmark-judge figures lock clean
+.PHONY: help demo test lint types contracts tests tests-in-the-lab tests-elsewhere simulate benchmark-reaction benchmark-judge figures lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,7 +34,14 @@ contracts: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 tests: $(READY)
-	$(BIN)/pytest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line tests-in-the-lab tests-elsewhere
+
+# Beside each other, because each keeps about one core busy; they share nothing but the installed code.
+tests-in-the-lab: $(READY)
+	$(BIN)/pytest -p no:cacheprovider -m lab
+
+tests-elsewhere: $(READY)
+	$(BIN)/pytest -p no:cacheprovider -m "not lab"
 
 SEEDS ?= 2000
 FIRST_SEED ?= 0
