@@ -34,7 +34,7 @@ contracts: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 tests: $(READY)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line tests-in-the-lab tests-elsewhere
+	@$(MAKE) --no-print-directory --jobs=2 tests-in-the-lab tests-elsewhere
 
 # Beside each other, because each keeps about one core busy; they share nothing but the installed code.
 tests-in-the-lab: $(READY)
