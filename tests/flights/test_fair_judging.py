@@ -140,7 +140,7 @@ def test_an_unchanged_version_is_promoted_in_bursts_and_outages_that_both_versio
 
 
 def test_five_releases_of_the_same_image_are_all_promoted(tmp_path: Path) -> None:
-    file = canary_file(tmp_path, metrics=[{"name": "errors", "margin": "3pp"}], warmup="1s")
+    file = canary_file(tmp_path, metrics=[{"name": "errors", "margin": "3pp", "assumedNoise": "0%"}], warmup="1s")
     with taken_off(LabOptions(rate=300), canary_file=file) as cockpit:
         cockpit.wait_until_measured()
 
