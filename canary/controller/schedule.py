@@ -142,14 +142,14 @@ class Schedule:
 
     def _run(self, keys: Sequence[ObjectKey]) -> None:
         taken = self._take(keys)
-        ours = [key for key in taken if self._share.owns(key)]
-        self._let_go(set(taken).difference(ours))
         try:
+            ours = [key for key in taken if self._share.owns(key)]
+            self._let_go(set(taken).difference(ours))
             made = self._tick(ours) if ours else Appointments()
             # While they are still busy: the next tick of one of them must not be overtaken by what this one arranged.
             self._keep_rhythms(made)
         finally:
-            asked_again = self._release(ours)
+            asked_again = self._release(taken)
         for key, after in (*made.soon.items(), *((key, timedelta()) for key in asked_again)):
             self.wake(key, after)
 
@@ -165,16 +165,11 @@ class Schedule:
 
     def _let_go(self, others: Collection[ObjectKey]) -> None:
         """Keep nothing of Canaries that are another replica's."""
-        try:
-            for key in others:
-                self._share.forget(key)
-            self._keep_rhythms(Appointments(rhythm=dict.fromkeys(others)))
-        finally:
-            asked_again = self._release(others)
-        for key in asked_again:
-            self.wake(key)
+        for key in others:
+            self._share.forget(key)
+        self._keep_rhythms(Appointments(rhythm=dict.fromkeys(others)))
 
-    def _release(self, taken: Collection[ObjectKey]) -> frozenset[ObjectKey]:
+    def _release(self, taken: Sequence[ObjectKey]) -> frozenset[ObjectKey]:
         """Let other ticks have them; answers who was asked for meanwhile."""
         with self._lock:
             asked_again = self._asked_again.intersection(taken)
