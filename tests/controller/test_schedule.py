@@ -47,6 +47,7 @@ class Ticks:
         self.overlaps = 0
         self.members: tuple[str, ...] = (ME,)
         self.forgotten: list[tuple[float, ObjectKey]] = []
+        self.forgets = True
         self._busy: set[ObjectKey] = set()
         self._lock = threading.Lock()
 
@@ -65,6 +66,8 @@ class Ticks:
         with self._lock:
             self.overlaps += key in self._busy
             self.forgotten.append((time.monotonic(), key))
+        if not self.forgets:
+            raise RuntimeError("cannot forget")
 
     def of(self, key: ObjectKey) -> int:
         with self._lock:
@@ -333,3 +336,14 @@ def test_a_canary_that_is_lost_while_it_is_ticked_is_let_go_of_right_after(make:
     release.set()
     eventually(lambda: bool(ticks.forgotten), "let go of")
     assert ticks.of(key) == 1
+
+
+def test_a_canary_that_could_not_be_let_go_of_is_not_busy_for_ever(make: Make, ticks: Ticks) -> None:
+    ticks.members, ticks.forgets = (), False
+    schedule = make(ONE)
+    schedule.start()
+    eventually(lambda: bool(ticks.forgotten), "an attempt to let go of it")
+
+    ticks.members, ticks.forgets = (ME,), True
+    schedule.wake(ONE)
+    eventually(lambda: ticks.of(ONE) == 1, "a tick after it came back")
