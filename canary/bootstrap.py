@@ -8,18 +8,28 @@ from typing import Final
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
 from canary.controller.report import Reporter
-from canary.controller.schedule import Schedule
+from canary.controller.schedule import Pace, Schedule
 from canary.controller.service import Service, Wakers
 from canary.controller.shares import Share
 from canary.controller.tick import Ticker
 from canary.kube.canaries import KubeCanaries
 from canary.kube.client import KubeClient
+from canary.kube.copies import Copies
 from canary.kube.events import KubeEvents
 from canary.kube.membership import LeaseTimings, Membership
-from canary.kube.resources import CANARIES, DEPLOYMENTS, ISTIO_GROUP, ISTIO_VERSIONS, virtual_services
+from canary.kube.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    ISTIO_GROUP,
+    ISTIO_VERSIONS,
+    Resource,
+    destination_rules,
+    virtual_services,
+)
 from canary.kube.watch import Watch
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.errors import Refused
@@ -59,21 +69,20 @@ def build_controller(settings: Settings) -> Controller:
         Transient: the API server does not answer.
     """
     client = KubeClient.connect(settings.kubeconfig, settings.request_timeout)
-    clock, telemetry, fleet = SystemClock(), Telemetry(), Fleet()
-    ticker = _build_ticker(settings, client, fleet, telemetry, clock)
+    clock, telemetry, fleet, copies = SystemClock(), Telemetry(), Fleet(), Copies(client, _find_kinds(client))
+    ticker = _build_ticker(settings, client, copies, fleet, telemetry, clock)
     membership = _build_membership(settings, client)
     share = Share(name=membership.name, members=lambda: membership.members, everyone=fleet.keys, forget=ticker.forget)
     telemetry.show_share(share.count)
-    schedule = Schedule(
-        ticker.tick,
-        share,
+    pace = Pace(
+        groups=settings.tick_groups,
         metrics_delay=settings.metrics_delay,
         resync_interval=settings.resync_interval,
-        clock=clock,
-        telemetry=telemetry,
         workers=settings.workers,
     )
-    watches = _build_watches(settings, client, Wakers(fleet, schedule.wake, ticker.forget))
+    schedule = Schedule(ticker.tick, share, pace, clock=clock, telemetry=telemetry)
+    Wakers(fleet, schedule.wake, ticker.forget).listen(copies)
+    watches = tuple(Watch(client, copy, settings.namespace or None) for copy in copies)
     service = Service(watches=watches, membership=membership, schedule=schedule, telemetry=telemetry)
     app = health_app(
         alive={"membership": service.check_alive},
@@ -85,9 +94,11 @@ def build_controller(settings: Settings) -> Controller:
 
 
 def _build_ticker(
-    settings: Settings, client: KubeClient, fleet: Fleet, telemetry: Telemetry, clock: SystemClock
+    settings: Settings, client: KubeClient, copies: Copies, fleet: Fleet, telemetry: Telemetry, clock: SystemClock
 ) -> Ticker:
-    router, workloads = IstioRouter(client), Deployments(client)
+    router, workloads, canaries = IstioRouter(client), Deployments(client), KubeCanaries(client, copies)
+    reporter = Reporter(journal=KubeEvents(client), telemetry=telemetry)
+    delay, groups = settings.metrics_delay, settings.tick_groups
     metrics = PrometheusProvider(
         settings.prometheus_url,
         timeout=settings.prometheus_timeout,
@@ -96,17 +107,21 @@ def _build_ticker(
         watcher=telemetry.queried,
     )
     return Ticker(
-        canaries=KubeCanaries(client),
+        canaries=canaries,
         fleet=fleet,
-        memory=Memory(),
-        observer=Observer(router=router, workloads=workloads, metrics_delay=settings.metrics_delay),
+        keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=settings.status_interval),
+        glance=Observer(
+            router=IstioRouter(client, copies),
+            workloads=Deployments(client, copies),
+            metrics_delay=delay,
+            groups=groups,
+        ),
+        look=Observer(router=router, workloads=workloads, metrics_delay=delay, groups=groups),
         metrics=metrics,
         calibrator=Calibrator(metrics, ThreadPoolExecutor(_CALIBRATING_THREADS, thread_name_prefix="calibrate")),
         applier=Applier(router=router, workloads=workloads),
-        reporter=Reporter(journal=KubeEvents(client), telemetry=telemetry),
+        reporter=reporter,
         clock=clock,
-        threads=ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="tick"),
-        status_interval=settings.status_interval,
     )
 
 
@@ -123,8 +138,8 @@ def _build_membership(settings: Settings, client: KubeClient) -> Membership:
     )
 
 
-def _build_watches(settings: Settings, client: KubeClient, wakers: Wakers) -> tuple[Watch, ...]:
-    namespace: Final = settings.namespace or None
+def _find_kinds(client: KubeClient) -> tuple[Resource, ...]:
+    """What is followed, in the versions that the cluster serves."""
     served = client.served_versions(ISTIO_GROUP)
     version = next((version for version in ISTIO_VERSIONS if version in served), None)
     if version is None:
@@ -132,8 +147,4 @@ def _build_watches(settings: Settings, client: KubeClient, wakers: Wakers) -> tu
             f"{client.server} serves no version of {ISTIO_GROUP} that is understood ({', '.join(ISTIO_VERSIONS)}): "
             "install Istio's custom resource definitions first"
         )
-    return (
-        Watch(client, CANARIES, namespace, wakers.on_canary),
-        Watch(client, DEPLOYMENTS, namespace, wakers.on_deployment),
-        Watch(client, virtual_services(version), namespace, wakers.on_virtual_service),
-    )
+    return CANARIES, DEPLOYMENTS, virtual_services(version), destination_rules(version)

@@ -194,6 +194,13 @@ class Settings(BaseSettings):
         "counted again, so this only spares the API server",
     )
     workers: int = Field(default=8, ge=1, le=256, description="threads that handle Canaries at the same time")
+    tick_groups: int = Field(
+        default=4,
+        ge=1,
+        le=60,
+        description="into how many groups the Canaries of one interval are cut, which are ticked one after the other; "
+        "more make lower peaks and as many times the queries",
+    )
     prometheus_url: Url = Field(
         default="http://prometheus.istio-system:9090",
         repr=False,  # a password may stand in it

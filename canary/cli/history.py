@@ -176,11 +176,12 @@ def learn_noise(
 
 def _grid(spec: "CanarySpec", history: History) -> tuple[datetime, int]:
     """The first instant, and how many spans follow."""
-    from canary.controller.observe import newest_instant  # noqa: PLC0415 (lazy: see the head of the package)
+    from canary.controller.rhythm import Rhythm  # noqa: PLC0415 (lazy: see the head of the package)
 
     interval = spec.analysis.interval
-    first = newest_instant(history.since, interval, timedelta(0))
-    last = newest_instant(min(history.until, datetime.now(UTC) - _STORED_AFTER), interval, timedelta(0))
+    rhythm = Rhythm(interval=interval)
+    first = rhythm.newest(history.since)
+    last = rhythm.newest(min(history.until, datetime.now(UTC) - _STORED_AFTER))
     spans = (last - first) // interval
     if spans < 1:
         raise click.UsageError("there is no whole interval between --since and --until; let --since be earlier")

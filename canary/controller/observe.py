@@ -1,16 +1,26 @@
 """The eyes: reads the world of one Canary in full, before anything is decided.
 
-Everything is read live from the API server, which answers from its quorum: a cache could show the Deployment as it was
-before our own last write, and the machine would do it again.
+There are two pairs. A glance reads what the watches know (`kube.copies`): it costs the API server nothing, and serves
+to count and to judge. A look asks the API server, which answers from its quorum: a copy could show a Deployment as it
+was before our own last write, or weights that somebody has changed a moment ago. Nothing is moved, ended or told on the
+word of a glance: before such a decision is kept, the world is looked at, and if a glance has shown it otherwise, the
+tick begins anew.
+
+Rejected: looking at every tick (five requests for every active Canary, which say the same as before nearly always);
+looking and going on with what is seen then (the counts were asked for on the word of the glance).
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from canary.controller.commands import read_commands
-from canary.model.observation import Observation, Problem
+from canary.controller.rhythm import find_rhythm
+from canary.model.observation import Observation, Problem, Workload
 from canary.model.spec import CanarySpec
 from canary.ports import CanaryObject, Routing, TrafficRouter, Workloads
+
+_Seen = TypeVar("_Seen", Workload | Problem, Workload | Problem | None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,32 +30,37 @@ class Sight:
     observation: Observation
     routing: Routing | Problem
 
-
-def newest_instant(now: datetime, interval: timedelta, delay: timedelta) -> datetime:
-    """The newest instant of the grid (multiples of `interval` since the epoch) whose scrapes are stored by now."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return epoch + (now - delay - epoch) // interval * interval
+    def agrees_with(self, other: "Sight") -> bool:
+        """Whether both show the same world, whoever wrote it and however often."""
+        return _essence(self.observation) == _essence(other.observation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observer:
-    """Gathers one observation per tick; each read is bounded in time by its adapter."""
+    """Gathers one observation per tick; each read is bounded in time by its adapter.
+
+    Args:
+        metrics_delay: how long after an instant its counts can be asked for.
+        groups: of Canaries of one interval; see `rhythm`.
+    """
 
     router: TrafficRouter
     workloads: Workloads
     metrics_delay: timedelta
+    groups: int
 
     def gather(self, canary: CanaryObject, spec: CanarySpec, now: datetime) -> Sight:
-        """Look at the Deployments and the weights.
+        """Observe the Deployments and the weights.
 
         Raises:
             Transient: something could not be read now.
             Refused: something may not be read.
         """
         routing = self.router.read(spec.virtual_service_key, spec.traffic)
+        rhythm = find_rhythm(canary.key, spec.analysis.interval, self.groups)
         observation = Observation(
             now=now,
-            instant=newest_instant(now, spec.analysis.interval, self.metrics_delay),
+            instant=rhythm.newest(now - self.metrics_delay),
             stable=self.workloads.read(spec.stable_key),
             canary=self.workloads.read(spec.canary_key),
             split=routing if isinstance(routing, Problem) else routing.split,
@@ -55,3 +70,18 @@ class Observer:
             author="" if isinstance(routing, Problem) else routing.author,
         )
         return Sight(observation=observation, routing=routing)
+
+
+def _essence(seen: Observation) -> Observation:
+    """What decisions depend on: a copy does not tell who wrote, and not every version makes a difference."""
+    return replace(
+        seen,
+        author="",
+        stable=_unversioned(seen.stable),
+        canary=_unversioned(seen.canary),
+        baseline=_unversioned(seen.baseline),
+    )
+
+
+def _unversioned(workload: _Seen) -> _Seen:
+    return replace(workload, version="") if isinstance(workload, Workload) else workload

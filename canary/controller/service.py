@@ -19,6 +19,7 @@ import structlog
 from canary.controller.fleet import Fleet
 from canary.controller.schedule import Schedule
 from canary.kube.canaries import canary_object
+from canary.kube.copies import Copy
 from canary.kube.membership import Membership
 from canary.kube.resources import Document
 from canary.kube.watch import Watch
@@ -44,6 +45,17 @@ class Wakers:
         self._fleet = fleet
         self._wake = wake
         self._forget = forget
+
+    def listen(self, copies: Iterable[Copy]) -> None:
+        """Hear of every change of what is followed."""
+        heard = {
+            "Canary": self.on_canary,
+            "Deployment": self.on_deployment,
+            "VirtualService": self.on_virtual_service,
+        }
+        for copy in copies:
+            if copy.resource.kind in heard:
+                copy.listen(heard[copy.resource.kind])
 
     def on_canary(self, key: ObjectKey, document: Document | None) -> None:
         """Wake for a new spec, a command or a removal, and not for our own status writes.

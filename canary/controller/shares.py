@@ -35,7 +35,7 @@ class Share:
     Args:
         name: its own among the members.
         members: who shares at this moment; empty while this replica must not work.
-        everyone: all Canaries there are.
+        everyone: all Canaries there are, in an order that lasts.
         forget: keep nothing of a Canary that belongs to another; called again and again for the same one.
     """
 

@@ -2,10 +2,10 @@
 
 Measuring and judging are done once for all Canaries that are due, because both cost by the call and not by the Canary.
 Everything else is done for each on its own, by a few threads, so that what goes wrong with one is that one's affair.
+The outcome of each is told as soon as it is there: who is slow to write holds up nobody else's next tick.
 
-State is persisted before anything moves, under the version of the Canary that was read: that write is the fence. A
-decision that moves nothing and changes no word that people act on is kept in memory and written about once a minute;
-what a crash loses of it is counted again, because the watermark is lost with it.
+The world is glanced at first, and looked at before anything comes of it; `observe` says why. What is persisted, and
+when, is said in `keep`.
 
 The measurement comes after gathering (DESIGN had it first): only the persisted state says from which instant on
 requests have to be counted, and the split read back before the counts are asked for is the older of the two, so a
@@ -13,45 +13,57 @@ weight that changes in between can only make an interval inadmissible, never adm
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Final, TypeVar
 
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet, Member
-from canary.controller.memory import Memory, Recollection
+from canary.controller.keep import Entry, Keeper
+from canary.controller.memory import Recollection
 from canary.controller.observe import Observer, Sight
+from canary.controller.questions import ask_judge, ask_metrics
 from canary.controller.report import Reporter
 from canary.judge.judge import Question, judge
-from canary.judge.ledger import GUARDED
-from canary.judge.words import BASELINE, STABLE
-from canary.machine.admission import is_admissible, is_settled
-from canary.machine.control import find_fault
-from canary.machine.decide import decide, find_problem
-from canary.machine.moves import current_step
+from canary.machine.decide import decide
 from canary.model.action import Decision
 from canary.model.errors import CanaryError, Conflict, InvalidDocument
 from canary.model.evidence import ArmCounts, Measurement
 from canary.model.observation import Problem
-from canary.model.spec import STANDARD_ERRORS, CanarySpec, DeletionPolicy, ObjectKey
+from canary.model.spec import CanarySpec, DeletionPolicy, ObjectKey
 from canary.model.state import RolloutState
-from canary.model.status import write_status
 from canary.model.verdict import AnalysisResult
-from canary.ports import Canaries, CanaryObject, Clock, MeasurementQuery, MetricsProvider
+from canary.ports import Canaries, CanaryObject, Clock, MetricsProvider
 from canary.telemetry.logging import bind_tick
 
-RETRY_AFTER = timedelta(seconds=1)
+RETRY_AFTER: Final = timedelta(seconds=1)
 """After a conflict or a call without an answer: soon, because the world may be half changed."""
 
-_NO_STEP = -1
-"""The index of no step: the judge starts the promotion evidence anew, as at every change of step."""
-
-_T = TypeVar("_T")
 _R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the tick of one Canary has ended, and when it wants to be looked at again.
+
+    Attributes:
+        key: which.
+        failed: whether nothing came of it; it then keeps the rhythm it has.
+        interval: from now on, at every instant of this interval; None means only when something wakes it.
+        soon: once besides, after this long.
+        others: whose turn it may be now.
+    """
+
+    key: ObjectKey
+    failed: bool = False
+    interval: timedelta | None = None
+    soon: timedelta | None = None
+    others: tuple[ObjectKey, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +75,6 @@ class _Pass:
     recollection: Recollection
     sight: Sight
     began: datetime
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     measurement: Measurement | None = None
     result: AnalysisResult | None = None
 
@@ -80,19 +91,17 @@ class _Pass:
         compared = next(counted, None)
         return None if compared is None else self.measurement.traffic(compared).canary_share
 
+    @property
+    def question(self) -> Question:
+        return ask_judge(self.canary, self.spec, self.state, self.sight, self.measurement)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Appointments:
-    """When Canaries want to be looked at again.
+class _Ending:
+    """A Canary that comes no further in this tick, and what is left to be said or done."""
 
-    Attributes:
-        soon: once, after this long.
-        rhythm: from now on, at every instant of this interval; None means only when something wakes it. A Canary whose
-            tick failed is not named and keeps the rhythm it has.
-    """
-
-    soon: dict[ObjectKey, timedelta] = field(default_factory=dict)
-    rhythm: dict[ObjectKey, timedelta | None] = field(default_factory=dict)
+    key: ObjectKey
+    act: Callable[[], Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,216 +109,194 @@ class Ticker:
     """Carries Canaries through a tick; no Canary may be in two ticks at once (see `schedule`).
 
     Args:
-        status_interval: how often evidence that decided nothing is persisted.
-        threads: does the work that is each Canary's own.
+        glance: sees what the watches know.
+        look: sees what is.
     """
 
     canaries: Canaries
     fleet: Fleet
-    memory: Memory
-    observer: Observer
+    keeper: Keeper
+    glance: Observer
+    look: Observer
     metrics: MetricsProvider
     calibrator: Calibrator
     applier: Applier
     reporter: Reporter
     clock: Clock
-    threads: Executor
-    status_interval: timedelta
 
-    def tick(self, keys: Sequence[ObjectKey]) -> Appointments:
-        """Tick these Canaries, and say when each wants to be looked at again."""
-        made = Appointments()
-        passes = self._each(partial(self._enter, made), [(key, key) for key in keys], made)
+    def tick(self, keys: Sequence[ObjectKey], threads: Executor) -> Iterator[Outcome]:
+        """Tick these Canaries; each one's outcome comes as soon as it is there, in any order.
+
+        Args:
+            keys: which.
+            threads: do the work that is each Canary's own.
+        """
+        ticks = {key: uuid.uuid4().hex[:8] for key in keys}
+        entered: list[_Pass | _Ending] = []
+        for key, found in self._each([(key, partial(self._enter, key)) for key in keys], ticks, threads):
+            if found is None:
+                yield Outcome(key=key, failed=True, soon=RETRY_AFTER)
+            else:
+                entered.append(found)
+        passes = [each for each in entered if isinstance(each, _Pass)]
         self._measure(passes)
-        judged = self._judge(passes, made)
-        for each, decision in self._each(self._conclude, [(each.canary.key, each) for each in judged], made):
-            if decision.released:
-                self._bury(made, each.canary.key)
-                continue
-            is_active = decision.state.revision is not None and not decision.state.phase.terminal
-            is_active = is_active or each.canary.deleting
-            made.rhythm[each.canary.key] = each.spec.analysis.interval if is_active else None
-            if decision.requeue_after is not None:
-                made.soon[each.canary.key] = decision.requeue_after
-        return made
+        is_judged = self._judge(passes)
+        work = [(each.key, each.act) for each in entered if isinstance(each, _Ending)]
+        work += [(each.canary.key, partial(self._conclude, each, is_judged=is_judged)) for each in passes]
+        for key, outcome in self._each(work, ticks, threads):
+            yield outcome or Outcome(key=key, failed=True, soon=RETRY_AFTER)
 
     def forget(self, key: ObjectKey) -> None:
         """The Canary is gone; forgetting again is harmless."""
-        self.memory.forget(key)
+        self.keeper.memory.forget(key)
         self.calibrator.forget(key)
         self.reporter.forget(key)
 
     def _each(
-        self, work: Callable[[_T], _R | None], items: Iterable[tuple[ObjectKey, _T]], made: Appointments
-    ) -> list[_R]:
-        """Do the work for each, side by side; what fails is reported, and looked at again soon."""
+        self, work: Sequence[tuple[ObjectKey, Callable[[], _R]]], ticks: Mapping[ObjectKey, str], threads: Executor
+    ) -> Iterator[tuple[ObjectKey, _R | None]]:
+        """Do the work of each, side by side, and tell what came of it; what fails is reported, and comes to None."""
+        done: SimpleQueue[tuple[ObjectKey, _R | None]] = SimpleQueue()
 
-        def guarded(item: tuple[ObjectKey, _T]) -> _R | None:
-            key, subject = item
-            began = self.clock.now()
+        def guarded(key: ObjectKey, act: Callable[[], _R]) -> None:
+            began, result = self.clock.now(), None
             try:
-                with bind_tick(key, getattr(subject, "id", "-")):
-                    return work(subject)
+                with bind_tick(key, ticks[key]):
+                    result = act()
             except CanaryError as error:
-                self.memory.forget(key)
-                made.soon[key] = RETRY_AFTER
+                self.keeper.memory.forget(key)
                 self.reporter.report_failure(key, error, conflict=isinstance(error, Conflict))
             except Exception as bug:  # noqa: BLE001 - the last line of defence: one Canary's bug must not stop the others
-                self.memory.forget(key)
+                self.keeper.memory.forget(key)
                 self.reporter.report_bug(key, bug, seconds=(self.clock.now() - began).total_seconds())
-            return None
+            finally:
+                done.put((key, result))
 
-        return [result for result in self.threads.map(guarded, items) if result is not None]
+        for key, act in work:
+            threads.submit(guarded, key, act)
+        for _ in work:
+            yield done.get()
 
-    def _enter(self, made: Appointments, key: ObjectKey) -> _Pass | None:
-        """Read everything about one Canary; None when it is gone or cannot be acted upon."""
+    def _enter(self, key: ObjectKey) -> _Pass | _Ending:
+        """Read everything about one Canary; what is to be written at once is left for later, for it may take time."""
         canary = self.canaries.read(key)
         if canary is None or canary.departed:
-            self._bury(made, key)
-            return None
+            return _Ending(key=key, act=partial(self._bury, key))
         member = self.fleet.admit(canary)
         now = self.clock.now()
         if canary.deleting and (why := _find_waiver(member, self.fleet)):
-            self._release(canary, why, warning=member.spec is None)
-            self._bury(made, key)
-            return None
+            return _Ending(key=key, act=partial(self._release, canary, why, warning=member.spec is None))
         try:
-            recollection = self._recall(canary, now)
+            recollection = self.keeper.recall(canary, now)
         except InvalidDocument as refusal:  # not ours to overwrite: a newer controller or a person wrote it
-            self.reporter.report_problem(canary, Problem(reason="StatusUnreadable", message=str(refusal)))
-            return None
+            unreadable = Problem(reason="StatusUnreadable", message=str(refusal))
+            return _Ending(key=key, act=partial(self._complain, canary, unreadable))
         problem = _find_problem(member) or self.fleet.find_collision(member)
         if problem is not None or member.spec is None:
-            self._hold(canary, member.spec, recollection, problem)
-            return None
-        sight = self.observer.gather(canary, member.spec, now)
+            return _Ending(key=key, act=partial(self._hold, canary, member.spec, recollection, problem))
+        sight = self.glance.gather(canary, member.spec, now)
         state = self.calibrator.attend(canary, member.spec, recollection.state, sight.observation.canary)
         recollection = replace(recollection, state=state)
         return _Pass(canary=canary, spec=member.spec, recollection=recollection, sight=sight, began=now)
 
-    def _recall(self, canary: CanaryObject, now: datetime) -> Recollection:
-        """What is known of the rollout; a status that cannot be read holds a release, but no deletion."""
-        try:
-            return self.memory.recall(canary, now)
-        except InvalidDocument:
-            if not canary.deleting:
-                raise
-            return Recollection(uid=canary.uid, status=canary.status, written_at=now, state=RolloutState())
-
-    def _bury(self, made: Appointments, key: ObjectKey) -> None:
+    def _bury(self, key: ObjectKey) -> Outcome:
         """It is gone, or nothing of it is ours any more; whom it stood in the way of may go on."""
-        made.rhythm[key] = None
-        made.soon.update(dict.fromkeys(self.fleet.rivals(key), timedelta()))
+        rivals = self.fleet.rivals(key)
         self.fleet.dismiss(key)
         self.forget(key)
+        return Outcome(key=key, others=rivals)
 
-    def _release(self, canary: CanaryObject, why: str, *, warning: bool) -> None:
+    def _release(self, canary: CanaryObject, why: str, *, warning: bool) -> Outcome:
         """Let a Canary that is deleted go; told before, because afterwards there is nothing to tell it of."""
         self.reporter.report_release(canary, why, warning=warning)
         self.canaries.release(canary)
+        return self._bury(canary.key)
+
+    def _complain(self, canary: CanaryObject, problem: Problem) -> Outcome:
+        self.reporter.report_problem(canary, problem)
+        return Outcome(key=canary.key)
+
+    def _hold(
+        self, canary: CanaryObject, spec: CanarySpec | None, known: Recollection, problem: Problem | None
+    ) -> Outcome:
+        """Say what must be mended, and move nothing."""
+        self.keeper.hold(canary, spec, known, problem, self.clock.now())
+        return Outcome(key=canary.key)
 
     def _measure(self, passes: Sequence[_Pass]) -> None:
         """Ask for what was counted since each watermark, all at once."""
-        queries = [query for each in passes if (query := _measurement_query(each)) is not None]
+        asked = (ask_metrics(each.canary, each.spec, each.state, each.sight) for each in passes)
+        queries = [query for query in asked if query is not None]
         measurements = self.metrics.measure(queries) if queries else {}
         for each in passes:
             each.measurement = measurements.get(each.canary.key)
 
-    def _judge(self, passes: Sequence[_Pass], made: Appointments) -> list[_Pass]:
-        """Judge all at once; when that breaks, each alone, so that one Canary's memory cannot hold the others."""
+    def _judge(self, passes: Sequence[_Pass]) -> bool:
+        """Judge all at once; False when that breaks: one Canary's memory must not hold the others, so each is alone."""
         measured = [each for each in passes if each.state.phase.measured]
         try:
-            results = judge([_question(each) for each in measured])
-        except Exception:  # noqa: BLE001 - a status that somebody bent can break it; which one is found out just below
-            return self._each(_judge_alone, [(each.canary.key, each) for each in passes], made)
+            results = judge([each.question for each in measured])
+        except Exception:  # noqa: BLE001 - a status that somebody bent can break it; which one is found out right after
+            return False
         for each, result in zip(measured, results, strict=True):
             each.result = result
-        return list(passes)
+        return True
 
-    def _conclude(self, each: _Pass) -> tuple[_Pass, Decision]:
+    def _conclude(self, each: _Pass, *, is_judged: bool) -> Outcome:
         """Decide, persist, act, tell."""
-        seen = each.sight.observation
+        if not is_judged and each.state.phase.measured:
+            (each.result,) = judge([each.question])
         if each.result is not None:
             each.result = each.result.worded()  # each of these reads it
-        decision = decide(each.spec, each.state, seen, each.result)
+        decision, entry = self._decide(each)
+        if entry.is_news:
+            each.sight = self._look_again(each)
+            decision, entry = self._decide(each)
         if decision.released:
-            self._release(each.canary, decision.reason, warning=bool(decision.warnings))
-            return each, decision
-        canary = self._persist(each, decision)
+            return self._release(each.canary, decision.reason, warning=bool(decision.warnings))
+        now = each.sight.observation.now
+        canary = self.keeper.persist(each.canary, each.spec, decision, entry, each.recollection, now)
         failure: CanaryError | None = None
         try:
             self.applier.apply(each.spec, decision.actions, each.sight)
         except CanaryError as error:
             failure = error  # the decision stands and is told all the same; the next tick derives its actions again
+        self._tell(each, canary, decision)
+        if failure is not None:
+            raise failure
+        is_active = decision.state.revision is not None and not decision.state.phase.terminal
+        interval = each.spec.analysis.interval if is_active or canary.deleting else None
+        return Outcome(key=canary.key, interval=interval, soon=decision.requeue_after)
+
+    def _decide(self, each: _Pass) -> tuple[Decision, Entry]:
+        seen = each.sight.observation
+        decision = decide(each.spec, each.state, seen, each.result)
+        return decision, self.keeper.draft(each.canary, each.spec, decision, seen, each.result, each.share)
+
+    def _look_again(self, each: _Pass) -> Sight:
+        """The world as it is, once it is certain that the tick went by nothing else.
+
+        Raises:
+            Conflict: it is not as it was glanced; the tick must begin anew.
+            Transient: something could not be read now.
+            Refused: something may not be read.
+        """
+        sight = self.look.gather(each.canary, each.spec, each.sight.observation.now)
+        if not sight.agrees_with(each.sight):
+            raise Conflict(f"what Canary {each.canary.key} refers to has changed since the watches told of it")
+        return sight
+
+    def _tell(self, each: _Pass, canary: CanaryObject, decision: Decision) -> None:
         self.reporter.report_tick(
             canary,
             each.spec,
             each.state,
             decision,
-            seen=seen,
+            seen=each.sight.observation,
             result=each.result,
             seconds=(self.clock.now() - each.began).total_seconds(),
         )
         self.reporter.report_blindness(canary, each.canary.status.get("verdict"), each.result)
-        if failure is not None:
-            raise failure
-        return each, decision
-
-    def _persist(self, each: _Pass, decision: Decision) -> CanaryObject:
-        """Write the state if anything depends on it or a minute has passed; else only remember it."""
-        canary, now = each.canary, each.sight.observation.now
-        if _must_hold(each, decision):
-            canary = self.canaries.hold(canary)
-        problem = None if canary.deleting else find_problem(each.spec, decision.state, each.sight.observation)
-        status = write_status(
-            canary.status,
-            state=decision.state,
-            spec=each.spec,
-            reason=decision.reason,
-            result=each.result,
-            weight=decision.weight,
-            share=each.share,
-            problem=problem,
-            generation=canary.generation,
-            now=now,
-            warnings=decision.warnings,
-        )
-        written_at = each.recollection.written_at
-        is_due = now - written_at >= self.status_interval and status != canary.status
-        if decision.actions or is_due or _is_news(canary.status, status):
-            self._tell_problem(canary, status, problem)
-            before, canary = canary.status, self.canaries.write_status(canary, status)
-            self.reporter.report_warnings(canary, before, decision.warnings)
-            written_at = now
-        recollection = Recollection(uid=canary.uid, status=canary.status, written_at=written_at, state=decision.state)
-        self.memory.keep(canary.key, recollection)
-        return canary
-
-    def _hold(
-        self, canary: CanaryObject, spec: CanarySpec | None, recollection: Recollection, problem: Problem | None
-    ) -> None:
-        """Say what must be mended, and move nothing."""
-        reason = problem.message if problem else ""
-        status = write_status(
-            canary.status,
-            state=recollection.state,
-            spec=spec,
-            reason=reason,
-            result=None,
-            weight=None,
-            share=None,
-            problem=problem,
-            generation=canary.generation,
-            now=self.clock.now(),
-        )
-        self.memory.forget(canary.key)
-        if status != canary.status:
-            self._tell_problem(canary, status, problem)
-            self.canaries.write_status(canary, status)
-
-    def _tell_problem(self, canary: CanaryObject, status: Mapping[str, object], problem: Problem | None) -> None:
-        if problem is not None and canary.status.get("conditions") != status.get("conditions"):
-            self.reporter.report_problem(canary, problem)
 
 
 def _find_problem(member: Member) -> Problem | None:
@@ -324,59 +311,3 @@ def _find_waiver(member: Member, fleet: Fleet) -> str | None:
         return "the Canary is deleted, and its weights and pods are left as they are (spec.onDelete is leave)"
     collision = fleet.find_collision(member)
     return f"the Canary is deleted, and gives nothing back: {collision.message}" if collision else None
-
-
-def _must_hold(each: _Pass, decision: Decision) -> bool:
-    """Whether a release is under way, or about to begin, that a deletion would have to turn back."""
-    is_under_way = decision.state.revision is not None and not decision.state.phase.terminal
-    is_wanted = each.spec.on_delete is DeletionPolicy.RESTORE and not each.canary.deleting
-    return is_under_way and is_wanted and not each.canary.held
-
-
-def _is_news(before: Mapping[str, object], after: Mapping[str, object]) -> bool:
-    """Whether something changed that a person or another program acts upon."""
-    quiet = {"message", "analysis"}
-    return any(before.get(word) != after.get(word) for word in (before.keys() | after.keys()) - quiet)
-
-
-def _measurement_query(each: _Pass) -> MeasurementQuery | None:
-    watermark, instant = each.state.evidence.watermark, each.sight.observation.instant
-    if not each.state.phase.measured or watermark is None or watermark >= instant:
-        return None
-    return MeasurementQuery(
-        key=each.canary.key,
-        stable=each.spec.stable_deployment,
-        canary=each.spec.canary.deployment,
-        metrics={GUARDED: STANDARD_ERRORS} | {metric.name: metric.source for metric in each.spec.analysis.metrics},
-        start=watermark,
-        end=instant,
-        baseline=each.spec.baseline_deployment,
-    )
-
-
-def _judge_alone(each: _Pass) -> _Pass:
-    if each.state.phase.measured:
-        (each.result,) = judge([_question(each)])
-    return each
-
-
-def _question(each: _Pass) -> Question:
-    step = current_step(each.spec, each.state)
-    evidence = each.state.evidence
-    if each.canary.status.get("observedGeneration") != each.canary.generation:
-        # The spec was edited in the middle: what passed the step under other weights or margins passes it no more.
-        evidence = replace(evidence, step=_NO_STEP)
-    return Question(
-        analysis=each.spec.analysis,
-        step=step,
-        steps=len(each.spec.steps),
-        weight=each.spec.steps[step].weight,
-        next_weight=each.spec.weight_after(step),
-        evidence=evidence,
-        measurement=each.measurement,
-        settled=is_settled(each.spec, each.state, each.sight.observation),
-        admissible=is_admissible(each.spec, each.state, each.sight.observation),
-        now=each.sight.observation.now,
-        control=STABLE if each.spec.baseline_deployment is None else BASELINE,
-        obstacle=find_fault(each.spec, each.state, each.sight.observation),
-    )

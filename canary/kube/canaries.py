@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from canary.kube.client import KubeClient
+from canary.kube.copies import Reader
 from canary.kube.failures import NotFound
 from canary.kube.instants import parse_instant
 from canary.kube.resources import CANARIES, Document, object_key, resource_version
@@ -26,14 +27,20 @@ _LONGEST_QUOTE: Final = 200
 
 
 class KubeCanaries:
-    """The Canary objects of a cluster."""
+    """The Canary objects of a cluster.
 
-    def __init__(self, client: KubeClient) -> None:
+    Args:
+        client: the API server.
+        reader: is asked instead for single objects; a copy that is late costs no more than a conflict.
+    """
+
+    def __init__(self, client: KubeClient, reader: Reader | None = None) -> None:
         self._client = client
+        self._reader = reader or client
 
     def read(self, key: ObjectKey) -> CanaryObject | None:
-        """The object as it is now; None when it is gone."""
-        document = self._client.get(CANARIES, key)
+        """The object as it is known; None when it is gone."""
+        document = self._reader.get(CANARIES, key)
         return None if document is None else canary_object(document)
 
     def list_canaries(self, namespace: str | None) -> tuple[CanaryObject, ...]:

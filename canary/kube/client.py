@@ -9,11 +9,12 @@ and its generated methods are not; `resources` says why. On top of it:
   and only the tick, which reads again and decides again, knows what to do about it. The vendor's and urllib3's own
   retries are off, so that there is one place that repeats and one bound.
 * Failures are translated once (`failures`).
+* Whoever listens hears of every object that an answer holds: our own writes are the freshest news there is (`copies`).
 """
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -53,6 +54,10 @@ _CONNECTIONS: Final = 32
 """Kept open: more than the controller has threads, so that none is made anew for every call."""
 
 
+OnAnswer = Callable[[Resource, ObjectKey, Document], None]
+"""Called in the thread of whoever asked, with one object as the server has just answered it; must not block."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """All objects of a kind at one moment; `version` is where a watch goes on."""
@@ -72,6 +77,11 @@ class KubeClient:
     def __init__(self, api: ApiClient, request_timeout: timedelta) -> None:
         self._api = api
         self._timeout = request_timeout
+        self._listeners: list[OnAnswer] = []
+
+    def listen(self, on_answer: OnAnswer) -> None:
+        """Tell this one too of every answer from now on that is an object which was asked for by its name."""
+        self._listeners.append(on_answer)
 
     @classmethod
     def connect(cls, kubeconfig: Path | None, request_timeout: timedelta) -> Self:
@@ -305,6 +315,14 @@ class KubeClient:
         is_object = call.verb == "create" or (call.key is not None and call.verb != "delete")  # that answers a Status
         if is_object and not has_version(answer):
             raise silence(call, self.server, ValueError("the answer is no object of an API server"))
+        if (
+            is_object
+            and call.resource is not None
+            and call.key is not None
+            and answer.get("kind") == call.resource.kind
+        ):
+            for listener in self._listeners:
+                listener(call.resource, call.key, answer)
         return answer
 
     def _open(

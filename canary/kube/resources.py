@@ -76,6 +76,14 @@ def object_key(document: Document) -> ObjectKey:
 
 
 def resource_version(document: Document) -> str:
-    """The version of a document that an API server has answered with; opaque, compared for equality only."""
+    """The version of a document that an API server has answered with."""
     version: str = document["metadata"]["resourceVersion"]
     return version
+
+
+def is_older(version: str, other: str) -> bool:
+    """Whether the first of two versions of one kind was given before the second.
+
+    They are whole numbers (KEP-5504); of what is none, nothing is known to be older.
+    """
+    return version.isdecimal() and other.isdecimal() and int(version) < int(other)

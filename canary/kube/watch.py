@@ -1,8 +1,7 @@
-"""A local copy of all objects of one kind, kept current by list and watch, that calls back for every change.
+"""Keeps a copy of all objects of one kind current, by list and watch.
 
-A watch only *wakes*: whoever acts reads the object itself. So the copy may be late but never wrong for long, and any
-surprise at all (410, a broken stream, a line that is no event, a callback that fails) has one answer: wait a little,
-list again, and call back for what differs.
+The copy may be late but never wrong for long, and any surprise at all (410, a broken stream, a line that is no event, a
+callback that fails) has one answer: say that the copy is not to be relied on, wait a little, list again.
 
 Choices:
 
@@ -18,21 +17,16 @@ Choices:
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Final
 
 import structlog
 
 from canary.kube.client import KubeClient
-from canary.kube.resources import Document, Resource, object_key, resource_version
+from canary.kube.copies import Copy
+from canary.kube.resources import object_key, resource_version
 from canary.kube.stream import EventStream
 from canary.model.errors import CanaryError
-from canary.model.spec import ObjectKey
-
-OnChange = Callable[[ObjectKey, Document | None], None]
-"""Called in the watch's own thread with the object as it is now, or None when it is gone; must not block."""
 
 _LIFETIME: Final = timedelta(seconds=60)
 _FIRST_PAUSE: Final = 0.2
@@ -51,33 +45,24 @@ class Watch:
 
     Args:
         client: the API server.
-        resource: the kind.
+        copy: is kept current; whoever listens to it is told about every object of the first list, and about every
+            change from then on.
         namespace: where; None for all namespaces.
-        on_change: told about every object of the first list, and about every change from then on.
         lifetime: how long one watch request lives.
     """
 
     def __init__(
-        self,
-        client: KubeClient,
-        resource: Resource,
-        namespace: str | None,
-        on_change: OnChange,
-        *,
-        lifetime: timedelta = _LIFETIME,
+        self, client: KubeClient, copy: Copy, namespace: str | None, *, lifetime: timedelta = _LIFETIME
     ) -> None:
         self._client = client
-        self._resource = resource
+        self._copy = copy
         self._namespace = namespace
-        self._on_change = on_change
         self._lifetime = lifetime
-        self._objects: dict[ObjectKey, Document] = {}
         self._stream: EventStream | None = None
-        self._contact: float | None = None
         self._lock = threading.Lock()
         self._synced = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch-{copy.resource.plural}", daemon=True)
 
     def start(self) -> None:
         """Begin to follow; `synced` is set once the first list is in."""
@@ -103,22 +88,8 @@ class Watch:
 
     @property
     def silence(self) -> timedelta | None:
-        """How long ago the API server was last heard of; None before the first time.
-
-        Up to a minute (`lifetime`) is healthy: a kind that nobody touches makes no events.
-        """
-        contact = self._contact
-        return None if contact is None else timedelta(seconds=time.monotonic() - contact)
-
-    def get(self, key: ObjectKey) -> Document | None:
-        """The object as last heard of; not to be changed."""
-        with self._lock:
-            return self._objects.get(key)
-
-    def objects(self) -> Mapping[ObjectKey, Document]:
-        """All objects as last heard of; the mapping is the caller's own, the documents are not to be changed."""
-        with self._lock:
-            return MappingProxyType(dict(self._objects))
+        """How long ago the API server was last heard of; see `Copy.silence`."""
+        return self._copy.silence
 
     def _run(self) -> None:
         version: str | None = None
@@ -131,26 +102,26 @@ class Watch:
             except CanaryError as error:
                 if self._stopping.is_set():
                     return
-                _log.warning("watch interrupted", kind=self._resource.kind, error=str(error))
-                version, lived = None, False
+                _log.warning("watch interrupted", kind=self._copy.resource.kind, error=str(error))
+                version, lived = self._lose()
             except Exception:  # noqa: BLE001 (a fault of ours in one object or callback must not end the watch for good)
-                _log.exception("watch failed", kind=self._resource.kind)
-                version, lived = None, False
+                _log.exception("watch failed", kind=self._copy.resource.kind)
+                version, lived = self._lose()
             failures = 0 if lived else failures + 1
             if failures:
                 self._stopping.wait(_pause(failures))
 
+    def _lose(self) -> tuple[None, bool]:
+        """The copy cannot be relied on until there is a new list; nothing to go on from, and no use."""
+        self._copy.lost()
+        return None, False
+
     def _list(self) -> str:
-        """Replace the copy, and tell what differs."""
-        listing = self._client.list_objects(self._resource, self._namespace)
-        self._heard()
-        current = {object_key(document): document for document in listing.items}
-        with self._lock:
-            vanished = [key for key in self._objects if key not in current]
-        for key, document in current.items():
-            self._take(key, document)
-        for key in vanished:
-            self._take(key, None)
+        """Bring the copy up to date."""
+        before = self._copy.newest
+        listing = self._client.list_objects(self._copy.resource, self._namespace)
+        self._copy.replace(listing.items, listing.version, after=before)
+        self._copy.heard()
         self._synced.set()
         return listing.version
 
@@ -158,55 +129,26 @@ class Watch:
         """Follow one watch to its end; return the version to go on from, and whether it was of any use."""
         begun, useful = time.monotonic(), False
         lifetime = self._lifetime * _random.uniform(0.9, 1.1)
-        stream = self._client.watch(self._resource, self._namespace, version=version, lifetime=lifetime)
+        stream = self._client.watch(self._copy.resource, self._namespace, version=version, lifetime=lifetime)
         with self._lock:
             self._stream = stream
             if self._stopping.is_set():
                 stream.close()
-        self._heard()
+        self._copy.heard()
         try:
             for kind, document in stream:
-                self._heard()
+                self._copy.heard()
                 useful = True
-                if kind != "BOOKMARK":
-                    self._take(object_key(document), None if kind == "DELETED" else document)
                 version = resource_version(document)
+                if kind == "DELETED":
+                    self._copy.remove(object_key(document), version)
+                elif kind != "BOOKMARK":
+                    self._copy.learn(object_key(document), document)
         finally:
             with self._lock:
                 self._stream = None
-        self._heard()
+        self._copy.heard()
         return version, useful or time.monotonic() - begun >= _LIVED
-
-    def _take(self, key: ObjectKey, document: Document | None) -> None:
-        """Bring one object up to date and tell, if that changes anything.
-
-        When telling fails, the change is forgotten, so that the next list tells it again.
-        """
-        if document is not None:
-            document["metadata"].pop("managedFields", None)  # a third of every object, and nobody here reads it
-        with self._lock:
-            known = self._objects.get(key)
-        changed = (known is None) != (document is None) or (
-            known is not None and document is not None and resource_version(known) != resource_version(document)
-        )
-        if not changed or self._stopping.is_set():
-            return
-        self._keep(key, document)
-        try:
-            self._on_change(key, document)
-        except BaseException:
-            self._keep(key, known)
-            raise
-
-    def _keep(self, key: ObjectKey, document: Document | None) -> None:
-        with self._lock:
-            if document is None:
-                self._objects.pop(key, None)
-            else:
-                self._objects[key] = document
-
-    def _heard(self) -> None:
-        self._contact = time.monotonic()
 
 
 def _pause(failures: int) -> float:

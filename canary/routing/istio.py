@@ -1,8 +1,6 @@
 """Istio's VirtualService as `TrafficRouter`: read where the weights stand, write them fenced by what was read.
 
-The VirtualService is read from the API server at every tick and not from a watch: weights are what the analysis is
-conditioned on, and a copy that is late by a second would make a measured share disagree with a weight that stands
-already. The version of the API group is asked for once; it is forgotten when an object is not found, so that a cluster
+The version of the API group is asked for once; it is forgotten when an object is not found, so that a cluster
 whose Istio is upgraded under the controller is understood without a restart.
 """
 
@@ -10,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final, TypeGuard
 
 from canary.kube.client import FIELD_MANAGER, KubeClient
+from canary.kube.copies import Reader
 from canary.kube.resources import (
     ISTIO_GROUP,
     ISTIO_VERSIONS,
@@ -28,10 +27,16 @@ _LONGEST_MANAGER: Final = 128
 
 
 class IstioRouter:
-    """The weights in Istio's VirtualServices. Safe to share between threads."""
+    """The weights in Istio's VirtualServices. Safe to share between threads.
 
-    def __init__(self, client: KubeClient) -> None:
+    Args:
+        client: the API server.
+        reader: is asked instead for objects; it may leave out who wrote them.
+    """
+
+    def __init__(self, client: KubeClient, reader: Reader | None = None) -> None:
         self._client = client
+        self._reader = reader or client
         self._version: str | None = None
 
     def read(self, key: ObjectKey, traffic: IstioTraffic) -> Routing | Problem:
@@ -48,7 +53,7 @@ class IstioRouter:
                 message=f"the API server at {self._client.server} serves none of {ISTIO_GROUP}/"
                 f"{' or '.join(ISTIO_VERSIONS)}; install Istio or its CustomResourceDefinitions",
             )
-        document = self._client.get(virtual_services(version), key)
+        document = self._reader.get(virtual_services(version), key)
         if document is None:
             self._version = None
             return Problem(
@@ -97,7 +102,7 @@ class IstioRouter:
         if traffic.destination_rule is None:
             return None
         rule_key = ObjectKey(key.namespace, traffic.destination_rule)
-        document = self._client.get(rules, rule_key)
+        document = self._reader.get(rules, rule_key)
         if document is None:
             return Problem(
                 reason="DestinationRuleNotFound",

@@ -12,6 +12,7 @@ cannot scale away the next version's pods.
 from collections.abc import Mapping
 
 from canary.kube.client import KubeClient
+from canary.kube.copies import Reader
 from canary.kube.resources import DEPLOYMENTS, Document, resource_version
 from canary.model.errors import Conflict, Refused
 from canary.model.observation import Problem, Workload
@@ -20,10 +21,16 @@ from canary.workloads.template import fingerprint, promoted, read_release
 
 
 class Deployments:
-    """The Deployments of a cluster. Safe to share between threads."""
+    """The Deployments of a cluster. Safe to share between threads.
 
-    def __init__(self, client: KubeClient) -> None:
+    Args:
+        client: the API server; a promotion always goes by what it says.
+        reader: is asked instead by `read`.
+    """
+
+    def __init__(self, client: KubeClient, reader: Reader | None = None) -> None:
         self._client = client
+        self._reader = reader or client
 
     def read(self, key: ObjectKey) -> Workload | Problem:
         """Look at one Deployment.
@@ -32,7 +39,7 @@ class Deployments:
             Transient: no answer within the deadline.
             Refused: not allowed.
         """
-        document = self._client.get(DEPLOYMENTS, key)
+        document = self._reader.get(DEPLOYMENTS, key)
         if document is None:
             return Problem(
                 reason="DeploymentNotFound",

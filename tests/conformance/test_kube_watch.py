@@ -9,6 +9,7 @@ from kube_cluster import Witness, eventually
 from kubernetes.config import new_client_from_config
 
 from canary.kube.client import KubeClient
+from canary.kube.copies import Copy
 from canary.kube.failures import Expired
 from canary.kube.resources import CANARIES, DEPLOYMENTS, Document, virtual_services
 from canary.kube.stream import EventStream
@@ -66,17 +67,25 @@ def counting(kube: KubeClient) -> CountingClient:
 
 
 @pytest.fixture
-def watch(counting: CountingClient, space: str, witness: Witness, told: Told) -> Iterator[Watch]:
+def copy(told: Told) -> Copy:
+    found = Copy(virtual_services("v1"))
+    found.listen(told)
+    return found
+
+
+@pytest.fixture
+def watch(counting: CountingClient, space: str, witness: Witness, copy: Copy) -> Iterator[Watch]:
     witness.make(virtual_service(space, "first"))
-    found = Watch(counting, virtual_services("v1"), space, told, lifetime=timedelta(seconds=1))
+    found = Watch(counting, copy, space, lifetime=timedelta(seconds=1))
     found.start()
     assert found.wait_synced(timedelta(seconds=10))
     yield found
     found.stop()
 
 
+@pytest.mark.usefixtures("watch")
 def test_every_change_is_heard_once_also_across_the_end_of_a_watch(
-    watch: Watch, counting: CountingClient, told: Told, space: str, witness: Witness
+    copy: Copy, counting: CountingClient, told: Told, space: str, witness: Witness
 ) -> None:
     told.wait_for(("first", True))
     witness.make(virtual_service(space, "second"))
@@ -87,31 +96,34 @@ def test_every_change_is_heard_once_also_across_the_end_of_a_watch(
     witness.custom.delete_namespaced_custom_object(*WHERE, space, "virtualservices", "second")
 
     told.wait_for(("first", True), ("second", True), ("first", True), ("second", False))
-    assert set(watch.objects()) == {ObjectKey(space, "first")}
-    heard = watch.get(ObjectKey(space, "first"))
+    assert set(copy.objects()) == {ObjectKey(space, "first")}
+    heard = copy.get(ObjectKey(space, "first"))
     assert heard is not None
     assert heard["spec"]["hosts"] == ["other"]
 
 
-def test_another_namespace_is_not_heard(watch: Watch, told: Told, space: str, witness: Witness) -> None:
+@pytest.mark.usefixtures("watch")
+def test_another_namespace_is_not_heard(copy: Copy, told: Told, space: str, witness: Witness) -> None:
     elsewhere = space + "-2"
     witness.core.create_namespace({"metadata": {"name": elsewhere}})
     witness.make(virtual_service(elsewhere, "theirs"))
     witness.make(virtual_service(space, "ours"))
 
     told.wait_for(("first", True), ("ours", True))
-    assert ObjectKey(elsewhere, "theirs") not in watch.objects()
+    assert ObjectKey(elsewhere, "theirs") not in copy.objects()
     witness.core.delete_namespace(elsewhere)
 
 
 @pytest.mark.parametrize("resource", [CANARIES, DEPLOYMENTS, virtual_services("v1beta1")], ids=lambda kind: kind.kind)
 def test_every_kind_of_ours_can_be_followed_everywhere(kube: KubeClient, resource: Any, told: Told) -> None:
-    watch = Watch(kube, resource, None, told)
+    copy = Copy(resource)
+    copy.listen(told)
+    watch = Watch(kube, copy, None)
     watch.start()
 
     assert watch.wait_synced(timedelta(seconds=10))
     watch.stop()
-    assert len(watch.objects()) == len(told.changes)
+    assert len(copy.objects()) == len(told.changes)
 
 
 def test_a_forgotten_version_is_told_as_that(kube: KubeClient, space: str, witness: Witness) -> None:
@@ -143,7 +155,9 @@ def test_a_watch_outlives_the_api_server(told: Told) -> None:
             },
         }
         Witness(api).make(deployment)
-        watch = Watch(client, DEPLOYMENTS, None, told)
+        copy = Copy(DEPLOYMENTS)
+        copy.listen(told)
+        watch = Watch(client, copy, None)
         watch.start()
         told.wait_for(("before", True))
     with running_apiserver(port=port) as server:

@@ -95,7 +95,7 @@ def test_the_controller_may_do_what_it_needs_and_no_more() -> None:
         "canary.delivery/canaries": {"get", "list", "watch", "patch"},
         "canary.delivery/canaries/status": {"update"},
         "networking.istio.io/virtualservices": {"get", "list", "watch", "patch"},
-        "networking.istio.io/destinationrules": {"get"},
+        "networking.istio.io/destinationrules": {"get", "list", "watch"},
         "apps/deployments": {"get", "list", "watch", "patch"},
         "apps/deployments/scale": {"patch"},
         "/events": {"create", "patch"},

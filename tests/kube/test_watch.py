@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from scripted_server import Answer, ScriptedServer, refuses, says, serving
 
+from canary.kube.copies import Copy
 from canary.kube.resources import DEPLOYMENTS, Document
 from canary.kube.watch import Watch
 from canary.model.spec import ObjectKey
@@ -48,14 +50,27 @@ class Told:
         assert self.changes == list(changes)
 
 
+@dataclass(frozen=True)
+class Followed:
+    """A watch, and the copy that it keeps."""
+
+    watch: Watch
+    copy: Copy
+
+    def wait_synced(self) -> None:
+        assert self.watch.wait_synced(timedelta(seconds=10))
+
+
 @contextmanager
-def watching(*answers: Answer, told: Told | None = None) -> Iterator[tuple[ScriptedServer, Watch, Told]]:
+def watching(*answers: Answer, told: Told | None = None) -> Iterator[tuple[ScriptedServer, Followed, Told]]:
     told = told or Told()
     with serving(*answers) as (server, client):
-        watch = Watch(client, DEPLOYMENTS, "shop", told)
+        copy = Copy(DEPLOYMENTS)
+        copy.listen(told)
+        watch = Watch(client, copy, "shop")
         watch.start()
         try:
-            yield server, watch, told
+            yield server, Followed(watch, copy), told
         finally:
             watch.stop()
 
@@ -63,11 +78,11 @@ def watching(*answers: Answer, told: Told | None = None) -> Iterator[tuple[Scrip
 def test_a_list_is_told_and_every_change_after_it() -> None:
     events = stream(("ADDED", document("b", 6)), ("MODIFIED", document("a", 7)), ("DELETED", document("b", 8)))
 
-    with watching(listing(5, document("a", 4)), events, QUIET) as (server, watch, told):
+    with watching(listing(5, document("a", 4)), events, QUIET) as (server, followed, told):
         told.wait_for(("a", "4"), ("b", "6"), ("a", "7"), ("b", None))
 
-        assert watch.synced
-        assert {str(key): found["metadata"] for key, found in watch.objects().items()} == {
+        assert followed.watch.synced
+        assert {str(key): found["metadata"] for key, found in followed.copy.objects().items()} == {
             "shop/a": {"namespace": "shop", "name": "a", "resourceVersion": "7"}
         }
         assert "resourceVersion=5&" in server.requests[1].path
@@ -112,11 +127,11 @@ def test_any_surprise_is_answered_by_a_new_list_of_which_only_the_difference_is_
         first, surprise = [*first, ("stays", "4")], stream(("MODIFIED", document("stays", 4)), whole=False)
         after = listing(9, document("stays", 4), document("changes", 8), document("comes", 9))
 
-    with watching(before, surprise, after, QUIET) as (_, watch, told):
+    with watching(before, surprise, after, QUIET) as (_, followed, told):
         told.wait_for(*first, ("changes", "8"), ("comes", "9"), ("goes", None))
 
-        assert watch.get(ObjectKey("shop", "goes")) is None
-        assert watch.get(ObjectKey("shop", "changes")) is not None
+        assert followed.copy.get(ObjectKey("shop", "goes")) is None
+        assert followed.copy.get(ObjectKey("shop", "changes")) is not None
 
 
 def test_a_callback_that_fails_is_told_again_and_does_not_end_the_watch() -> None:
@@ -138,16 +153,16 @@ def test_a_server_that_ends_every_watch_at_once_is_not_hammered() -> None:
 
 
 def test_a_server_that_refuses_is_asked_ever_more_rarely_and_then_the_copy_comes() -> None:
-    with watching(refuses(403), refuses(403), listing(5, document("a", 4)), QUIET) as (_, watch, told):
-        assert watch.wait_synced(timedelta(seconds=10))
+    with watching(refuses(403), refuses(403), listing(5, document("a", 4)), QUIET) as (_, followed, told):
+        followed.wait_synced()
         told.wait_for(("a", "4"))
 
 
 def test_stopping_is_quick_in_the_middle_of_silence_and_nothing_is_told_after_it() -> None:
-    with watching(listing(5), QUIET) as (server, watch, told):
-        assert watch.wait_synced(timedelta(seconds=10))
+    with watching(listing(5), QUIET) as (server, followed, told):
+        followed.wait_synced()
         begun = time.monotonic()
-        watch.stop()
+        followed.watch.stop()
 
         assert time.monotonic() - begun < 1
         assert told.changes == []
@@ -156,7 +171,7 @@ def test_stopping_is_quick_in_the_middle_of_silence_and_nothing_is_told_after_it
 
 def test_silence_is_counted_from_the_last_sign_of_life() -> None:
     with serving(listing(5), QUIET) as (_, client):
-        watch = Watch(client, DEPLOYMENTS, None, Told())
+        watch = Watch(client, Copy(DEPLOYMENTS), None)
         before = watch.silence
         watch.start()
         assert watch.wait_synced(timedelta(seconds=10))

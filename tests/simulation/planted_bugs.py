@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
+import canary.controller.keep as keep_module
 import canary.controller.tick as tick_module
 import canary.machine.decide as decide_module
 from canary.controller.apply import Applier
@@ -70,13 +71,14 @@ def a_swallowed_conflict() -> AbstractContextManager[object]:
 @contextmanager
 def weights_written_before_the_status() -> Iterator[None]:
     """First the hand, then the book."""
-    persist, apply = Ticker._persist, Applier.apply  # noqa: SLF001 - a bug is planted inside
+    decide_on, apply = Ticker._decide, Applier.apply  # noqa: SLF001 - a bug is planted inside
 
-    def acting(self: Ticker, each: Any, decision: Decision) -> CanaryObject:
+    def acting(self: Ticker, each: Any) -> Any:
+        decision, entry = decide_on(self, each)
         apply(self.applier, each.spec, decision.actions, each.sight)
-        return persist(self, each, decision)
+        return decision, entry
 
-    with patch.object(Ticker, "_persist", acting), patch.object(Applier, "apply", lambda *_: None):
+    with patch.object(Ticker, "_decide", acting), patch.object(Applier, "apply", lambda *_: None):
         yield
 
 
@@ -89,7 +91,7 @@ def evidence_counted_twice() -> AbstractContextManager[object]:
             state = replace(state, evidence=replace(evidence, watermark=known.evidence.watermark))
         return write_status(previous, state=state, **words)
 
-    return patch.object(tick_module, "write_status", lagging)
+    return patch.object(keep_module, "write_status", lagging)
 
 
 def memory_trusted_over_the_status() -> AbstractContextManager[object]:
@@ -112,7 +114,7 @@ def a_rollback_forgotten_after_a_restart() -> AbstractContextManager[object]:
             status.pop("judgedRevision", None)
         return status
 
-    return patch.object(tick_module, "write_status", forgetful)
+    return patch.object(keep_module, "write_status", forgetful)
 
 
 # Acting

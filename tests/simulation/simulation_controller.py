@@ -9,7 +9,7 @@ catches.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from simulation_api import NAMESPACE, Answer, Change, Document, path_of
@@ -19,9 +19,11 @@ from simulation_traffic import SCRAPE
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
 from canary.controller.report import Reporter
+from canary.controller.rhythm import find_rhythm
 from canary.controller.service import Wakers
 from canary.controller.tick import Ticker
 from canary.kube.canaries import KubeCanaries
@@ -41,7 +43,7 @@ METRICS_DELAY: Final = timedelta(seconds=2)
 STATUS_INTERVAL: Final = timedelta(minutes=1)
 GATHERING: Final = timedelta(milliseconds=20)
 RESYNC: Final = timedelta(minutes=2)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+GROUPS: Final = 4
 
 
 class Killed(BaseException):
@@ -152,18 +154,20 @@ class Process:
         metrics = PrometheusProvider(
             "http://prometheus.simulated", timeout=timedelta(seconds=10), scrape_interval=SCRAPE
         )
+        observer = Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY, groups=GROUPS)
+        canaries = KubeCanaries(client)
+        reporter = _TellingReporter(journal=KubeEvents(client), telemetry=Telemetry(), world=world, name=name)
         self.ticker = Ticker(
-            canaries=KubeCanaries(client),
+            canaries=canaries,
             fleet=self.fleet,
-            memory=Memory(),
-            observer=Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY),
+            keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=STATUS_INTERVAL),
+            glance=observer,
+            look=observer,
             metrics=metrics,
             calibrator=Calibrator(metrics, AtOnce()),
             applier=Applier(router=router, workloads=workloads),
-            reporter=_TellingReporter(journal=KubeEvents(client), telemetry=Telemetry(), world=world, name=name),
+            reporter=reporter,
             clock=self,
-            threads=AtOnce(),
-            status_interval=STATUS_INTERVAL,
         )
         self._wakers = Wakers(self.fleet, self.wake, self.ticker.forget)
 
@@ -234,18 +238,19 @@ class Process:
         self.busy = True
         try:
             self.glimpse = Glimpse(self.now())
-            made = self.ticker.tick(sorted(keys))
+            outcomes = list(self.ticker.tick(sorted(keys), AtOnce()))
         finally:
             self.busy = False
-        for key, interval in made.rhythm.items():
-            if interval is None:
-                self._sweeps.pop(key, None)
-            else:
-                self._keep_rhythm(key, interval)
-        for key, after in made.soon.items():
-            self.wake(key, after)
+        for outcome in outcomes:
+            if outcome.interval is not None:
+                self._keep_rhythm(outcome.key, outcome.interval)
+            elif not outcome.failed:
+                self._sweeps.pop(outcome.key, None)
+            for other in outcome.others:
+                self.wake(other)
+            if outcome.soon is not None:
+                self.wake(outcome.key, outcome.soon)
 
     def _keep_rhythm(self, key: ObjectKey, interval: timedelta) -> None:
-        clock = self.now() - METRICS_DELAY
-        upcoming = _EPOCH + ((clock - _EPOCH) // interval + 1) * interval + METRICS_DELAY
-        self._sweeps[key] = (interval, upcoming - self.skew)
+        newest = find_rhythm(key, interval, GROUPS).newest(self.now() - METRICS_DELAY)
+        self._sweeps[key] = (interval, newest + interval + METRICS_DELAY - self.skew)

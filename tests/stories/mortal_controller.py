@@ -5,11 +5,12 @@ before the request leaves or after it has been carried out and its answer is los
 behind that was killed: the objects on the API server.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import load_kube_config
@@ -17,14 +18,17 @@ from kubernetes.config import load_kube_config
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
 from canary.controller.report import Reporter
 from canary.controller.service import Wakers
-from canary.controller.tick import Ticker
+from canary.controller.tick import Outcome, Ticker
 from canary.kube.canaries import KubeCanaries
 from canary.kube.client import FIELD_MANAGER, KubeClient
+from canary.kube.copies import Copies
 from canary.kube.events import KubeEvents
+from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.spec import ObjectKey
 from canary.routing.istio import IstioRouter
@@ -50,6 +54,9 @@ class SettableClock:
 
 class Killed(BaseException):
     """The process is dead; nothing in it may catch this."""
+
+
+FOLLOWED: Final = (CANARIES, DEPLOYMENTS, virtual_services("v1"), destination_rules("v1"))
 
 
 class MortalApi(ApiClient):
@@ -109,7 +116,8 @@ class Controller:
         calibrating: Executor | None = None,
     ) -> None:
         self.client = KubeClient(MortalApi(kubeconfig, around), timedelta(seconds=10))
-        self.canaries = KubeCanaries(self.client)
+        self.copies = Copies(self.client, FOLLOWED)
+        self.canaries = KubeCanaries(self.client, self.copies)
         self.fleet, self.telemetry = Fleet(), Telemetry()
         self.woken: set[ObjectKey] = set()
         router, workloads = IstioRouter(self.client), Deployments(self.client)
@@ -117,20 +125,39 @@ class Controller:
         metrics = PrometheusProvider(
             prometheus_url, timeout=patience, scrape_interval=timedelta(seconds=5), watcher=self.telemetry.queried
         )
+        look = Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY, groups=1)
+        glance = replace(
+            look,
+            router=IstioRouter(self.client, self.copies),
+            workloads=Deployments(self.client, self.copies),
+        )
+        reporter = Reporter(journal=KubeEvents(self.client), telemetry=self.telemetry)
         self.ticker = Ticker(
             canaries=self.canaries,
             fleet=self.fleet,
-            memory=Memory(),
-            observer=Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY),
+            keeper=Keeper(
+                canaries=self.canaries, memory=Memory(), reporter=reporter, status_interval=timedelta(minutes=1)
+            ),
+            glance=glance,
+            look=look,
             metrics=metrics,
             calibrator=Calibrator(metrics, calibrating or _AtOnce()),
             applier=Applier(router=router, workloads=workloads),
-            reporter=Reporter(journal=KubeEvents(self.client), telemetry=self.telemetry),
+            reporter=reporter,
             clock=clock,
-            threads=self._threads,
-            status_interval=timedelta(minutes=1),
         )
         self.wakers = Wakers(self.fleet, self.woken.add, self.ticker.forget)
+
+    def hears(self) -> None:
+        """Its watches list everything anew; from then on it glances at what they know, until they break."""
+        for copy in self.copies:
+            listing = self.client.list_objects(copy.resource, None)
+            copy.replace(listing.items, listing.version, after=copy.newest)
+            copy.heard()
+
+    def tick(self, keys: Sequence[ObjectKey]) -> list[Outcome]:
+        """Look once at these Canaries."""
+        return list(self.ticker.tick(keys, self._threads))
 
     def close(self) -> None:
         self._threads.shutdown()

@@ -187,11 +187,14 @@ class Shop:
     def _tick(self) -> None:
         """The controller looks once, at all Canaries; then time passes until it wants to look again."""
         self.lets_pods_settle()
-        made = self.controller.ticker.tick(self.hears_of_canaries())
+        outcomes = self.controller.tick(self.hears_of_canaries())
         now = self.clock.now()
         grid = OPENS_AT + METRICS_DELAY
         upcoming = grid + ((now - grid) // INTERVAL + 1) * INTERVAL
-        self.passes(min([upcoming, *(now + after for after in made.soon.values())]))
+        soon = [timedelta() for each in outcomes if each.others] + [
+            each.soon for each in outcomes if each.soon is not None
+        ]
+        self.passes(min([upcoming, *(now + after for after in soon)]))
 
     def passes(self, until: datetime) -> None:
         """Time passes, and requests flow."""

@@ -13,7 +13,7 @@ from scripted_traffic import Served
 from shop import Shop
 from shop_objects import CANARY, STABLE, Document, analysis, canary
 
-from canary.controller.tick import Appointments
+from canary.controller.tick import Outcome
 
 pytest_plugins = ("shop_fixtures",)
 
@@ -91,14 +91,15 @@ def second_leader(shop: Shop, **options: Any) -> Iterator[Controller]:
         other.close()
 
 
-def tick(shop: Shop, controller: Controller) -> Appointments:
+def tick(shop: Shop, controller: Controller) -> Outcome:
     """One look of a controller that is not the shop's."""
     keys = shop.hears_of_canaries()
     for key in keys:
         found = controller.canaries.read(key)
         assert found is not None
         controller.fleet.admit(found)
-    return controller.ticker.tick(keys)
+    (outcome,) = controller.tick(keys)
+    return outcome
 
 
 def test_a_leader_that_decides_on_what_is_no_longer_true_moves_nothing(shop: Shop) -> None:
@@ -117,9 +118,10 @@ def test_a_leader_that_decides_on_what_is_no_longer_true_moves_nothing(shop: Sho
         return send()
 
     with second_leader(shop, around=frozen_before_persisting) as stale:
-        made = tick(shop, stale)
+        outcome = tick(shop, stale)
         assert refused
-        assert made.soon, "it looks again soon"
+        assert outcome.failed, "nothing came of it"
+        assert outcome.soon, "it looks again soon"
         assert b"canary_api_conflicts_total 1.0" in stale.telemetry.exposition()[0]
     assert (shop.phase, shop.weights) == ("Progressing", (50, 50))
     shop.runs_until("Succeeded")
