@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts tests tests-in-the-lab tests-elsewhere simulate benchmark-reaction benchmark-judge figures lock clean
+.PHONY: help demo test lint types contracts tests tests-in-the-lab tests-elsewhere simulate benchmark-reaction benchmark-judge benchmark-fleet figures lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ benchmark-reaction: $(READY) ## how long a bad version keeps its traffic once th
 
 benchmark-judge: $(READY) ## this judge beside others on simulated traffic (ARGS=--quick for the telling cells)
 	$(BIN)/python tests/benchmarks/judge/judge_benchmark.py $(ARGS)
+
+benchmark-fleet: $(READY) ## what 100 to 10,000 Canaries cost, beside polling (20 minutes; ARGS=--quick: one)
+	$(BIN)/python tests/benchmarks/fleet/fleet_benchmark.py $(ARGS)
 
 figures: $(READY) ## write the figures of README anew, after a change of the judge
 	$(BIN)/python tests/benchmarks/judge/readme_figures.py

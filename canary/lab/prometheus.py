@@ -5,6 +5,7 @@ of an hour. All else is as Istio's own scrape configuration has it. The filter i
 Envoy's own series out, which the loop under test does not read.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -35,10 +36,25 @@ def start_prometheus(
     Raises:
         LabError: there is no binary, or it does not become ready.
     """
+    configuration = _configuration(gateway=gateway, sidecar=sidecar, scrape_seconds=scrape_seconds)
+    return run_prometheus(supervisor, directory, configuration)
+
+
+def run_prometheus(supervisor: Supervisor, directory: Path, configuration: Mapping[str, object]) -> str:
+    """Start a server that scrapes what its configuration says, and return its URL as soon as it is ready.
+
+    Args:
+        supervisor: runs it as the part `prometheus`.
+        directory: for its configuration and data.
+        configuration: as in `prometheus.yml`.
+
+    Raises:
+        LabError: there is no binary, or it does not become ready.
+    """
     binary = find_prometheus()
     directory.mkdir(parents=True)
     config = directory / "prometheus.yml"
-    config.write_text(yaml.safe_dump(_configuration(gateway=gateway, sidecar=sidecar, scrape_seconds=scrape_seconds)))
+    config.write_text(yaml.safe_dump(dict(configuration)))
     port = find_free_port()
     part = supervisor.start(
         Program(
