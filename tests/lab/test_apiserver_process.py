@@ -1,5 +1,6 @@
 """The server as a process: found by its files, stopped in a moment, never left behind."""
 
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import requests
 
 from canary.lab.apiserver import running_apiserver
+from canary.lab.apiserver.__main__ import look_once_for_cycles
 
 DEADLINE_SECONDS = 30.0
 
@@ -102,3 +104,18 @@ def test_killed_parent_takes_the_server_along(tmp_path: Path) -> None:
         os.kill(parent.pid, signal.SIGKILL)
         parent.communicate()
     wait_until(lambda: not is_running(pid), "the server is gone")
+
+
+def test_what_is_stored_is_searched_for_cycles_once() -> None:
+    before = list(gc.callbacks)
+    try:
+        look_once_for_cycles()
+        stored = [{"metadata": {"name": str(number)}} for number in range(1000)]
+        gc.collect()
+        frozen = gc.get_freeze_count()
+        assert frozen > 2 * len(stored)
+        gc.collect(1)
+        assert gc.get_freeze_count() == frozen, "only a full collection has looked at everything"
+    finally:
+        gc.callbacks[:] = before
+        gc.unfreeze()

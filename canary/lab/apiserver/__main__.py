@@ -6,6 +6,7 @@ it appear, whole, only once requests are answered.
 
 import argparse
 import asyncio
+import gc
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -100,6 +101,20 @@ async def serve(options: argparse.Namespace) -> None:
         await Server(config, cluster, files).serve(sockets=[listener])
 
 
+def look_once_for_cycles() -> None:
+    """Let the garbage collector pass over what it has once found to be in use: that is the store, which has no cycles.
+
+    It would go through all of it again whenever the store has grown by a quarter, and answer nobody meanwhile (0.6 s
+    with 18,000 objects).
+    """
+
+    def keep(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop" and info["generation"] == 2:
+            gc.freeze()
+
+    gc.callbacks.append(keep)
+
+
 def _users(path: Path | None) -> dict[str, User]:
     return {} if path is None else read_tokens(path.read_text(encoding="utf-8").splitlines())
 
@@ -117,6 +132,7 @@ def main() -> None:
         help='who may ask, one token,user,uid,"groups" a line; turns RBAC on, which else allows everything',
     )
     parser.add_argument("--audit-log-path", type=Path, help="where to record who did what; needs --token-auth-file")
+    look_once_for_cycles()
     uvloop.run(serve(parser.parse_args()))
 
 

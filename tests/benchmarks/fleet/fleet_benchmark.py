@@ -63,6 +63,7 @@ def _measure(stage: Stage, process: Process, who: str) -> Figures:
         audit_log=stage.apiserver.audit_log,
         prometheus_url=stage.prometheus_url,
         metrics_url=stage.metrics_url,
+        log=process.log,
         who=who,
     )
     is_ours = who == CONTROLLER

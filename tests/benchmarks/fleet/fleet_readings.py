@@ -53,6 +53,7 @@ class Figures:
         ticks: that came to an end.
         failed_ticks: in the whole window.
         blind_ticks: in the whole window, those that judged without data.
+        troubles: in the whole window, warnings and errors in the log of the measured process, by event.
         lag_p50_seconds: from when a tick was due to when it was done; infinite where it is beyond the last bucket.
         lag_p99_seconds: as above.
         load: of the machine, average of the last minute.
@@ -73,6 +74,7 @@ class Figures:
     ticks: float
     failed_ticks: int
     blind_ticks: int
+    troubles: Mapping[str, int]
     lag_p50_seconds: float
     lag_p99_seconds: float
     load: float
@@ -91,6 +93,7 @@ class Reading:
     at: float
     cpu: Mapping[str, float]
     audit_bytes: int
+    log_bytes: int
     queries: float
     shown: Samples = field(repr=False)
 
@@ -104,6 +107,7 @@ class Gauges:
         audit_log: of the API server.
         prometheus_url: of Prometheus.
         metrics_url: of whoever is measured.
+        log: of whoever is measured.
         who: the measured process.
     """
 
@@ -111,6 +115,7 @@ class Gauges:
     audit_log: Path
     prometheus_url: str
     metrics_url: str
+    log: Path
     who: str
 
     def read(self) -> Reading:
@@ -121,6 +126,7 @@ class Gauges:
             at=time.monotonic(),
             cpu={name: processor_seconds(pid) for name, pid in self.pids.items()},
             audit_bytes=self.audit_log.stat().st_size,
+            log_bytes=self.log.stat().st_size,
             queries=sum(total(served, _SERVED, handler=page) for page in _QUERY_PAGES),
             shown=shown,
         )
@@ -187,16 +193,34 @@ def interpolate(buckets: Sequence[tuple[float, float]], quantile: float) -> floa
 
 def count_calls(audit_log: Path, start: int, end: int, user: str) -> Counter[str]:
     """What a user asked for between two places of the audit log: by verb and resource."""
+    events = (json.loads(line) for line in _lines_between(audit_log, start, end))
+    targets = ((event["verb"], event["objectRef"]) for event in events if event["user"]["username"] == user)
+    return Counter(
+        f"{verb} {'/'.join(filter(None, (target['resource'], target.get('subresource'))))}" for verb, target in targets
+    )
+
+
+def count_troubles(log: Path, start: int, end: int) -> Counter[str]:
+    """Warnings and errors between two places of a log, by event; a line that is not of the log's form is one too."""
     counted: Counter[str] = Counter()
-    with audit_log.open("rb") as log:
-        log.seek(start)
-        for line in log.read(end - start).splitlines():
-            event = json.loads(line)
-            if event["user"]["username"] == user:
-                target = event["objectRef"]
-                resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
-                counted[f"{event['verb']} {resource}"] += 1
+    for line in _lines_between(log, start, end):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            counted["a line that is no JSON"] += 1
+            continue
+        if said["level"] not in ("debug", "info"):
+            counted[said["event"]] += 1
     return counted
+
+
+def _lines_between(path: Path, start: int, end: int) -> list[bytes]:
+    """Whole lines; both places were ends of the file once, so the first and the last line may be cut."""
+    with path.open("rb") as file:
+        file.seek(max(start - 1, 0))
+        text = file.read(end - max(start - 1, 0))
+    first = text.find(b"\n") + 1 if start else 0
+    return text[first : text.rfind(b"\n") + 1].splitlines()
 
 
 def figure_out(
@@ -220,6 +244,7 @@ def figure_out(
         calls={what: times * per_minute for what, times in sorted(calls.items()) if not what.startswith("watch ")},
         watches=sum(times for what, times in calls.items() if what.startswith("watch ")) * per_minute,
         queries=(after.queries - before.queries) * per_minute,
+        troubles=count_troubles(gauges.log, before.log_bytes, after.log_bytes),
         ticks=rise(before, after, TICKS) * per_minute,
         failed_ticks=round(rise(before, after, FAILURES)),
         blind_ticks=round(sum(rise(before, after, TICKS, verdict=verdict) for verdict in ("NODATA", "ERROR"))),

@@ -12,7 +12,7 @@ growth is promised between the two largest sizes of at least 1,000 Canaries.
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Final
@@ -65,6 +65,8 @@ def check(found: Sequence[Figures], interval_seconds: float, worlds: Sequence[st
     for each in ours:
         size = f"{each.canaries:,} Canaries"
         claims.append(Claim(text=f"{size}: no tick failed ({each.failed_ticks} did)", is_kept=not each.failed_ticks))
+        text = f"{size}: nothing was warned of in the log ({_counted(each.troubles)})"
+        claims.append(Claim(text=text, is_kept=not each.troubles))
         text = f"{size}: no tick judged without data ({each.blind_ticks} did)"
         claims.append(Claim(text=text, is_kept=not each.blind_ticks))
         text = f"{size}: tick lag p99 {_lag(each.lag_p99_seconds)} s, less than the interval of {interval_seconds:g} s"
@@ -90,6 +92,10 @@ def _check_growth(smaller: Figures, larger: Figures) -> Iterator[Claim]:
             text=f"{sizes}: as many queries a minute at as many batches ({smaller.queries:.1f}, {larger.queries:.1f})",
             is_kept=larger.queries <= smaller.queries * (1 + MOST_MORE_QUERIES),
         )
+
+
+def _counted(troubles: Mapping[str, int]) -> str:
+    return ", ".join(f"{event} {times}" for event, times in troubles.items()) or "nothing"
 
 
 def _listed(worlds: Sequence[str]) -> str:

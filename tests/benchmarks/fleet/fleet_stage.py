@@ -46,9 +46,9 @@ class Timing:
 
     interval: int = 15
     scrape: int = 15
-    settle: float = 90.0
-    window: float = 150.0
-    polled: float = 60.0
+    settle: float = 75.0
+    window: float = 120.0
+    polled: float = 45.0
     patience: float = 600.0
 
 

@@ -17,7 +17,16 @@ import yaml
 from fleet_benchmark import count_batches, measure_size
 from fleet_exporter import BOUNDS_MS, PAGES, Page, pages
 from fleet_poller import Client, next_due, tick
-from fleet_readings import Figures, count_calls, interpolate, memory_mb, processor_seconds, read_samples, total
+from fleet_readings import (
+    Figures,
+    count_calls,
+    count_troubles,
+    interpolate,
+    memory_mb,
+    processor_seconds,
+    read_samples,
+    total,
+)
 from fleet_report import CONTROLLER, as_json, as_text, check, exponent
 from fleet_stage import Timing
 from fleet_world import ACCOUNT, ONE_IN, WEIGHT, World, services
@@ -117,6 +126,15 @@ def test_this_process_has_used_time_and_memory() -> None:
     assert processor_seconds(os.getpid()) > 0
 
 
+def test_troubles_are_read_from_the_lines_that_were_written_meanwhile(tmp_path: Path) -> None:
+    log, lines = tmp_path / "log", ['{"level": "error", "event": "before"}\n', '{"level": "info", "event": "tick"}\n']
+    lines += ['{"level": "warning", "event": "tick given up"}\n', "Traceback\n", '{"level": "error", "event": "cut']
+    log.write_text("".join(lines))
+    assert count_troubles(log, len(lines[0]), log.stat().st_size) == {"tick given up": 1, "a line that is no JSON": 1}
+    assert count_troubles(log, len(lines[0]) - 3, len(lines[0]) + 3) == {}
+    assert count_troubles(log, 0, len(lines[0])) == {"before": 1}
+
+
 def test_a_thousand_releases_fit_into_one_batch() -> None:
     assert count_batches([service for service in services(10_000) if service.released], 15) == 1
 
@@ -136,6 +154,7 @@ SMALL = Figures(
     ticks=400,
     failed_ticks=0,
     blind_ticks=0,
+    troubles={},
     lag_p50_seconds=0.1,
     lag_p99_seconds=0.5,
     load=1.0,
@@ -165,10 +184,11 @@ def test_a_run_that_keeps_all_promises_says_so() -> None:
         ({"lag_p99_seconds": 15.0}, "lag p99 15 s"),
         ({"failed_ticks": 1}, "no tick failed (1 did)"),
         ({"blind_ticks": 2}, "without data (2 did)"),
+        ({"troubles": {"tick given up": 3}}, "tick given up 3"),
         ({"queries": 12.0}, "as many queries"),
     ],
 )
-def test_every_promise_can_be_broken(change: dict[str, float], said: str) -> None:
+def test_every_promise_can_be_broken(change: dict[str, object], said: str) -> None:
     assert any(said in text for text in broken(SMALL, replace(LARGE, **change)))  # type: ignore[arg-type]  # by name
 
 
