@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -48,7 +49,8 @@ class Reporter:
             reason=decision.reason,
             actions=[str(action) for action in decision.actions],
         )
-        self.telemetry.ticked(canary.key, phase=after.phase, weight=weight, result=result, seconds=seconds)
+        ended = seen.now + timedelta(seconds=seconds)
+        self.telemetry.ticked(canary.key, phase=after.phase, weight=weight, result=result, seconds=seconds, at=ended)
         if decision.drift is not None:
             self.journal.record(canary, warning=True, reason="WeightsChanged", message=decision.drift)
         if after.phase is not before.phase or after.revision != before.revision:

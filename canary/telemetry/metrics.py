@@ -12,7 +12,7 @@ does, exactly when it is needed; a timestamp does not).
 """
 
 from collections.abc import Callable
-from threading import Lock
+from datetime import datetime
 from typing import Final, Literal
 
 from prometheus_client import (
@@ -28,16 +28,15 @@ from prometheus_client import (
 
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
-from canary.model.verdict import AnalysisResult, Verdict
+from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
+from canary.telemetry.canary_metrics import CanaryCollector, Shown
 
 QueryOutcome = Literal["answered", "failed"]
 RolloutOutcome = Literal["succeeded", "failed"]
 _QUERY_OUTCOMES: Final[tuple[QueryOutcome, ...]] = ("answered", "failed")
 _ROLLOUT_OUTCOMES: Final[tuple[RolloutOutcome, ...]] = ("succeeded", "failed")
 _UNJUDGED: Final = "none"
-_QUESTIONS: Final = ("rollback", "promotion")
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_CANARY: Final = ("namespace", "name")
 
 
 class Telemetry:
@@ -45,12 +44,11 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._lock = Lock()
-        self._shown: dict[ObjectKey, frozenset[str]] = {}
+        self._canaries = CanaryCollector()
+        self._registry.register(self._canaries)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._define_controller_metrics()
-        self._define_canary_metrics()
 
     def _define_controller_metrics(self) -> None:
         registry = self._registry
@@ -90,52 +88,14 @@ class Telemetry:
         for rollout_outcome in _ROLLOUT_OUTCOMES:
             self._rollouts.labels(rollout_outcome)
 
-    def _define_canary_metrics(self) -> None:
-        registry = self._registry
-        self._weight = Gauge("canary_weight", "Canary weight asked for, in percent.", _CANARY, registry=registry)
-        self._phase = Gauge(
-            "canary_phase", "1 for the phase the Canary is in, else 0.", [*_CANARY, "phase"], registry=registry
-        )
-        self._evidence = Gauge(
-            "canary_evidence_ratio",
-            "Evidence for rolling back or for passing the step, as a share of what decides; 1 decides.",
-            [*_CANARY, "metric", "question"],
-            registry=registry,
-        )
-        self._ticked_at = Gauge(
-            "canary_last_tick_timestamp_seconds", "When the last tick ended (Unix time).", _CANARY, registry=registry
-        )
-
     def ticked(
-        self, key: ObjectKey, *, phase: Phase, weight: int, result: AnalysisResult | None, seconds: float
+        self, key: ObjectKey, *, phase: Phase, weight: int, result: AnalysisResult | None, seconds: float, at: datetime
     ) -> None:
-        """A tick came to an end; `weight` is in percent, `result` None when nothing was judged."""
+        """A tick came to an end at `at`; `weight` is in percent, `result` None when nothing was judged."""
         self._ticks.labels(result.verdict.value if result else _UNJUDGED).inc()
         self._tick_seconds.observe(seconds)
-        with self._lock:
-            self._weight.labels(*_labels(key)).set(weight)
-            self._ticked_at.labels(*_labels(key)).set_to_current_time()
-            for each in Phase:
-                self._phase.labels(*_labels(key), each.value).set(1 if each is phase else 0)
-            self._show_evidence(key, result)
-
-    def _show_evidence(self, key: ObjectKey, result: AnalysisResult | None) -> None:
-        verdicts = result.metrics if result else ()
-        for verdict in verdicts:
-            shares = (
-                verdict.rollback_evidence / verdict.rollback_bound,
-                verdict.promotion_evidence / verdict.promotion_bound,
-            )
-            for question, share in zip(_QUESTIONS, shares, strict=True):
-                self._evidence.labels(*_labels(key), verdict.metric, question).set(share)
-        current = frozenset(verdict.metric for verdict in verdicts)
-        self._hide_evidence(key, self._shown.get(key, frozenset()) - current)
-        self._shown[key] = current
-
-    def _hide_evidence(self, key: ObjectKey, metrics: frozenset[str]) -> None:
-        for metric in metrics:
-            for question in _QUESTIONS:
-                self._evidence.remove(*_labels(key), metric, question)
+        evidence = {verdict.metric: _shares(verdict) for verdict in (result.metrics if result else ())}
+        self._canaries.show(key, Shown(phase=phase, weight=weight, ticked_at=at.timestamp(), evidence=evidence))
 
     def tick_failed(self, seconds: float) -> None:
         """A tick was ended by an error."""
@@ -168,19 +128,16 @@ class Telemetry:
 
     def forget(self, key: ObjectKey) -> None:
         """The Canary is gone: so are its gauges; asking again is harmless."""
-        with self._lock:
-            if key not in self._shown:
-                return
-            self._weight.remove(*_labels(key))
-            self._ticked_at.remove(*_labels(key))
-            for phase in Phase:
-                self._phase.remove(*_labels(key), phase.value)
-            self._hide_evidence(key, self._shown.pop(key))
+        self._canaries.hide(key)
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics as Prometheus reads them, and their content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 
-def _labels(key: ObjectKey) -> tuple[str, str]:
-    return key.namespace, key.name
+def _shares(verdict: MetricVerdict) -> tuple[float, float]:
+    """The evidence for rolling back and for passing the step, as shares of what decides."""
+    return (
+        verdict.rollback_evidence / verdict.rollback_bound,
+        verdict.promotion_evidence / verdict.promotion_bound,
+    )

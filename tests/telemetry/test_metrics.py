@@ -11,6 +11,7 @@ from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict, Words
 from canary.telemetry.metrics import Telemetry
 
 ORDER = ObjectKey("shop", "order")
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -67,9 +68,9 @@ def test_closed_sets_stand_at_zero_from_the_start() -> None:
 
 
 def test_a_tick_shows_weight_phase_verdict_and_how_near_a_decision_is() -> None:
-    telemetry, before = Telemetry(), datetime.now(UTC).timestamp()
+    telemetry = Telemetry()
     result = judged("errors", verdict=Verdict.FAIL)
-    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=result, seconds=0.02)
+    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=result, seconds=0.02, at=NOW)
     where = {"namespace": "shop", "name": "order"}
     assert value(telemetry, "canary_weight", **where) == 10
     assert value(telemetry, "canary_ticks_total", verdict="FAIL") == 1
@@ -82,16 +83,16 @@ def test_a_tick_shows_weight_phase_verdict_and_how_near_a_decision_is() -> None:
         for question in ("rollback", "promotion")
     ]
     assert shares == [0.25, 0.5]
-    assert (value(telemetry, "canary_last_tick_timestamp_seconds", **where) or 0) >= before
+    assert value(telemetry, "canary_last_tick_timestamp_seconds", **where) == NOW.timestamp()
 
 
 def test_evidence_that_is_no_longer_judged_is_not_shown() -> None:
     telemetry = Telemetry()
-    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=judged("errors", "other"), seconds=0.02)
-    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=judged("errors"), seconds=0.02)
+    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=judged("errors", "other"), seconds=0.02, at=NOW)
+    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=judged("errors"), seconds=0.02, at=NOW)
     metrics = {dict(labels)["metric"] for name, labels in of(ORDER, telemetry) if name == "canary_evidence_ratio"}
     assert metrics == {"errors"}
-    telemetry.ticked(ORDER, phase=Phase.SUCCEEDED, weight=0, result=None, seconds=0.02)
+    telemetry.ticked(ORDER, phase=Phase.SUCCEEDED, weight=0, result=None, seconds=0.02, at=NOW)
     assert not any(name == "canary_evidence_ratio" for name, _ in of(ORDER, telemetry))
     assert value(telemetry, "canary_ticks_total", verdict="none") == 1
 
@@ -99,7 +100,7 @@ def test_evidence_that_is_no_longer_judged_is_not_shown() -> None:
 def test_a_canary_that_is_gone_leaves_no_series_and_others_stay() -> None:
     telemetry, other = Telemetry(), ObjectKey("shop", "other")
     for key in (ORDER, other):
-        telemetry.ticked(key, phase=Phase.PAUSED, weight=5, result=judged("errors"), seconds=0.01)
+        telemetry.ticked(key, phase=Phase.PAUSED, weight=5, result=judged("errors"), seconds=0.01, at=NOW)
     kept = of(other, telemetry)
     telemetry.forget(ORDER)
     telemetry.forget(ORDER)

@@ -67,7 +67,8 @@ def _measure(stage: Stage, process: Process, who: str) -> Figures:
         who=who,
     )
     is_ours = who == CONTROLLER
-    pause(timing.settle if is_ours else 2 * timing.interval)
+    known_for = time.monotonic() - stage.began
+    pause(max(timing.settle, timing.history - known_for) if is_ours else timing.interval)
     before = gauges.read()
     pause(timing.window if is_ours else timing.polled)
     after = gauges.read()

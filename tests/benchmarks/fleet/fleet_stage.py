@@ -28,6 +28,8 @@ from canary.lab.prometheus import run_prometheus
 
 TRAFFIC_BEGAN_BEFORE_SECONDS: Final = 3600.0
 START_SECONDS: Final = 60.0
+USUAL_SCRAPE: Final = 15
+"""Seconds, as Istio's own Prometheus has it."""
 _FOLDER: Final = Path(__file__).parent
 
 
@@ -45,16 +47,26 @@ class Timing:
     """
 
     interval: int = 15
-    scrape: int = 15
+    scrape: int = USUAL_SCRAPE
     settle: float = 75.0
     window: float = 120.0
     polled: float = 45.0
     patience: float = 600.0
 
+    @property
+    def longest_scrape(self) -> int:
+        """What the controller is told of scrapes: as in deploy/, unless everything is faster than in a cluster."""
+        return self.scrape if self.scrape < USUAL_SCRAPE else 60
+
+    @property
+    def history(self) -> float:
+        """Seconds that Prometheus must have known the traffic until it can be measured at every tick."""
+        return float(self.longest_scrape + self.scrape + 2 * self.interval)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """The processes around whoever is measured, and where they answer."""
+    """The processes around whoever is measured, and where they answer; `began` is when the scrapes did (monotonic)."""
 
     apiserver: Apiserver
     prometheus_url: str
@@ -62,6 +74,7 @@ class Stage:
     world: World
     timing: Timing
     metrics_port: int
+    began: float
     servers: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -79,9 +92,8 @@ class Stage:
             "prometheus_url": self.prometheus_url,
             "listen_port": str(self.metrics_port),
             "resync_interval": f"{round(self.timing.window)}s",
+            "prometheus_scrape_interval": f"{self.timing.longest_scrape}s",
         }
-        if self.timing.scrape < Timing().scrape:
-            settings["prometheus_scrape_interval"] = f"{self.timing.scrape}s"
         program = Program(
             name="controller",
             argv=python_module("canary", "run"),
@@ -146,6 +158,7 @@ def staged(canaries: int, timing: Timing, logs: Path) -> Iterator[Stage]:
             exporter.wait_until(lambda: _answers(page), what="readiness", deadline_seconds=START_SECONDS)
             configuration = _scrapes(exporter_port, metrics_port, timing.scrape)
             url = run_prometheus(supervisor, Path(folder, "prometheus"), configuration)
+            scraped_since = time.monotonic()
             world.install()
             world.fill()
             pids = {"apiserver": server.pid, "exporter": exporter.pid, "prometheus": supervisor.part("prometheus").pid}
@@ -156,6 +169,7 @@ def staged(canaries: int, timing: Timing, logs: Path) -> Iterator[Stage]:
                 world=world,
                 timing=timing,
                 metrics_port=metrics_port,
+                began=scraped_since,
                 servers=pids,
             )
         finally:
