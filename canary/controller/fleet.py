@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One Canary of the fleet: parsed, or refused."""
+    """One Canary of the fleet: parsed, or refused; of the document only the metadata are kept."""
 
     canary: CanaryObject
     spec: CanarySpec | None
@@ -70,6 +70,11 @@ def _claims(spec: CanarySpec) -> tuple[Claim, ...]:
     )
 
 
+def _without_content(canary: CanaryObject) -> CanaryObject:
+    """The Canary as far as it does not stand in `Member.spec`: a whole fleet's documents would take 10 KB each."""
+    return replace(canary, document={"metadata": canary.document.get("metadata", {})})
+
+
 class Fleet:
     """The index; safe to use from the watch's thread and from ticks."""
 
@@ -89,7 +94,7 @@ class Fleet:
                 member = replace(known, canary=canary)
             else:
                 member = self._read_anew(canary, known)
-            self._members[canary.key] = member
+            member = self._members[canary.key] = replace(member, canary=_without_content(canary))
             return member
 
     def _read_anew(self, canary: CanaryObject, known: Member | None) -> Member:

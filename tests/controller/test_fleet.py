@@ -1,6 +1,7 @@
 """Who may move what: of any two Canaries that claim the same thing exactly one goes on, and always the same one."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
 
@@ -145,6 +146,17 @@ def test_a_status_that_we_wrote_ourselves_wakes_nobody() -> None:
     wakers.on_canary(ObjectKey("shop", "order-service"), dict(document))
     wakers.on_canary(ObjectKey("shop", "order-service"), {**document, "status": {"phase": "Pending"}})
     assert woken == [ObjectKey("shop", "order-service")]
+
+
+def test_the_fleet_keeps_no_documents() -> None:
+    fleet = Fleet()
+    document = {**canary().document, "metadata": {"deletionTimestamp": "2026-01-01T11:00:00Z"}, "status": {"x": 1}}
+    fleet.admit(replace(canary(), document=document))
+    member = fleet.find(canary().key)
+    assert member is not None
+    assert member.spec is not None
+    assert member.canary.deleting
+    assert member.canary.document.keys() == {"metadata"}
 
 
 CANARIES = st.builds(
