@@ -150,8 +150,8 @@ def test_a_status_that_we_wrote_ourselves_wakes_nobody() -> None:
 
 def test_the_fleet_keeps_no_documents() -> None:
     fleet = Fleet()
-    document = {**canary().document, "metadata": {"deletionTimestamp": "2026-01-01T11:00:00Z"}, "status": {"x": 1}}
-    fleet.admit(replace(canary(), document=document))
+    metadata = {"namespace": "shop", "name": "order-service", "deletionTimestamp": "2026-01-01T11:00:00Z"}
+    fleet.admit(replace(canary(), document={**canary(status={"x": 1}).document, "metadata": metadata}))
     member = fleet.find(canary().key)
     assert member is not None
     assert member.spec is not None
