@@ -200,8 +200,11 @@ def count_calls(audit_log: Path, start: int, end: int, user: str) -> Counter[str
     )
 
 
-def count_troubles(log: Path, start: int, end: int) -> Counter[str]:
-    """Warnings and errors between two places of a log, by event; a line that is not of the log's form is one too."""
+def count_troubles(log: Path, start: int, end: int) -> dict[str, int]:
+    """Warnings and errors between two places of a log: by event, or by logger where a library chose the words.
+
+    A line that is not of the log's form is one too.
+    """
     counted: Counter[str] = Counter()
     for line in _lines_between(log, start, end):
         try:
@@ -210,8 +213,9 @@ def count_troubles(log: Path, start: int, end: int) -> Counter[str]:
             counted["a line that is no JSON"] += 1
             continue
         if said["level"] not in ("debug", "info"):
-            counted[said["event"]] += 1
-    return counted
+            logger = said.get("logger", "")
+            counted[said["event"] if logger.startswith("canary") else f"a line of {logger}"] += 1
+    return dict(counted)
 
 
 def _lines_between(path: Path, start: int, end: int) -> list[bytes]:

@@ -127,12 +127,17 @@ def test_this_process_has_used_time_and_memory() -> None:
 
 
 def test_troubles_are_read_from_the_lines_that_were_written_meanwhile(tmp_path: Path) -> None:
-    log, lines = tmp_path / "log", ['{"level": "error", "event": "before"}\n', '{"level": "info", "event": "tick"}\n']
-    lines += ['{"level": "warning", "event": "tick given up"}\n', "Traceback\n", '{"level": "error", "event": "cut']
+    lines = ['{"level": "error", "event": "x", "logger": "apscheduler"}\n', '{"level": "info", "event": "tick"}\n']
+    lines += [
+        '{"level": "warning", "event": "tick given up", "logger": "canary.tick"}\n',
+        "Traceback\n",
+        '{"level": "error", "event": "cut',
+    ]
+    log = tmp_path / "log"
     log.write_text("".join(lines))
     assert count_troubles(log, len(lines[0]), log.stat().st_size) == {"tick given up": 1, "a line that is no JSON": 1}
     assert count_troubles(log, len(lines[0]) - 3, len(lines[0]) + 3) == {}
-    assert count_troubles(log, 0, len(lines[0])) == {"before": 1}
+    assert count_troubles(log, 0, len(lines[0])) == {"a line of apscheduler": 1}
 
 
 def test_a_thousand_releases_fit_into_one_batch() -> None:
@@ -266,4 +271,5 @@ def test_a_small_fleet_is_measured_from_end_to_end(tmp_path: Path) -> None:
     assert (ours.active, ours.failed_ticks, polling.failed_ticks) == (1, 0, 0)
     assert min(ours.ticks, ours.queries, ours.lag_p99_seconds, ours.cpu_cores, ours.peak_rss_mb) > 0
     assert polling.calls["get deployments"] == pytest.approx(60 * (9 * 5 + 7), rel=0.5)
+    assert len(json.loads(as_json([ours, polling], ()))["measurements"]) == 2
     assert polling.queries == pytest.approx(120, rel=0.5)
