@@ -141,8 +141,9 @@ class Lab:
             LabError: something is missing, late or dead.
         """
         if self.options.kubeconfig is None:
-            # a fixed port, so that clients find the server again after a restart
-            arguments = ("--port", str(find_free_port()), "--kubeconfig", str(self.kubeconfig))
+            # a fixed port and a journal, so that clients find the server and what they wrote again after a restart
+            places = ("--kubeconfig", str(self.kubeconfig), "--journal", str(self.directory / "apiserver.jsonl"))
+            arguments = ("--port", str(find_free_port()), *places)
             self._supervisor.start(Program(name="apiserver", argv=python_module("canary.lab.apiserver", *arguments)))
         drain_seconds = math.ceil(2 * self.options.scrape_seconds) + 1
         self._gateway = start_gateway(

@@ -19,6 +19,7 @@ import yaml
 from canary.lab.apiserver.access import MASTERS, Access, User, read_tokens
 from canary.lab.apiserver.audit import AuditLog
 from canary.lab.apiserver.cluster import Cluster
+from canary.lab.apiserver.journal import Journal
 from canary.lab.apiserver.server import Application, add_namespaces
 
 
@@ -73,7 +74,6 @@ def _write_whole(path: Path, text: str) -> None:
 async def serve(options: argparse.Namespace) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; `options` are those of the command line."""
     cluster = Cluster(options.history)
-    add_namespaces(cluster)
     users = _users(options.token_auth_file)
     admin = next((token for token, user in users.items() if MASTERS in user.groups), "")
     with ExitStack() as open_files, socket.create_server(("127.0.0.1", options.port), backlog=1024) as listener:
@@ -81,6 +81,9 @@ async def serve(options: argparse.Namespace) -> None:
         # Accepted connections inherit it: headers and body leave in two writes, which must not wait for each other.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = listener.getsockname()[1]
+        if options.journal is not None:
+            open_files.enter_context(Journal(options.journal, cluster))
+        add_namespaces(cluster)
         audit = None
         if options.audit_log_path is not None:
             audit = AuditLog(open_files.enter_context(options.audit_log_path.open("a", encoding="utf-8")))
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("--port-file", type=Path, help="where to write the port once it answers")
     parser.add_argument("--kubeconfig", type=Path, help="where to write a kubeconfig once it answers")
     parser.add_argument("--history", type=int, default=4096, help="events kept per kind for watches that resume")
+    parser.add_argument("--journal", type=Path, help="where to keep what is written, to go on from it after a kill")
     parser.add_argument(
         "--token-auth-file",
         type=Path,

@@ -309,9 +309,11 @@ def _json(document: Document, code: int = 200) -> Response:
 
 
 def add_namespaces(cluster: Cluster) -> None:
-    """Create the namespaces that every cluster has."""
+    """Create the namespaces that every cluster has, unless they are there."""
     resource = cluster.catalogue.find("", "v1", "namespaces")
     for name in ("default", "kube-node-lease", "kube-public", "kube-system"):
+        if cluster.store.get(NAMESPACES, "", name) is not None:
+            continue
         target = Target(resource=resource, namespace="")
         options = writes.WriteOptions(manager="kube-apiserver")
         writes.create(cluster, target, {"metadata": {"name": name}}, options)

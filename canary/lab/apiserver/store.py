@@ -6,12 +6,14 @@ several versions; the JSON is therefore kept without its first brace, and a read
 
 Snapshots for paged lists hold references to stored objects, which costs a pointer per object and makes a consistent
 second page trivial. Everything is bounded: events per table, events that wait for a watcher, snapshots.
+
+Whoever is to outlive the process keeps a journal (`journal`): every change is told to `keep` before anyone can see it.
 """
 
 import asyncio
 import json
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +110,10 @@ class Store:
 
     Args:
         history: Events kept per table for watches that resume; older ones are compacted (410).
+
+    Attributes:
+        revision: Of the newest change.
+        keep: Told every change before it is made; None when nothing is to be kept.
     """
 
     def __init__(self, history: int = 4096) -> None:
@@ -117,6 +123,7 @@ class Store:
         self._uids: dict[str, tuple[TableKey, str, str]] = {}
         self._snapshots: OrderedDict[str, list[Stored]] = OrderedDict()
         self.revision = FIRST_REVISION
+        self.keep: Callable[[TableKey, Event], None] | None = None
 
     def add_table(self, key: TableKey) -> None:
         """Make room for a kind; its history starts now."""
@@ -151,13 +158,15 @@ class Store:
         metadata["resourceVersion"] = str(self.revision)
         table, namespace, name = self._tables[key], metadata.get("namespace", ""), metadata["name"]
         stored = Stored(document, self.revision)
-        held = table.objects.setdefault(namespace, {})
-        previous = held.get(name)
-        held[name] = stored
+        previous = self.get(key, namespace, name)
+        event = Event("MODIFIED" if previous else "ADDED", stored, previous, self.revision)
+        if self.keep is not None:
+            self.keep(key, event)
+        table.objects.setdefault(namespace, {})[name] = stored
         place = (key, namespace, name)
         self._uids[metadata["uid"]] = place
         self._index(place, previous, document)
-        self._publish(table, Event("MODIFIED" if previous else "ADDED", stored, previous, self.revision))
+        self._publish(table, event)
         return stored
 
     def remove(self, key: TableKey, namespace: str, name: str) -> Stored:
@@ -165,16 +174,27 @@ class Store:
         self.revision += 1
         table = self._tables[key]
         held = table.objects[namespace]
-        previous = held.pop(name)
-        if not held:
-            del table.objects[namespace]
+        previous = held[name]
         metadata = previous.document["metadata"]
-        self._uids.pop(metadata["uid"], None)
-        self._index((key, namespace, name), previous, None)
         last = previous.document | {"metadata": metadata | {"resourceVersion": str(self.revision)}}
         gone = Stored(last, self.revision)
-        self._publish(table, Event("DELETED", gone, previous, self.revision))
+        event = Event("DELETED", gone, previous, self.revision)
+        if self.keep is not None:
+            self.keep(key, event)
+        del held[name]
+        if not held:
+            del table.objects[namespace]
+        self._uids.pop(metadata["uid"], None)
+        self._index((key, namespace, name), previous, None)
+        self._publish(table, event)
         return gone
+
+    def begin_history(self, revision: int) -> None:
+        """Take what is here for the state at a revision; how it came about is forgotten."""
+        self.revision = revision
+        for table in self._tables.values():
+            table.since = revision
+            table.history.clear()
 
     def _publish(self, table: _Table, event: Event) -> None:
         if len(table.history) == table.history.maxlen:
