@@ -1,20 +1,18 @@
 """Thirty kills: the controller dies at any moment, is started again, and nobody can tell from how the rollouts end."""
 
 import random
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from flight_recorder import FlightRecorder
 
 from canary.cli.flight.cockpit import CANARY_FILE, CONTROLLER, Cockpit, taken_off
 from canary.cli.flight.demo import BAD, GOOD
 from canary.cli.flight.release import Version
-from canary.lab.kube_api import VIRTUAL_SERVICES, ApiError
-from canary.lab.lab import CANARY, NAMESPACE, LabOptions
+from canary.lab.lab import CANARY, LabOptions
 from canary.model.state import Phase
 from canary.model.status import read_state
 
@@ -36,35 +34,6 @@ def flying(tmp_path: Path) -> Iterator[Cockpit]:
     with taken_off(LabOptions(rate=300), canary_file=file) as cockpit:
         cockpit.wait_until_measured()
         yield cockpit
-
-
-@contextmanager
-def recorded_weights(cockpit: Cockpit) -> Iterator[set[tuple[int, ...]]]:
-    """Every pair of weights that the VirtualService ever had, as the API server tells its watchers."""
-    seen: set[tuple[int, ...]] = set()
-    stop = threading.Event()
-    collection = VIRTUAL_SERVICES.path(NAMESPACE)
-    version = cockpit.lab.api.get(collection)["metadata"]["resourceVersion"]
-
-    def follow() -> None:
-        following = version
-        while not stop.is_set():
-            try:
-                for event in cockpit.lab.api.watch(collection, resource_version=following, seconds=2):
-                    following = event["object"]["metadata"]["resourceVersion"]
-                    if event["type"] == "MODIFIED":
-                        seen.add(tuple(route["weight"] for route in event["object"]["spec"]["http"][0]["route"]))
-            except ApiError:
-                if not stop.is_set():
-                    raise
-
-    watcher = threading.Thread(target=follow)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        watcher.join(10)
 
 
 def release_under_fire(cockpit: Cockpit, version: Version, kills: int, chance: random.Random) -> int:
@@ -90,7 +59,8 @@ def release_under_fire(cockpit: Cockpit, version: Version, kills: int, chance: r
 
 def test_thirty_kills_change_nothing(flying: Cockpit) -> None:
     began, chance, killed, releases = time.monotonic(), random.Random(SEED), 0, 0
-    with recorded_weights(flying) as weights:
+    with FlightRecorder(flying.lab) as recorder:
+        weights = recorder.follow_weights()
         while killed < KILLS:
             assert time.monotonic() - began < LONGEST_SECONDS
             version = (GOOD, BAD)[releases % 2]
