@@ -181,7 +181,8 @@ def test_what_is_killed_in_the_middle_changes_no_verdict_and_no_step(
     assert rises_and_falls_once([size for _, size in canary]), canary
     told = events_told(cockpit, since)
     assert told[rollout.phase.value] == 1
-    assert {reason for reason, count in told.items() if count > 1} <= {"MetricsUnavailable", "MetricsAvailable", "NoData"}
+    of_metrics = {"MetricsUnavailable", "MetricsAvailable", "NoData"}
+    assert {reason for reason, count in told.items() if count > 1} <= of_metrics
 
 
 def rises_and_falls_once(sizes: list[int]) -> bool:
