@@ -65,15 +65,20 @@ class Reporter:
             self.telemetry.finished("succeeded" if phase is Phase.SUCCEEDED else "failed")
 
     def report_blindness(self, canary: CanaryObject, last_verdict: object, result: AnalysisResult | None) -> None:
-        """One Event when the metrics cease to say anything about the version; not for each tick of an outage.
+        """One Event when the metrics cease to say anything about the version, and one when they can be had again.
 
-        A release begins without data, which is no news; a store that fails then is.
+        Not one for each tick of an outage, nor for each replica that lives through a part of it: the verdict in the
+        status tells what has been told. A release begins without data, which is no news; a store that fails then is.
         """
         verdict = result.verdict if result else None
         if result is None or verdict == last_verdict:
             return
         if verdict is Verdict.ERROR:
             self.journal.record(canary, warning=True, reason="MetricsUnavailable", message=result.sentence)
+        elif last_verdict == Verdict.ERROR:
+            lost = result.sentence if verdict is Verdict.NODATA else "nothing was lost, what was served is counted"
+            message = f"Prometheus answers again: {lost}"
+            self.journal.record(canary, warning=False, reason="MetricsAvailable", message=message)
         elif verdict is Verdict.NODATA and last_verdict in (Verdict.PASS, Verdict.INCONCLUSIVE):
             self.journal.record(canary, warning=True, reason="NoData", message=result.sentence)
 

@@ -10,6 +10,9 @@ here: the next tick is the retry, and it asks for the same span.
 
 Queries of the teams' own (`own_queries`) come last, so that none of them takes time from what all need.
 
+A span that has become too long to be counted is given up only when the server answers again. As long as it does not,
+nothing is known to be lost, an outage stays one outage, and what is said at its end names all that was lost.
+
 Rejected: `increase()` (see `istio_queries`), asking for each Canary by itself where it can be helped, caching answers
 (a span is asked for once).
 """
@@ -92,7 +95,7 @@ class PrometheusProvider:
         timeout: longest duration of one `measure`, all its queries together.
         scrape_interval: in which every one of Istio's proxies is scraped at least once.
         reporter: whose account is counted.
-        longest_span: a longer span is dropped without being asked for.
+        longest_span: a longer span is dropped.
         watcher: told the seconds and the outcome of every query.
     """
 
@@ -137,7 +140,7 @@ class PrometheusProvider:
         call = _Call(self._url, self._timeout)
         chosen: dict[ObjectKey, str | None] = {}
         beside: dict[ObjectKey, Counts] = {}
-        for signal, span, piece in self._plan(queries, samples):
+        for signal, span, piece in _plan([query for query in queries if not self._is_too_long(query)]):
             answer = self._ask(call, signal, span, piece)
             for query in piece:
                 sources = {name: source for name, source in query.metrics.items() if source.signal is signal}
@@ -149,6 +152,7 @@ class PrometheusProvider:
                 told = pick_beside(query, answer, self._reporters, signal) if query.baseline else None
                 if told is not None:
                     beside.setdefault(query.key, told)
+        self._drop(call, [query for query in queries if self._is_too_long(query)], samples)
         self._measure_values(call, queries, samples)
         return {
             query.key: Measurement(
@@ -202,26 +206,26 @@ class PrometheusProvider:
             return NoData("the requests of this span could not be counted, so its durations are dropped")
         return pick_sample(query, answer, reporters=reporters, settling=self._scrape_interval, source=source)
 
-    def _plan(
-        self, queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
-    ) -> Iterator[tuple[Signal, Span, tuple[MeasurementQuery, ...]]]:
-        """What to ask, in bounded pieces; what need not be asked is answered at once in `samples`."""
-        together: dict[tuple[Signal, Span], list[MeasurementQuery]] = {}
-        for query in queries:
-            span = Span.between(query.start, query.end)
-            if span.length > self._longest_span:
-                samples[query.key].update(dict.fromkeys(query.metrics, self._dropped(query, span)))
-                continue
-            for signal in {source.signal for source in query.metrics.values()} & SIGNALS.keys():
-                together.setdefault((signal, span), []).append(query)
-        for (signal, span), group in sorted(together.items(), key=lambda each: list(SIGNALS).index(each[0][0])):
-            for piece in batch(group):
-                yield signal, span, piece
+    def _is_too_long(self, query: MeasurementQuery) -> bool:
+        return query.end - query.start > self._longest_span
 
-    def _dropped(self, query: MeasurementQuery, span: Span) -> NoData:
+    def _drop(
+        self, call: "_Call", queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
+    ) -> None:
+        """Give up spans that are too long, if the server answers what it is asked about the end of one of them."""
+        if not queries:
+            return
+        newest = Span.between(queries[0].end - self._scrape_interval, queries[0].end)
+        answer = self._ask(call, Signal.REQUESTS, newest, queries[:1])
+        for query in queries:
+            outcome = answer if isinstance(answer, QueryFailed) else self._dropped(query)
+            samples[query.key].update(dict.fromkeys(query.metrics, outcome))
+
+    def _dropped(self, query: MeasurementQuery) -> NoData:
+        length = query.end - query.start
         return NoData(
             f"nothing was measured from {query.start.isoformat()} to {query.end.isoformat()}; "
-            f"{format_duration(span.length)} is longer than the {format_duration(self._longest_span)} that can be "
+            f"{format_duration(length)} is longer than the {format_duration(self._longest_span)} that can be "
             "counted exactly in one piece, so the span is dropped"
         )
 
@@ -297,6 +301,18 @@ class PrometheusProvider:
             f"the exchange with Prometheus at {self._shown_url} failed: {self._brief(_root(error))}. Check that it "
             "runs, CANARY_PROMETHEUS_URL, and that network policies let the controller reach it."
         )
+
+
+def _plan(queries: Sequence[MeasurementQuery]) -> Iterator[tuple[Signal, Span, tuple[MeasurementQuery, ...]]]:
+    """What to ask, in bounded pieces."""
+    together: dict[tuple[Signal, Span], list[MeasurementQuery]] = {}
+    for query in queries:
+        span = Span.between(query.start, query.end)
+        for signal in {source.signal for source in query.metrics.values()} & SIGNALS.keys():
+            together.setdefault((signal, span), []).append(query)
+    for (signal, span), group in sorted(together.items(), key=lambda each: list(SIGNALS).index(each[0][0])):
+        for piece in batch(group):
+            yield signal, span, piece
 
 
 class _Call:

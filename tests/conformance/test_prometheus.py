@@ -203,7 +203,7 @@ def test_a_stable_version_without_series_is_no_data_and_says_what_was_looked_for
     assert 'destination_workload_namespace="nowhere",destination_workload="stable"' in sample.reason
 
 
-def test_a_span_longer_than_can_be_counted_is_dropped_without_being_asked(store: str) -> None:
+def test_a_span_longer_than_can_be_counted_is_dropped(store: str) -> None:
     (sample,) = counts(store, "outage", 0, 301)
     assert isinstance(sample, NoData)
     assert "5m1s is longer than the 5m" in sample.reason

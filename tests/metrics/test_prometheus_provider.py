@@ -195,13 +195,23 @@ def test_a_span_costs_one_query_however_many_canaries_ask() -> None:
 
 
 def test_nothing_is_asked_when_there_is_nothing_to_ask() -> None:
-    provider = PrometheusProvider("http://127.0.0.1:1")
-    assert provider.measure([]) == {}
-    long = query("two", seconds=301)
-    measured = provider.measure([long])
-    dropped = measured[long.key].samples["errors"]
-    assert isinstance(dropped, NoData)
-    assert "5m1s is longer than the 5m that can be counted" in dropped.reason
+    assert PrometheusProvider("http://127.0.0.1:1").measure([]) == {}
+
+
+def test_spans_that_are_too_long_are_given_up_when_the_server_answers_and_not_before() -> None:
+    told: list[str] = []
+    long = [query(f"canary-{number}", seconds=301) for number in range(100)]
+    asked = [*long, query("in-time")]
+    away = PrometheusProvider("http://127.0.0.1:1").measure(asked)
+    with serving(saying(GOOD)) as url:
+        measured = PrometheusProvider(url, watcher=lambda _, outcome: told.append(outcome)).measure(asked)
+    for each in long:
+        assert isinstance(away[each.key].samples["errors"], QueryFailed)
+        dropped = measured[each.key].samples["errors"]
+        assert isinstance(dropped, NoData)
+        assert "5m1s is longer than the 5m that can be counted" in dropped.reason
+    assert isinstance(measured[asked[-1].key].samples["errors"], ArmCounts)
+    assert told == ["answered", "answered"], "one question tells for all of them that the server answers"
 
 
 def test_errors_of_the_caller_are_raised() -> None:
