@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
+from canary.machine import deadline, drift, leaving
 from canary.model.action import Decision, Warned
 from canary.model.errors import CanaryError
 from canary.model.observation import Observation, Problem, Split
@@ -13,9 +15,17 @@ from canary.model.spec import CanarySpec, ObjectKey
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import AnalysisResult, Verdict
 from canary.ports import CanaryObject, Journal
+from canary.telemetry.canary_metrics import Attention
 from canary.telemetry.metrics import Telemetry
 
 _log = structlog.get_logger("canary.tick")
+
+
+_BY_CONDITION: Final[Mapping[str, Attention]] = {
+    deadline.CONDITION: "deadline",
+    drift.CONDITION: "weights",
+    leaving.CONDITION: "repair",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +60,16 @@ class Reporter:
             actions=[str(action) for action in decision.actions],
         )
         ended = seen.now + timedelta(seconds=seconds)
-        self.telemetry.ticked(canary.key, phase=after.phase, weight=weight, result=result, seconds=seconds, at=ended)
+        self.telemetry.ticked(result, seconds)
+        self.telemetry.show(
+            canary.key,
+            phase=after.phase,
+            entered_at=after.entered_at,
+            weight=weight,
+            at=ended,
+            result=result,
+            attention=_find_attention(canary, spec, decision, result),
+        )
         if decision.drift is not None:
             self.journal.record(canary, warning=True, reason="WeightsChanged", message=decision.drift)
         if after.phase is not before.phase or after.revision != before.revision:
@@ -84,9 +103,7 @@ class Reporter:
 
     def report_warnings(self, canary: CanaryObject, before: Mapping[str, object], warnings: Iterable[Warned]) -> None:
         """One Event for each that is new since the status before."""
-        conditions = before.get("conditions")
-        known = [each for each in conditions if isinstance(each, Mapping)] if isinstance(conditions, list) else []
-        told = {(each.get("type"), each.get("status"), each.get("reason")) for each in known}
+        told = {(each.get("type"), each.get("status"), each.get("reason")) for each in _conditions(before)}
         for warned in warnings:
             if (warned.type, str(warned.status), warned.reason) not in told:
                 self.journal.record(canary, warning=True, reason=warned.reason, message=warned.message)
@@ -101,10 +118,17 @@ class Reporter:
         _log.warning("held", reason=problem.reason, message=problem.message)
         self.journal.record(canary, warning=True, reason=problem.reason, message=problem.message)
 
+    def report_hold(self, canary: CanaryObject, state: RolloutState) -> None:
+        """A Canary that cannot be acted upon was looked at, and stays as it is until a person mends something."""
+        weight = canary.status.get("weight")
+        standing = weight if isinstance(weight, int) else 0
+        self.telemetry.show(
+            canary.key, phase=state.phase, entered_at=state.entered_at, weight=standing, attention=["repair"]
+        )
+
     def report_failure(self, key: ObjectKey, error: CanaryError, *, conflict: bool) -> None:
         """A call failed; the tick is made again."""
-        if conflict:
-            self.telemetry.conflicted()
+        self.telemetry.gave_up(conflict=conflict)
         _log.warning("tick given up", canary=str(key), conflict=conflict, error=str(error))
 
     def report_bug(self, key: ObjectKey, bug: Exception, *, seconds: float) -> None:
@@ -115,3 +139,25 @@ class Reporter:
     def forget(self, key: ObjectKey) -> None:
         """The Canary is gone."""
         self.telemetry.forget(key)
+
+
+def _find_attention(
+    canary: CanaryObject, spec: CanarySpec, decision: Decision, result: AnalysisResult | None
+) -> frozenset[Attention]:
+    """Why a person should look at a Canary after its tick."""
+    state = decision.state
+    reasons = {_BY_CONDITION[warned.type] for warned in decision.warnings}
+    if state.phase is Phase.PAUSED and not spec.paused:
+        reasons.add("approval")
+    if state.drifted_at is not None:
+        reasons.add("weights")
+    if result is not None and result.verdict is Verdict.ERROR:
+        reasons.add("metrics")
+    if any((each.get("type"), each.get("status")) == ("Valid", "False") for each in _conditions(canary.status)):
+        reasons.add("repair")
+    return frozenset(reasons)
+
+
+def _conditions(status: Mapping[str, object]) -> list[Mapping[str, object]]:
+    conditions = status.get("conditions")
+    return [each for each in conditions if isinstance(each, Mapping)] if isinstance(conditions, list) else []

@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from canary.machine.control import describe_leaving, find_fault, fit_pods, is_baseline_gone, is_baseline_retired
+from canary.machine.deadline import warn_of_delay
 from canary.machine.drift import attend, describe_drift, warn_of_contest
 from canary.machine.leaving import leave
 from canary.machine.moves import (
@@ -111,7 +112,7 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
         reason=describe_drift(state, world) if is_held else reason,
         weight=weight,
         requeue_after=CONFIRM_AFTER if actions else None,
-        warnings=warn_of_contest(spec, state, world),
+        warnings=(*warn_of_contest(spec, state, world), *warn_of_delay(spec, state, turn.now)),
         drift=drift.event,
     )
 

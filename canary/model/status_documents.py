@@ -136,7 +136,7 @@ class AnalysisDocument(Document):
 class ConditionDocument(Document):
     """A condition in the way of Kubernetes; `kubectl wait` understands it."""
 
-    type: Literal["Valid", "Promoted", "TrafficReturned", "WeightsContested"]
+    type: Literal["Valid", "Promoted", "Overdue", "TrafficReturned", "WeightsContested"]
     status: Literal["True", "False", "Unknown"]
     reason: Text
     message: Text

@@ -11,7 +11,7 @@ others), text of our own (a second way to escape labels).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Final
+from typing import Final, Literal, get_args
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
@@ -19,6 +19,11 @@ from prometheus_client.registry import Collector
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
 
+Attention = Literal["approval", "deadline", "metrics", "repair", "weights"]
+"""Why a person should look: a step is to be approved; the release takes longer than it may; Prometheus gives no usable
+answer; something that the Canary names, or the Canary itself, must be mended; others change the weights."""
+
+ATTENTION: Final[tuple[Attention, ...]] = get_args(Attention)
 _QUESTIONS: Final = ("rollback", "promotion")
 
 
@@ -28,15 +33,19 @@ class Shown:
 
     Attributes:
         phase: in which it left the Canary.
+        entered_at: when it came into that phase, Unix time; None where that is not known.
         weight: asked for, in percent.
         ticked_at: when it ended, Unix time.
         evidence: by metric, what speaks for rolling back and for passing the step, as shares of what decides.
+        attention: why a person should look.
     """
 
     phase: Phase
+    entered_at: float | None
     weight: int
     ticked_at: float
     evidence: Mapping[str, tuple[float, float]]
+    attention: tuple[Attention, ...]
 
 
 class CanaryCollector(Collector):
@@ -68,13 +77,27 @@ class CanaryCollector(Collector):
             "gauge",
         )
         ticked_at = Metric("canary_last_tick_timestamp_seconds", "When the last tick ended (Unix time).", "gauge")
+        entered_at = Metric(
+            "canary_phase_entered_timestamp_seconds",
+            "When the Canary came into the phase that it is in (Unix time).",
+            "gauge",
+        )
+        attention = Metric(
+            "canary_attention",
+            "1 for each reason why a person should look at the Canary; a reason that does not hold has no series.",
+            "gauge",
+        )
         for key, each in shown:
             labels = {"namespace": key.namespace, "name": key.name}
             weight.add_sample(weight.name, labels, each.weight)
             ticked_at.add_sample(ticked_at.name, labels, each.ticked_at)
+            if each.entered_at is not None:
+                entered_at.add_sample(entered_at.name, labels, each.entered_at)
+            for reason in each.attention:
+                attention.add_sample(attention.name, {**labels, "reason": reason}, 1.0)
             for phase in Phase:
                 phases.add_sample(phases.name, {**labels, "phase": phase.value}, float(phase is each.phase))
             for metric, shares in each.evidence.items():
                 for question, share in zip(_QUESTIONS, shares, strict=True):
                     evidence.add_sample(evidence.name, {**labels, "metric": metric, "question": question}, share)
-        yield from (weight, phases, evidence, ticked_at)
+        yield from (weight, phases, evidence, ticked_at, entered_at, attention)

@@ -4,6 +4,9 @@ Labels are bounded: verdicts, phases and outcomes are closed sets, initialised t
 empty; namespace and name appear only on gauges, which `forget` removes together with the Canary. The global registry
 is not used: a second controller in one process (a test) would collide, and any library could add to it.
 
+Every metric has a reader: `deploy/alerts.yaml` is written in these names. Why a person should look at a Canary is one
+gauge with a closed set of reasons, and only reasons that hold have a series, because nearly all Canaries have none.
+
 `canary_weight` is the weight that was asked for; whether traffic followed is Istio's to say, not ours. Evidence is
 shown as a share of the bound it must reach, so one alert rule fits every Canary: at 1 it decides.
 
@@ -11,7 +14,7 @@ Rejected: a counter per Canary (unbounded over time), a gauge for "time since la
 does, exactly when it is needed; a timestamp does not).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final, Literal
 
@@ -29,7 +32,7 @@ from prometheus_client import (
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict
-from canary.telemetry.canary_metrics import CanaryCollector, Shown
+from canary.telemetry.canary_metrics import Attention, CanaryCollector, Shown
 
 QueryOutcome = Literal["answered", "failed"]
 RolloutOutcome = Literal["succeeded", "failed"]
@@ -57,6 +60,11 @@ class Telemetry:
         )
         self._failed_ticks = Counter(
             "canary_tick_failures", "Ticks that an error ended before a decision was kept.", registry=registry
+        )
+        self._given_up = Counter(
+            "canary_ticks_given_up",
+            "Ticks that a call to Kubernetes ended, conflicts included; they are made again.",
+            registry=registry,
         )
         self._tick_seconds = Histogram(
             "canary_tick_duration_seconds", "Time one tick took.", buckets=_SECONDS, registry=registry
@@ -88,14 +96,42 @@ class Telemetry:
         for rollout_outcome in _ROLLOUT_OUTCOMES:
             self._rollouts.labels(rollout_outcome)
 
-    def ticked(
-        self, key: ObjectKey, *, phase: Phase, weight: int, result: AnalysisResult | None, seconds: float, at: datetime
-    ) -> None:
-        """A tick came to an end at `at`; `weight` is in percent, `result` None when nothing was judged."""
+    def ticked(self, result: AnalysisResult | None, seconds: float) -> None:
+        """A tick came to an end; `result` is None when nothing was judged."""
         self._ticks.labels(result.verdict.value if result else _UNJUDGED).inc()
         self._tick_seconds.observe(seconds)
-        evidence = {verdict.metric: _shares(verdict) for verdict in (result.metrics if result else ())}
-        self._canaries.show(key, Shown(phase=phase, weight=weight, ticked_at=at.timestamp(), evidence=evidence))
+
+    def show(
+        self,
+        key: ObjectKey,
+        *,
+        phase: Phase,
+        entered_at: datetime | None,
+        weight: int,
+        at: datetime,
+        result: AnalysisResult | None = None,
+        attention: Collection[Attention] = (),
+    ) -> None:
+        """Show where a Canary stands after its tick.
+
+        Args:
+            key: the Canary.
+            phase: it is in this phase.
+            entered_at: since then; None where that is not known.
+            weight: of the canary, in percent.
+            at: when the tick ended.
+            result: what was judged, if anything.
+            attention: why a person should look.
+        """
+        shown = Shown(
+            phase=phase,
+            entered_at=None if entered_at is None else entered_at.timestamp(),
+            weight=weight,
+            ticked_at=at.timestamp(),
+            evidence={verdict.metric: _shares(verdict) for verdict in (result.metrics if result else ())},
+            attention=tuple(sorted(attention)),
+        )
+        self._canaries.show(key, shown)
 
     def tick_failed(self, seconds: float) -> None:
         """A tick was ended by an error."""
@@ -110,9 +146,11 @@ class Telemetry:
         """A Prometheus query came to an end."""
         self._query_seconds.labels(outcome).observe(seconds)
 
-    def conflicted(self) -> None:
-        """The Kubernetes API refused a write because the object had changed."""
-        self._conflicts.inc()
+    def gave_up(self, *, conflict: bool) -> None:
+        """A call to Kubernetes ended a tick; `conflict` says that what it went by had changed."""
+        self._given_up.inc()
+        if conflict:
+            self._conflicts.inc()
 
     def finished(self, outcome: RolloutOutcome) -> None:
         """A rollout reached an end."""
