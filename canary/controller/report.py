@@ -118,12 +118,15 @@ class Reporter:
         _log.warning("held", reason=problem.reason, message=problem.message)
         self.journal.record(canary, warning=True, reason=problem.reason, message=problem.message)
 
-    def report_hold(self, canary: CanaryObject, state: RolloutState) -> None:
+    def report_hold(self, canary: CanaryObject) -> None:
         """A Canary that cannot be acted upon was looked at, and stays as it is until a person mends something."""
         weight = canary.status.get("weight")
-        standing = weight if isinstance(weight, int) else 0
         self.telemetry.show(
-            canary.key, phase=state.phase, entered_at=state.entered_at, weight=standing, attention=["repair"]
+            canary.key,
+            phase=next((each for each in Phase if each == canary.status.get("phase")), Phase.PENDING),
+            entered_at=None,
+            weight=weight if isinstance(weight, int) else 0,
+            attention=["repair"],
         )
 
     def report_failure(self, key: ObjectKey, error: CanaryError, *, conflict: bool) -> None:

@@ -1,6 +1,6 @@
 """The controller's own metrics: there from the start, right after what happened, gone with their Canary."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,10 +8,12 @@ from canary.model.evidence import ArmCounts, Evidence
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
 from canary.model.verdict import AnalysisResult, MetricVerdict, Verdict, Words
+from canary.telemetry.canary_metrics import ATTENTION
 from canary.telemetry.metrics import Telemetry
 
 ORDER = ObjectKey("shop", "order")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ENTERED = NOW - timedelta(hours=1)
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -63,6 +65,7 @@ def test_closed_sets_stand_at_zero_from_the_start() -> None:
         assert value(telemetry, "canary_prometheus_query_duration_seconds_count", outcome=outcome) == 0
     assert value(telemetry, "canary_api_conflicts_total") == 0
     assert value(telemetry, "canary_tick_failures_total") == 0
+    assert value(telemetry, "canary_ticks_given_up_total") == 0
     assert value(telemetry, "canary_members") == 0
     assert value(telemetry, "canary_share") == 0
 
@@ -70,7 +73,8 @@ def test_closed_sets_stand_at_zero_from_the_start() -> None:
 def test_a_tick_shows_weight_phase_verdict_and_how_near_a_decision_is() -> None:
     telemetry = Telemetry()
     result = judged("errors", verdict=Verdict.FAIL)
-    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=result, seconds=0.02, at=NOW)
+    telemetry.ticked(result, 0.02)
+    telemetry.show(ORDER, phase=Phase.PROGRESSING, entered_at=ENTERED, at=NOW, weight=10, result=result)
     where = {"namespace": "shop", "name": "order"}
     assert value(telemetry, "canary_weight", **where) == 10
     assert value(telemetry, "canary_ticks_total", verdict="FAIL") == 1
@@ -84,15 +88,29 @@ def test_a_tick_shows_weight_phase_verdict_and_how_near_a_decision_is() -> None:
     ]
     assert shares == [0.25, 0.5]
     assert value(telemetry, "canary_last_tick_timestamp_seconds", **where) == NOW.timestamp()
+    assert value(telemetry, "canary_phase_entered_timestamp_seconds", **where) == ENTERED.timestamp()
+
+
+def test_only_the_reasons_to_look_that_hold_have_a_series() -> None:
+    telemetry = Telemetry()
+
+    def reasons() -> set[str]:
+        return {dict(labels)["reason"] for name, labels in of(ORDER, telemetry) if name == "canary_attention"}
+
+    for attention in (ATTENTION, ("metrics",), ()):
+        telemetry.show(ORDER, phase=Phase.PAUSED, entered_at=ENTERED, at=NOW, weight=5, attention=attention)
+        assert reasons() == set(attention)
 
 
 def test_evidence_that_is_no_longer_judged_is_not_shown() -> None:
     telemetry = Telemetry()
-    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=judged("errors", "other"), seconds=0.02, at=NOW)
-    telemetry.ticked(ORDER, phase=Phase.PROGRESSING, weight=10, result=judged("errors"), seconds=0.02, at=NOW)
+    for metrics_judged in (("errors", "other"), ("errors",)):
+        result = judged(*metrics_judged)
+        telemetry.show(ORDER, phase=Phase.PROGRESSING, entered_at=ENTERED, at=NOW, weight=10, result=result)
     metrics = {dict(labels)["metric"] for name, labels in of(ORDER, telemetry) if name == "canary_evidence_ratio"}
     assert metrics == {"errors"}
-    telemetry.ticked(ORDER, phase=Phase.SUCCEEDED, weight=0, result=None, seconds=0.02, at=NOW)
+    telemetry.ticked(None, 0.02)
+    telemetry.show(ORDER, phase=Phase.SUCCEEDED, entered_at=ENTERED, at=NOW, weight=0)
     assert not any(name == "canary_evidence_ratio" for name, _ in of(ORDER, telemetry))
     assert value(telemetry, "canary_ticks_total", verdict="none") == 1
 
@@ -100,7 +118,9 @@ def test_evidence_that_is_no_longer_judged_is_not_shown() -> None:
 def test_a_canary_that_is_gone_leaves_no_series_and_others_stay() -> None:
     telemetry, other = Telemetry(), ObjectKey("shop", "other")
     for key in (ORDER, other):
-        telemetry.ticked(key, phase=Phase.PAUSED, weight=5, result=judged("errors"), seconds=0.01, at=NOW)
+        telemetry.show(
+            key, phase=Phase.PAUSED, entered_at=ENTERED, at=NOW, weight=5, result=judged("errors"), attention=["approval"]
+        )
     kept = of(other, telemetry)
     telemetry.forget(ORDER)
     telemetry.forget(ORDER)
@@ -113,13 +133,15 @@ def test_everything_else_that_happens_is_counted_once() -> None:
     telemetry.tick_failed(0.1)
     telemetry.lagged(-0.5)
     telemetry.queried(0.03, "failed")
-    telemetry.conflicted()
+    telemetry.gave_up(conflict=True)
+    telemetry.gave_up(conflict=False)
     telemetry.finished("failed")
     telemetry.shared(members=2)
     assert value(telemetry, "canary_tick_failures_total") == 1
     assert value(telemetry, "canary_tick_lag_seconds_sum") == 0
     assert value(telemetry, "canary_prometheus_query_duration_seconds_count", outcome="failed") == 1
     assert value(telemetry, "canary_api_conflicts_total") == 1
+    assert value(telemetry, "canary_ticks_given_up_total") == 2
     assert value(telemetry, "canary_rollouts_total", outcome="failed") == 1
     assert value(telemetry, "canary_members") == 2
 
@@ -134,5 +156,5 @@ def test_how_many_canaries_are_ours_is_counted_when_somebody_looks() -> None:
 
 def test_two_controllers_in_one_process_do_not_share_metrics() -> None:
     one, two = Telemetry(), Telemetry()
-    one.conflicted()
+    one.gave_up(conflict=True)
     assert (value(one, "canary_api_conflicts_total"), value(two, "canary_api_conflicts_total")) == (1, 0)
