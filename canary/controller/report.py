@@ -88,17 +88,19 @@ class Reporter:
 
         Not one for each tick of an outage, nor for each replica that lives through a part of it: the verdict in the
         status tells what has been told. A release begins without data, which is no news; a store that fails then is.
+        Nor is it news that one version has no requests when the other has been given all of the traffic.
         """
         verdict = result.verdict if result else None
         if result is None or verdict == last_verdict:
             return
+        is_shared = canary.status.get("phase") in (Phase.PROGRESSING, Phase.PAUSED)
         if verdict is Verdict.ERROR:
             self.journal.record(canary, warning=True, reason="MetricsUnavailable", message=result.sentence)
         elif last_verdict == Verdict.ERROR:
             lost = result.sentence if verdict is Verdict.NODATA else "nothing was lost, what was served is counted"
             message = f"Prometheus answers again: {lost}"
             self.journal.record(canary, warning=False, reason="MetricsAvailable", message=message)
-        elif verdict is Verdict.NODATA and last_verdict in (Verdict.PASS, Verdict.INCONCLUSIVE):
+        elif verdict is Verdict.NODATA and last_verdict in (Verdict.PASS, Verdict.INCONCLUSIVE) and is_shared:
             self.journal.record(canary, warning=True, reason="NoData", message=result.sentence)
 
     def report_warnings(self, canary: CanaryObject, before: Mapping[str, object], warnings: Iterable[Warned]) -> None:
