@@ -120,7 +120,7 @@ class Reporter:
         _log.warning("held", reason=problem.reason, message=problem.message)
         self.journal.record(canary, warning=True, reason=problem.reason, message=problem.message)
 
-    def report_hold(self, canary: CanaryObject) -> None:
+    def report_hold(self, canary: CanaryObject, now: datetime) -> None:
         """A Canary that cannot be acted upon was looked at, and stays as it is until a person mends something."""
         weight = canary.status.get("weight")
         self.telemetry.show(
@@ -128,6 +128,7 @@ class Reporter:
             phase=next((each for each in Phase if each == canary.status.get("phase")), Phase.PENDING),
             entered_at=None,
             weight=weight if isinstance(weight, int) else 0,
+            at=now,
             attention=["repair"],
         )
 

@@ -214,7 +214,7 @@ class Ticker:
 
     def _complain(self, canary: CanaryObject, problem: Problem) -> Outcome:
         self.reporter.report_problem(canary, problem)
-        self.reporter.report_hold(canary)
+        self.reporter.report_hold(canary, self.clock.now())
         return Outcome(key=canary.key)
 
     def _hold(
@@ -222,7 +222,7 @@ class Ticker:
     ) -> Outcome:
         """Say what must be mended, and move nothing."""
         self.keeper.hold(canary, spec, known, problem, self.clock.now())
-        self.reporter.report_hold(canary)
+        self.reporter.report_hold(canary, self.clock.now())
         return Outcome(key=canary.key)
 
     def _measure(self, passes: Sequence[_Pass]) -> None:

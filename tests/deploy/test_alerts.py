@@ -86,8 +86,8 @@ def stands(phase: Phase, weight: int, *attention: Attention, since: timedelta) -
 
     def happen(telemetry: Telemetry) -> None:
         telemetry.shared(members=2)
-        entered_at = datetime.now(UTC) - since
-        telemetry.show(ORDER, phase=phase, entered_at=entered_at, weight=weight, attention=attention)
+        now = datetime.now(UTC)
+        telemetry.show(ORDER, phase=phase, entered_at=now - since, weight=weight, at=now, attention=attention)
 
     return happen
 

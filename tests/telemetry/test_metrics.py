@@ -119,7 +119,13 @@ def test_a_canary_that_is_gone_leaves_no_series_and_others_stay() -> None:
     telemetry, other = Telemetry(), ObjectKey("shop", "other")
     for key in (ORDER, other):
         telemetry.show(
-            key, phase=Phase.PAUSED, entered_at=ENTERED, at=NOW, weight=5, result=judged("errors"), attention=["approval"]
+            key,
+            phase=Phase.PAUSED,
+            entered_at=ENTERED,
+            at=NOW,
+            weight=5,
+            result=judged("errors"),
+            attention=["approval"],
         )
     kept = of(other, telemetry)
     telemetry.forget(ORDER)
