@@ -1,9 +1,13 @@
 """The only place that makes adapters and wires them together; everything else is given what it needs."""
 
+import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+import structlog
 
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
@@ -32,7 +36,7 @@ from canary.kube.resources import (
 )
 from canary.kube.watch import Watch
 from canary.metrics.prometheus import PrometheusProvider
-from canary.model.errors import Refused
+from canary.model.errors import Refused, Transient
 from canary.model.spec import ObjectKey
 from canary.routing.istio import IstioRouter
 from canary.settings import Settings
@@ -43,6 +47,11 @@ from canary.workloads.deployments import Deployments
 
 _CALIBRATING_THREADS: Final = 2
 """Few: reading twelve hours is work for Prometheus, and nobody waits for it."""
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+_random: Final = random.SystemRandom()
+_log = structlog.get_logger("canary.bootstrap")
 
 
 class SystemClock:
@@ -59,6 +68,46 @@ class Controller:
 
     service: Service
     web: WebServer
+
+
+def await_controller(settings: Settings, stop: threading.Event) -> Controller | None:
+    """Make a controller as soon as the API server answers; None when `stop` is set before that.
+
+    To end and be started again was rejected: a supervisor starts what ends at once ever more rarely, and after an
+    outage of an hour the controller would come minutes after the API server.
+
+    Raises:
+        Refused: as `build_controller`.
+    """
+    while not stop.is_set():
+        try:
+            return build_controller(settings)
+        except Transient as error:
+            _await_answer(settings, stop, error)
+    return None
+
+
+def _await_answer(settings: Settings, stop: threading.Event, trouble: Transient) -> None:
+    """Return when the API server answers or `stop` is set; until then the probes hear: alive, and not ready."""
+    client = KubeClient.connect(settings.kubeconfig, settings.request_timeout)
+    waiting = health_app(
+        alive={"start": lambda: (True, "ok")},
+        ready={"start": lambda: (False, "waiting for the API server")},
+        exposition=Telemetry().exposition,
+    )
+    pause = _FIRST_PAUSE
+    with WebServer(waiting, address=settings.listen_address, port=settings.listen_port):
+        while True:
+            seconds = pause * _random.uniform(0.5, 1.0)
+            _log.warning("waiting for the API server", error=str(trouble), again_in_seconds=round(seconds, 1))
+            if stop.wait(seconds):
+                break
+            try:
+                client.served_versions(ISTIO_GROUP)
+                break
+            except Transient as error:
+                trouble, pause = error, min(2 * pause, _LONGEST_PAUSE)
+    client.close()
 
 
 def build_controller(settings: Settings) -> Controller:

@@ -22,12 +22,13 @@ def command(ctx: click.Context, settings: Path | None) -> None:
     """Run the controller until SIGTERM or Ctrl-C, which it obeys within 5 seconds.
 
     Exits with 0 when asked to stop and with 3 when it could not renew its Lease, so that a supervisor starts it again.
+    While the API server does not answer at the start, it waits for it.
     """
     import os  # noqa: PLC0415 (lazy: see the head of the package)
     import signal  # noqa: PLC0415 (as above)
     import threading  # noqa: PLC0415 (as above)
 
-    from canary.bootstrap import build_controller  # noqa: PLC0415 (as above)
+    from canary.bootstrap import await_controller  # noqa: PLC0415 (as above)
     from canary.settings import load_settings  # noqa: PLC0415 (as above)
     from canary.telemetry.logging import configure_logging  # noqa: PLC0415 (as above)
 
@@ -42,7 +43,9 @@ def command(ctx: click.Context, settings: Path | None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
-    controller = build_controller(loaded)
+    controller = await_controller(loaded, stop)
+    if controller is None:
+        return
     built.set()
     with controller.web:
         finished = controller.service.run(stop)
