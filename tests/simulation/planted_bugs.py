@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
+from planted_in_hands import IN_HANDS
+
 import canary.controller.keep as keep_module
 import canary.controller.tick as tick_module
 import canary.machine.decide as decide_module
@@ -244,4 +246,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     no_data_counted_as_pass,
     an_outage_of_prometheus_counted_as_harm,
     an_approval_that_is_not_waited_for,
+    *IN_HANDS,
 )

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from simulation_api import NAMESPACE, Answer, Change, Document, path_of
 from simulation_client import Request, SimulatedClient
+from simulation_plan import Plan
 from simulation_traffic import SCRAPE
 
 from canary.controller.apply import Applier
@@ -62,6 +63,15 @@ class Surroundings(Protocol):
         """The true time."""
         ...
 
+    @property
+    def plan(self) -> Plan:
+        """What it will suffer."""
+        ...
+
+    def after(self, delay: timedelta, what: Callable[[], None]) -> None:
+        """Let something happen after a while."""
+        ...
+
     def tell(self, what: str) -> None:
         """Add a line to the story."""
         ...
@@ -83,6 +93,27 @@ class AtOnce(Executor):
     def map(self, work: Callable[..., Any], *items: Iterable[Any], **_: object) -> Iterator[Any]:  # type: ignore[override]  # time-outs and chunks mean nothing here
         """One after the other."""
         return map(work, *items)
+
+
+class Later(Executor):
+    """Does work some time after it was asked for: reading a long history takes Prometheus its time."""
+
+    def __init__(self, world: Surroundings, delay: timedelta) -> None:
+        self._world, self._delay = world, delay
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        """Do it then, unless nobody wants the answer any more."""
+        awaited: Future[Any] = Future()
+
+        def answer() -> None:
+            if awaited.set_running_or_notify_cancel():
+                awaited.set_result(work(*args, **options))
+
+        if self._delay:
+            self._world.after(self._delay, answer)
+        else:
+            answer()
+        return awaited
 
 
 @dataclass(slots=True)
@@ -164,7 +195,7 @@ class Process:
             glance=observer,
             look=observer,
             metrics=metrics,
-            calibrator=Calibrator(metrics, AtOnce()),
+            calibrator=Calibrator(metrics, Later(world, timedelta(seconds=world.plan.history_after or 0.0))),
             applier=Applier(router=router, workloads=workloads),
             reporter=reporter,
             clock=self,

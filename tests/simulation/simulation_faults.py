@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from simulation_api import NAMESPACE, Document, Refusal
-from simulation_plan import Disturbance
+from simulation_plan import SCALED_BACK_AFTER, Disturbance, metrics_of
 from simulation_prometheus import TROUBLES
 from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
+
+from canary.controller.commands import ABORT, APPROVE, RESUME
 
 if TYPE_CHECKING:  # it is made of this
     from simulation_world import World
@@ -154,7 +156,7 @@ def set_weights(world: "World", stable: int, canary_weight: int) -> None:
     if standing is not None:
         routes = with_weights(standing, stable, canary_weight)
         world.server.merge("VirtualService", SERVICE, {"spec": {"http": routes}})
-        world.watchman.note_foreign_weights()
+        world.watchman.note_foreign_weights(weights_of(standing), (stable, canary_weight))
 
 
 def _edit_weights(world: "World", disturbance: Disturbance) -> None:
@@ -179,18 +181,21 @@ def _edit_canary(world: "World", spec: dict[str, object]) -> None:
         world.server.merge("Canary", SERVICE, {"spec": spec})
 
 
+def _annotate(world: "World", name: str, text: str) -> None:
+    world.server.merge("Canary", SERVICE, {"metadata": {"annotations": {name: text}}})
+
+
 def _abort(world: "World", _disturbance: Disturbance) -> None:
     revision = world.watchman.status().get("revision")
     if revision:
-        world.server.merge("Canary", SERVICE, {"metadata": {"annotations": {"canary.delivery/abort": revision}}})
+        _annotate(world, ABORT, revision)
 
 
 def approve(world: "World") -> None:
     """Somebody approves the step that the rollout stands on."""
     status = world.watchman.status()
     if status.get("revision"):
-        text = f"{status['revision']}/{int(status.get('stepIndex', 0)) + 1}"
-        world.server.merge("Canary", SERVICE, {"metadata": {"annotations": {"canary.delivery/approve": text}}})
+        _annotate(world, APPROVE, f"{status['revision']}/{int(status.get('stepIndex', 0)) + 1}")
 
 
 def _approve(world: "World", _disturbance: Disturbance) -> None:
@@ -203,14 +208,15 @@ def _edit_steps(world: "World", disturbance: Disturbance) -> None:
 
 
 def _edit_margin(world: "World", disturbance: Disturbance) -> None:
-    _edit_canary(world, {"analysis": {"metrics": [{"name": "errors", "margin": disturbance.detail}]}})
+    metrics = metrics_of(disturbance.detail, times_requests=world.plan.times_requests)
+    _edit_canary(world, {"analysis": {"metrics": metrics}})
 
 
 def _scale(world: "World", disturbance: Disturbance) -> None:
     name, replicas = disturbance.detail.split()
     world.server.merge("Deployment", name, {"spec": {"replicas": int(replicas)}})
     if name == STABLE and int(replicas) == 0:
-        world.after(timedelta(seconds=30), lambda: _scale_back(world))
+        world.after(timedelta(seconds=SCALED_BACK_AFTER), lambda: _scale_back(world))
 
 
 def _scale_back(world: "World") -> None:
@@ -259,9 +265,28 @@ def _vanish(world: "World", disturbance: Disturbance) -> Undo | None:
     return lambda: world.server.create(kept)
 
 
+def _contest(world: "World", disturbance: Disturbance) -> Undo:
+    """A tool that watches puts its own weights back whenever they are others, as long as it runs."""
+    world.contest(timedelta(seconds=float(disturbance.detail)))
+    return lambda: world.contest(None)
+
+
+def _delete_canary(world: "World", _disturbance: Disturbance) -> None:
+    """Nobody deletes it while another waits to take its place: that one's release would be another story."""
+    standing = world.server.see("Canary", SERVICE)
+    if standing is not None and "deletionTimestamp" not in standing["metadata"] and not _has_rival(world):
+        world.is_abandoned = True
+        world.server.remove("Canary", SERVICE)
+
+
+def _has_rival(world: "World") -> bool:
+    return world.server.see("Canary", RIVAL) is not None
+
+
 def _make_canary_anew(world: "World", _disturbance: Disturbance) -> None:
     standing = world.server.see("Canary", SERVICE)
-    if standing is not None:
+    if standing is not None and not _has_rival(world):
+        world.is_abandoned = False
         world.server.remove("Canary", SERVICE)
         _make_canary(world, standing["spec"])
 
@@ -276,19 +301,28 @@ def _make_canary(world: "World", spec: Document) -> None:
 
 
 def _rival(world: "World", _disturbance: Disturbance) -> Undo | None:
-    if world.server.see("Canary", RIVAL) is not None:
+    standing = world.server.see("Canary", SERVICE)
+    if standing is None or "deletionTimestamp" in standing["metadata"] or _has_rival(world):
         return None
     world.server.create(canary(RIVAL, world.plan.spec))
     return lambda: world.server.remove("Canary", RIVAL)
 
 
 def mend(world: "World") -> None:
-    """People put right what they or others have broken, and go on doing so: they approve, and repair a wrong split."""
-    standing = world.server.see("VirtualService", SERVICE)
+    """People put right what they or others have broken, and go on doing so: they approve, and repair a wrong split.
+
+    What is paused goes on, and weights that they or their tools have set are given back to the controller.
+    """
+    standing, status = world.server.see("VirtualService", SERVICE), world.watchman.status()
+    release = world.server.see("Canary", SERVICE)
     if standing is not None and sum(weights_of(standing)) != 100:
         set_weights(world, 100, 0)
-    if world.watchman.status().get("phase") == "Paused":
+    if release is not None and release["spec"].get("paused"):
+        _edit_canary(world, {"paused": None})
+    if status.get("phase") == "Paused":
         approve(world)
+    if "driftedAt" in status:
+        _annotate(world, RESUME, status["driftedAt"])
     world.spread()
     world.after(timedelta(seconds=15), lambda: mend(world))
 
@@ -324,5 +358,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "GitOps reverts": _revert,
     "vanishes": _vanish,
     "Canary made anew": _make_canary_anew,
+    "Canary deleted": _delete_canary,
+    "weights contested": _contest,
     "rival Canary": _rival,
 }

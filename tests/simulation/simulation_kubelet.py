@@ -117,3 +117,7 @@ class Kubelet:
     def failing(self) -> dict[str, int]:
         """Failures per mille of each workload."""
         return {name: QUALITIES[version.partition("-")[2]] for name, version in self._running.items()}
+
+    def late(self) -> frozenset[str]:
+        """Workloads that answer late."""
+        return frozenset(name for name, version in self._running.items() if version.endswith("-slow"))

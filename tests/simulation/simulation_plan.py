@@ -18,11 +18,12 @@ SHIPPED_AT: Final = 5.0
 TROUBLED_FOR: Final = 300.0
 """From then on nothing new goes wrong; what has begun may last a little longer."""
 LONGEST: Final = 150.0
-QUALITIES: Final = {"good": 1, "bad": 400, "broken": 1000, "crashing": 1}
-"""Of a version: failures per mille. The pods of a crashing one never become ready."""
+SCALED_BACK_AFTER: Final = 30.0
+"""Seconds after which people notice that stable has no pods."""
+QUALITIES: Final = {"good": 1, "bad": 400, "broken": 1000, "crashing": 1, "slow": 1}
+"""Of a version: failures per mille. The pods of a crashing one never become ready; a slow one answers late."""
 
-
-_LINGERING: Final = ("scaled by hand", "samples come late", "GitOps reverts")
+_LINGERING: Final = ("scaled by hand", "samples come late", "GitOps reverts", "weights contested")
 """What holds up longer than it lasts."""
 
 
@@ -46,6 +47,11 @@ class Disturbance:
     seconds: float = 0.0
     detail: str = ""
 
+    @property
+    def lasts(self) -> float:
+        """Seconds until nobody has to do with it any more."""
+        return self.seconds + (SCALED_BACK_AFTER if self.what == "scaled by hand" else 0.0)
+
     def __str__(self) -> str:
         when = f"at {self.strikes} {self.nth}" if self.strikes else f"at {self.at or 0:g} s"
         lasting = f" ({self.seconds:g} s)" if self.seconds else ""
@@ -54,18 +60,34 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One world before it begins; the same plan always makes the same world."""
+    """One world before it begins; the same plan always makes the same world.
+
+    Attributes:
+        seed: of which it was drawn.
+        quality: of the version that is shipped.
+        spec: of the Canary, as far as it differs from world to world.
+        stable_pods: how many.
+        disturbances: what goes wrong.
+        history_after: seconds until Prometheus has told what stable's pods served in the hours before; None when it
+            knows nothing of it.
+    """
 
     seed: int
     quality: str
     spec: Mapping[str, Any]
     stable_pods: int
     disturbances: tuple[Disturbance, ...]
+    history_after: float | None = None
+
+    @property
+    def times_requests(self) -> bool:
+        """Whether latency is compared too."""
+        return len(self.spec["analysis"]["metrics"]) > 1
 
     @property
     def calm_at(self) -> float:
         """Seconds after which nothing goes wrong any more."""
-        ends = [each.at + each.seconds for each in self.disturbances if each.at is not None]
+        ends = [each.at + each.lasts for each in self.disturbances if each.at is not None]
         return max([TROUBLED_FOR if self.disturbances else SHIPPED_AT, *ends]) + 1
 
     @property
@@ -103,8 +125,9 @@ STRIKES: Final[Mapping[str, tuple[tuple[str, float], ...]]] = {
 }
 """What can strike a request, by kind of request, and how many seconds at most belong to it."""
 ANOTHER_LEADS: Final = "while another leads"
-_SECOND_LEADER: Final = 0.12
-"""More often than its turn: most other disturbances are worse with one."""
+_OFTEN: Final = {"second leader": 0.12, "weights contested": 0.04, "weights edited": 0.04}
+"""More often than their turn: most other disturbances are worse with another leader, and few weights have long stood
+as asked when they are changed."""
 _NTH: Final = {"write": 32, "read": 180, "query": 15}
 
 
@@ -155,9 +178,18 @@ TIMED: Final[Mapping[str, tuple[float, Callable[[random.Random], str]]]] = {
     "GitOps reverts": (80.0, _nothing),
     "vanishes": (40.0, lambda dice: dice.choice(("VirtualService", "DestinationRule"))),
     "Canary made anew": (0.0, _nothing),
+    "Canary deleted": (0.0, _nothing),
+    "weights contested": (150.0, lambda dice: dice.choice(("0.3", "2", "10"))),
     "rival Canary": (60.0, _nothing),
 }
 """What can happen at any time: how many seconds it lasts at most, and what else there is to say."""
+
+_REMEMBERS: Final = 0.15
+_TIMES_REQUESTS: Final = 0.25
+_SLOW: Final = 0.25
+_RESPECTS: Final = 0.3
+_LEAVES: Final = 0.25
+"""How often each is drawn."""
 
 _STEPS: Final = (
     [{"weight": 10, "hold": "20s"}, {"weight": 50, "hold": "20s"}],
@@ -191,7 +223,23 @@ def draw(seed: int) -> Plan:
     pods = dice.choice((1, 2, 4))
     count = dice.choices(range(9), (2, 6, 8, 8, 6, 4, 3, 2, 1))[0]
     disturbances = tuple(_disturbance(dice) for _ in range(count))
-    return Plan(seed=seed, quality=quality, spec=spec, stable_pods=pods, disturbances=disturbances)
+    history_after = dice.choice((0.0, 12.0, 25.0, 50.0)) if dice.random() < _REMEMBERS else None
+    if dice.random() < _TIMES_REQUESTS:
+        spec["analysis"] = spec["analysis"] | {"metrics": metrics_of("2pp", times_requests=True)}  # type: ignore[operator]  # as above
+        quality = "slow" if dice.random() < _SLOW else quality
+    if dice.random() < _RESPECTS:
+        spec["traffic"] = {"onDrift": "respect"}
+    if dice.random() < _LEAVES:
+        spec["onDelete"] = "leave"
+    return Plan(
+        seed=seed, quality=quality, spec=spec, stable_pods=pods, disturbances=disturbances, history_after=history_after
+    )
+
+
+def metrics_of(margin: str, *, times_requests: bool) -> list[dict[str, str]]:
+    """What is compared: errors within a margin, and perhaps latency."""
+    latency = [{"name": "latency", "margin": "50%"}]
+    return [{"name": "errors", "margin": margin}, *(latency if times_requests else [])]
 
 
 def _disturbance(dice: random.Random) -> Disturbance:
@@ -201,7 +249,8 @@ def _disturbance(dice: random.Random) -> Disturbance:
         nth = dice.randint(1, _NTH[strikes])
         leads = dice.choice(("", ANOTHER_LEADS)) if what.startswith("frozen") else ""
         return Disturbance(what=what, strikes=strikes, nth=nth, seconds=_some(dice, seconds), detail=leads)
-    what = "second leader" if dice.random() < _SECOND_LEADER else dice.choice(list(TIMED))
+    others = 1 - sum(_OFTEN.values())
+    what = dice.choices((*_OFTEN, dice.choice(list(TIMED))), (*_OFTEN.values(), others))[0]
     seconds, detail = TIMED[what]
     at = round(dice.uniform(0, TROUBLED_FOR if dice.random() < 0.3 else 120), 1)
     return Disturbance(what=what, at=at, seconds=_some(dice, seconds), detail=detail(dice))

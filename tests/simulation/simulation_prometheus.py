@@ -1,8 +1,8 @@
 """Prometheus without a server: evaluates the controller's own query over scraped samples, and fails in all known ways.
 
 It stands where the vendor's client stands, so the real provider writes the query, reads the rows and turns failures
-into words. Only the query for requests is understood, by the meaning that `istio_queries` gives it; a test asks a real
-Prometheus the same and compares the rows. Of the past it knows no pods: calibration finds that there is no history.
+into words. Only the queries for requests and for durations are understood, by the meaning that `istio_queries` gives
+them; a test asks a real Prometheus the same and compares the rows. Of the past it knows stable's pods, or nothing.
 """
 
 import re
@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 from unittest.mock import patch
 
 import requests
+from simulation_durations import LABELS, Histogram
+from simulation_past import Past
 from simulation_traffic import Series
 
 import canary.metrics.prometheus as door
+from canary.metrics.istio_queries import DURATIONS
 from canary.metrics.prometheus_session import AnswerRefused
 
 _MINUTE: Final = 60_000
 _LOOK_BACK: Final = 5 * _MINUTE
 _MEMORY: Final = 30 * _MINUTE
-_SPAN: Final = re.compile(r"\) - last_over_time\(istio_requests_total\{[^{}]*\}\[300000ms\] offset (?P<span>\d+)ms\)")
+_SPAN: Final = re.compile(r"\) - last_over_time\(istio_\w+\{[^{}]*\}\[300000ms\] offset (?P<span>\d+)ms\)")
 _BACK: Final = re.compile(r"count by \([^)]*\) \(last_over_time\([^)]* offset (?P<back>\d+)ms\)\), \"part\", \"known\"")
 _NAMES: Final = re.compile(
     r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
@@ -32,13 +35,35 @@ Trouble = Callable[[], object]
 """Raises, or returns what is answered in the place of rows."""
 
 
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class _Kept(Protocol[_T_co]):
+    """Samples of one thing."""
+
+    def last(self, after: int, until: int) -> _T_co | None:
+        """The last sample after one instant and up to another, in milliseconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    """What a query asks about, in milliseconds: the ends of its span, and when its workloads must have been known."""
+
+    start: int
+    end: int
+    known: int
+
+
 @dataclass(slots=True, kw_only=True)
 class SimulatedPrometheus:
     """The samples of one namespace, and the troubles of the moment.
 
     Attributes:
         namespace: of all series.
-        series: as they are scraped.
+        series: the counters of requests as they are scraped.
+        histograms: the buckets of durations as they are scraped.
+        past: what it knows of the hours before the world; None is nothing.
         trouble: the way in which it fails now; None while it is well.
         late: milliseconds of the newest samples that it does not show yet.
         hidden: workloads whose series are not in its answers.
@@ -48,6 +73,8 @@ class SimulatedPrometheus:
 
     namespace: str
     series: list[Series]
+    histograms: list[Histogram] = field(default_factory=list)
+    past: Past | None = None
     trouble: Trouble | None = None
     late: int = 0
     hidden: set[str] = field(default_factory=set)
@@ -64,25 +91,61 @@ class SimulatedPrometheus:
         if span is None or back is None or names is None:
             raise ValueError(f"the simulated Prometheus does not understand {query}")
         start, known = at - int(span["span"]), at - int(back["back"])
+        read = self._count_durations if DURATIONS in query else self._count_requests
+        return read(_Ends(start=start, end=at, known=known), frozenset(names["names"].split("|")) - self.hidden)
+
+    def _count_requests(self, ends: "_Ends", names: frozenset[str]) -> list[dict[str, Any]]:
         rows: dict[tuple[str, str], int] = {}
         parts: dict[tuple[str, str], int] = {}
         for each in self.series:
-            if each.workload in self.hidden or each.workload not in names["names"].split("|"):
+            if each.workload not in names:
                 continue
-            now = self._last(each, at, _LOOK_BACK)
+            now = self._last(each, ends.end, _LOOK_BACK)
             if now is not None:
-                counted = self._counted(each, now, start)
+                counted = self._counted(each, now, ends.start)
                 parts[each.workload, "present"] = parts.get((each.workload, "present"), 0) + 1
                 if counted is not None:
                     rows[each.workload, each.code] = rows.get((each.workload, each.code), 0) + counted
-            if self._last(each, known, _LOOK_BACK) is not None:
+            if self._last(each, ends.known, _LOOK_BACK) is not None:
                 parts[each.workload, "known"] = parts.get((each.workload, "known"), 0) + 1
         return [
             *(
-                self._row(name, value, at, response_code=code, response_flags="-")
+                self._row(name, value, ends.end, response_code=code, response_flags="-")
                 for (name, code), value in rows.items()
             ),
-            *(self._row(name, value, at, part=part) for (name, part), value in parts.items()),
+            *(self._row(name, value, ends.end, part=part) for (name, part), value in parts.items()),
+        ]
+
+    def _count_durations(self, ends: "_Ends", names: frozenset[str]) -> list[dict[str, Any]]:
+        """All buckets of a proxy come, go and fall together, so one of them speaks for all."""
+        rows: dict[str, list[int]] = {}
+        parts: dict[tuple[str, str], int] = {}
+        for each in self.histograms:
+            if each.workload not in names:
+                continue
+            now = self._last(each, ends.end, _LOOK_BACK)
+            if now is not None:
+                parts[each.workload, "present"] = parts.get((each.workload, "present"), 0) + 1
+                before = self._last(each, ends.start, _LOOK_BACK)
+                if before is None and self._last(each, ends.start, _MEMORY) is not None:
+                    continue
+                has_fallen = before is None or any(new < old for new, old in zip(now, before, strict=True))
+                risen = now if before is None or has_fallen else map(int.__sub__, now, before)
+                known = rows.get(each.workload, [0] * len(now))
+                rows[each.workload] = [count + more for count, more in zip(known, risen, strict=True)]
+            if self._last(each, ends.known, _LOOK_BACK) is not None:
+                parts[each.workload, "known"] = parts.get((each.workload, "known"), 0) + 1
+        return [
+            *(
+                self._row(name, value, ends.end, le=label)
+                for name, counts in rows.items()
+                for label, value in zip(LABELS, counts, strict=True)
+            ),
+            *(
+                self._row(name, value, ends.end, part=part, le=label)
+                for (name, part), value in parts.items()
+                for label in LABELS
+            ),
         ]
 
     def _counted(self, series: Series, now: int, start: int) -> int | None:
@@ -91,7 +154,7 @@ class SimulatedPrometheus:
             return None if self._last(series, start, _MEMORY) is not None else now
         return now - before if now >= before else now
 
-    def _last(self, series: Series, at: int, window: int) -> int | None:
+    def _last(self, series: _Kept[_T_co], at: int, window: int) -> _T_co | None:
         return series.last(at - window - 1, min(at, self.newest - self.late))
 
     def _row(self, workload: str, value: int, at: int, **labels: str) -> dict[str, Any]:
@@ -129,10 +192,13 @@ class _Connection:
             return self.prometheus.trouble()
         return self.prometheus.evaluate(text, round(float(params["time"]) * 1000))
 
-    def custom_query_range(self, *_: object, **__: object) -> object:
-        """Nobody knows anything of the past."""
+    def custom_query_range(self, text: str, *_: object, params: dict[str, str], timeout: object) -> object:
+        """Evaluate at many instants; only of the past, for calibration."""
         assert self.prometheus is not None
-        return [] if self.prometheus.trouble is None else self.prometheus.trouble()
+        assert timeout
+        if self.prometheus.trouble is not None:
+            return self.prometheus.trouble()
+        return [] if self.prometheus.past is None else self.prometheus.past.evaluate(text, params)
 
 
 @contextmanager

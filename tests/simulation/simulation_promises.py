@@ -62,7 +62,8 @@ def a_step_is_left_after_its_hold(written: Written) -> str | None:
     stood = written.glimpse.clock - _instant(written.old["settledAt"])
     if stood < parse_duration(step.get("hold", "0s")):
         return f"it stood for {stood} only"
-    return None if written.new.get("stepIndex", 0) <= index + 1 else "more than one step at once"
+    most = max(index + 1, written.old.get("stepIndex", 0))  # which keeps its number when the steps become fewer
+    return None if written.new.get("stepIndex", 0) <= most else "more than one step at once"
 
 
 def a_step_with_approval_is_left_with_it(written: Written) -> str | None:
@@ -82,7 +83,7 @@ def a_bad_version_never_climbs(written: Written) -> str | None:
     is_undecided = written.new.get("verdict") == "INCONCLUSIVE" and all(low <= 0 for low, _ in intervals)
     if written.asks_for_the_undecided and is_undecided:
         return None  # the policy asks for what is not known to be worse
-    return f"{written.version} climbed" if written.version.endswith(("-bad", "-broken")) else None
+    return f"{written.version} climbed" if written.version.endswith(("-bad", "-broken", "-slow")) else None
 
 
 def a_good_version_never_fails(written: Written) -> str | None:
@@ -144,6 +145,15 @@ def evidence_is_counted_once(written: Written) -> str | None:
     return None
 
 
+def what_is_judged_is_judged_by_one_noise(written: Written) -> str | None:
+    if not written.is_same_release or "analysis" not in written.old:
+        return None
+    old, new = written.old["analysis"], written.new["analysis"]
+    was_judged = old["judged"]["canary"]["requests"] > 0
+    is_same = old.get("noise") == new.get("noise")
+    return f"{old.get('noise')} became {new.get('noise')}" if was_judged and not is_same else None
+
+
 def what_is_judged_was_counted(written: Written) -> str | None:
     analysis = written.new.get("analysis")
     if analysis is None:
@@ -196,6 +206,7 @@ OF_A_STATUS: Final[tuple[Promise, ...]] = (
     a_broken_version_is_condemned_at_once,
     a_condemned_revision_stays_condemned,
     evidence_is_counted_once,
+    what_is_judged_is_judged_by_one_noise,
     what_is_judged_was_counted,
     what_is_judged_was_served_by_the_control,
     an_end_is_an_end,

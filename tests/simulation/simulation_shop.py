@@ -20,15 +20,13 @@ KEY: Final = ObjectKey(NAMESPACE, SERVICE)
 
 def canary(name: str, spec: Mapping[str, Any]) -> Document:
     """A Canary; `spec` is the part that differs from world to world."""
-    whole: Document = {
-        "stable": {"deployment": STABLE},
-        "traffic": {"istio": {"virtualService": SERVICE, "destinationRule": SERVICE, "routes": [ROUTE]}},
-    }
+    istio = {"virtualService": SERVICE, "destinationRule": SERVICE, "routes": [ROUTE]}
+    whole: Document = {"stable": {"deployment": STABLE}, "traffic": {"istio": istio} | spec.get("traffic", {})}
     return {
         "apiVersion": "canary.delivery/v1alpha1",
         "kind": "Canary",
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": whole | dict(spec),
+        "spec": dict(spec) | whole,
     }
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from simulation_durations import Histogram
+
 SCRAPE: Final = timedelta(seconds=5)
 GATEWAYS: Final = ("edge-a", "edge-b")
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -67,15 +69,28 @@ class Traffic:
         workloads: their names.
         begins: a whole second at which nothing has been served.
         rate: requests a second.
+        times_requests: whether the gateways keep histograms of how long requests took.
+
+    Attributes:
+        series: the counters of requests.
+        histograms: the buckets of durations.
+        unscraped: gateways that are not scraped.
+        late: workloads whose version answers late.
     """
 
-    def __init__(self, workloads: tuple[str, ...], begins: datetime, rate: int) -> None:
+    def __init__(
+        self, workloads: tuple[str, ...], begins: datetime, rate: int, *, times_requests: bool = False
+    ) -> None:
         self._begins, self._now, self._rate = begins, begins, rate
+        self._times_requests = times_requests
         self._arms = {name: Arm() for name in workloads}
         self._pods = {gateway: f"{gateway}-0" for gateway in GATEWAYS}
         self._live: dict[tuple[str, str, str], Series] = {}
+        self._timed: dict[tuple[str, str], Histogram] = {}
         self.series: list[Series] = []
+        self.histograms: list[Histogram] = []
         self.unscraped: set[str] = set()
+        self.late: frozenset[str] = frozenset()
 
     def flow(self, until: datetime, shares: dict[str, int], failing: dict[str, int]) -> None:
         """Let requests arrive up to an instant; at each scrape on the way the counters are recorded.
@@ -101,6 +116,8 @@ class Traffic:
         requests, arm.arrived = divmod(arm.arrived, _UNIT)
         arm.failed += requests * per_mille
         errors, arm.failed = divmod(arm.failed, 1000)
+        if requests and self._times_requests:
+            self._time(name, arm.requests, requests)
         arm.requests, arm.errors = arm.requests + requests, arm.errors + errors
         for code, count in (("200", requests - errors), ("503", errors)):
             half, rest = divmod(count, 2)
@@ -109,6 +126,16 @@ class Traffic:
                 part = half + (rest if place == arm.turn else 0)
                 if part:
                     self._counter(gateway, name, code).value += part
+
+    def _time(self, name: str, first: int, requests: int) -> None:
+        """Half of them by each gateway, one after the other."""
+        half = (requests + 1) // 2
+        for gateway, start, count in zip(GATEWAYS, (first, first + half), (half, requests - half), strict=True):
+            found = self._timed.get((gateway, name))
+            if found is None:
+                found = self._timed[gateway, name] = Histogram(self._pods[gateway], name)
+                self.histograms.append(found)
+            found.add(start, count, late=name in self.late)
 
     def _counter(self, gateway: str, workload: str, code: str) -> Series:
         key = (gateway, workload, code)
@@ -126,18 +153,26 @@ class Traffic:
             if gateway not in self.unscraped:
                 series.times.append(at)
                 series.values.append(series.value)
+        for (gateway, _), histogram in self._timed.items():
+            if gateway not in self.unscraped:
+                histogram.times.append(at)
+                histogram.values.append(tuple(histogram.reached))
 
     def restart(self, gateway: str) -> None:
         """The gateway's process begins anew: its counters stand at zero."""
         for (name, _, _), series in self._live.items():
             if name == gateway:
                 series.value = 0
+        for (name, _), histogram in self._timed.items():
+            if name == gateway:
+                histogram.reached = [0] * len(histogram.reached)
 
     def replace(self, gateway: str) -> None:
         """Another pod takes the gateway's place: its series are new, and the old ones end."""
         base, _, number = self._pods[gateway].rpartition("-")
         self._pods[gateway] = f"{base}-{int(number) + 1}"
         self._live = {key: series for key, series in self._live.items() if key[0] != gateway}
+        self._timed = {key: histogram for key, histogram in self._timed.items() if key[0] != gateway}
 
     def served(self, workload: str, start: datetime, end: datetime) -> Served:
         """What a workload really served after one scrape and up to another."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import simulation_acts as acts
+import simulation_hands as hands
 import simulation_promises as promises
 from simulation_api import Change, Document, path_of
 from simulation_client import Request
@@ -52,12 +53,20 @@ class Record:
         versions: by the revision under which the controller knows them.
         foreign: when somebody else last touched the weights, or took the VirtualService away.
         idle_since: since when the canary's weight has been 0.
+        respected: where the release stood when somebody else changed weights that stood as asked; None when they are as
+            asked again, or are to be put back.
+        asked: the VirtualService as a controller last wrote it, and where the release stood then.
+        put_back: when a controller wrote again what it had written before.
     """
 
     condemned: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)
     foreign: datetime | None = None
     idle_since: datetime | None = None
+    respected: tuple[object, ...] | None = None
+    asked: Document | None = None
+    asked_at: tuple[object, ...] = ()
+    put_back: list[datetime] = field(default_factory=list)
 
 
 class Watchman:
@@ -89,9 +98,14 @@ class Watchman:
         elif self.record.idle_since is None:
             self.record.idle_since = self._world.now
 
-    def note_foreign_weights(self) -> None:
-        """Somebody else touches the weights."""
+    def note_foreign_weights(self, before: tuple[int, int] = (0, 0), after: tuple[int, int] = (0, 0)) -> None:
+        """Somebody else touches the weights, which were these, or takes them away."""
         self.record.foreign = self._world.now
+        status, settled = self.status(), self.status().get("settledWeight")
+        if settled is None or after == (100 - settled, settled):
+            self.record.respected = None
+        elif before == (100 - settled, settled):
+            self.record.respected = hands.standpoint(status)
 
     def note_deployment(self, change: Change) -> None:
         """A Deployment was written, perhaps with another version."""
@@ -105,6 +119,7 @@ class Watchman:
     def note_amnesia(self) -> None:
         """The Canary was made anew: it knows of no release before."""
         self.record.condemned.clear()
+        self.record.respected = None
 
     # Every write
 
@@ -120,9 +135,8 @@ class Watchman:
         if "/events" in request.path or request.path == path_of("Canary", "orders-rival", "status"):
             return
         after = self.look(request)
-        if request.path == HOLD and before is not None and after is None:
-            self._world.tell(f"{process.name} lets the Canary go")
-            return
+        is_let_go = request.path == HOLD and before is not None and after is None
+        after = before if is_let_go else after
         if before is None or after is None:
             self.blame(f"{process.name} sent {request}, which no controller has any business with")
             return
@@ -134,13 +148,18 @@ class Watchman:
             before=before,
             after=after,
         )
-        if request.path == STATUS and changed:
+        if is_let_go:
+            self._world.tell(f"{process.name} lets the Canary go")
+        elif request.path == STATUS and changed:
             self._world.tell(f"{process.name} persists: {_standing(after.get('status', {}))}")
         elif request.path == HOLD and changed:
             self._world.tell(f"{process.name} holds the Canary")
         elif changed:
             self._world.tell(f"{process.name} writes {_change(before, after)}")
-        for promise in _PROMISES[request.path] if changed else _FENCES[request.path]:
+        if request.path == WEIGHTS and changed:
+            self._note_put_back(written)
+        checked = _PROMISES[request.path] if changed else _FENCES[request.path]
+        for promise in (*checked, *(hands.OF_LETTING_GO if is_let_go else ())):
             broken = promise(written)
             if broken is not None:
                 self.blame(f"{process.name}: {promise.__name__.replace('_', ' ')}: {broken}")
@@ -150,6 +169,15 @@ class Watchman:
     def _remember(self, written: Written) -> None:
         if written.new.get("phase") == "RollingBack":
             self.record.condemned.add(written.new["revision"])
+        weight = written.new.get("weight", 0)
+        if weights_of(written.read("VirtualService", SERVICE)) == (100 - weight, weight):
+            self.record.respected = None
+
+    def _note_put_back(self, written: Written) -> None:
+        record = self.record
+        if record.asked is not None and hands.is_put_back(written, record.asked):
+            record.put_back.append(self._world.now)
+        record.asked, record.asked_at = written.after, hands.standpoint(written.persisted)
 
     # The end
 
@@ -165,6 +193,8 @@ class Watchman:
         canary = self._world.server.see("Deployment", CANARY)
         stable = self._world.server.see("Deployment", STABLE)
         standing = self._world.server.see("Canary", SERVICE)
+        if standing is None and self._world.is_abandoned:
+            return True
         is_over = is_over and standing is not None and "deletionTimestamp" not in standing["metadata"]
         if not is_over or canary is None or stable is None:
             return False
@@ -172,8 +202,11 @@ class Watchman:
         return workload_of(canary).revision in known
 
     def check_end(self) -> None:
-        """What must be true of a world that has ended."""
+        """What must be true of a world that has ended; of one without a Canary, how that was let go tells all."""
         status, world = self.status(), self._world
+        if world.is_abandoned:
+            self._resting = self._versions()
+            return
         stable, canary = world.server.see("Deployment", STABLE), world.server.see("Deployment", CANARY)
         assert stable is not None
         assert canary is not None
@@ -226,9 +259,9 @@ _FENCES: Final[dict[str, tuple[Promise, ...]]] = {
 _PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS),
     HOLD: _FENCES[HOLD],
-    WEIGHTS: (*_FENCES[WEIGHTS], *acts.OF_WEIGHTS),
-    SCALE: (*_FENCES[SCALE], *acts.OF_A_SCALE),
-    TEMPLATE: (*_FENCES[TEMPLATE], *acts.OF_A_TEMPLATE),
-    BASELINE_SCALE: (*_FENCES[BASELINE_SCALE], *acts.OF_A_BASELINE_SCALE),
-    BASELINE_TEMPLATE: (*_FENCES[BASELINE_TEMPLATE], *acts.OF_A_COPY),
+    WEIGHTS: (*_FENCES[WEIGHTS], *acts.OF_WEIGHTS, *hands.OF_WEIGHTS),
+    SCALE: (*_FENCES[SCALE], *acts.OF_A_SCALE, *hands.OF_PODS),
+    TEMPLATE: (*_FENCES[TEMPLATE], *acts.OF_A_TEMPLATE, *hands.OF_PODS),
+    BASELINE_SCALE: (*_FENCES[BASELINE_SCALE], *acts.OF_A_BASELINE_SCALE, *hands.OF_PODS),
+    BASELINE_TEMPLATE: (*_FENCES[BASELINE_TEMPLATE], *acts.OF_A_COPY, *hands.OF_PODS),
 }

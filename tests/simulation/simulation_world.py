@@ -14,7 +14,9 @@ from typing import Final
 from simulation_api import NAMESPACE, Answer, Document, SimulatedServer
 from simulation_client import Request
 from simulation_controller import Glimpse, Killed, Process
+from simulation_faults import set_weights
 from simulation_kubelet import Kubelet
+from simulation_past import Past
 from simulation_plan import SHIPPED_AT, Plan
 from simulation_prometheus import SimulatedPrometheus, reachable
 from simulation_shop import (
@@ -51,6 +53,8 @@ class World:
 
     Attributes:
         story: what has happened, a line each.
+        calm: nothing goes wrong any more.
+        is_abandoned: the Canary was deleted, and nobody makes it anew.
         running: the processes that are in a tick, the one inside the other's request last.
     """
 
@@ -60,15 +64,22 @@ class World:
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._numbered = 0
         self.server = SimulatedServer()
-        self.traffic = Traffic((STABLE, CANARY, BASELINE), OPENS_AT - HISTORY, RATE)
-        self.prometheus = SimulatedPrometheus(namespace=NAMESPACE, series=self.traffic.series)
+        workloads = (STABLE, CANARY, BASELINE)
+        self.traffic = Traffic(workloads, OPENS_AT - HISTORY, RATE, times_requests=plan.times_requests)
+        self.prometheus = SimulatedPrometheus(
+            namespace=NAMESPACE,
+            series=self.traffic.series,
+            histograms=self.traffic.histograms,
+            past=None if plan.history_after is None else Past(STABLE),
+        )
         self.kubelet = Kubelet(self)
         self.network = Network(self)
         self.watchman = Watchman(self)
         self.prometheus.before_answer = self.network.before_query
         self.processes: list[Process] = []
         self.running: list[Process] = []
-        self.calm = False
+        self.calm = self.is_abandoned = False
+        self._contested_after: timedelta | None = None
         self._open()
 
     def _open(self) -> None:
@@ -99,6 +110,7 @@ class World:
     def advance(self, until: datetime) -> None:
         """Time passes, and requests flow."""
         if until > self.now:
+            self.traffic.late = self.kubelet.late()
             self.traffic.flow(until, self.kubelet.reached(), self.kubelet.failing())
             self.now = until
             self.prometheus.newest = round(until.timestamp() * 1000)
@@ -170,6 +182,8 @@ class World:
             elif change.kind == "VirtualService":
                 self.kubelet.weights = weights_of(change.document)
                 self.watchman.note_weights(self.kubelet.weights)
+                if self._contested_after is not None:
+                    self.after(self._contested_after, self._contest)
             for process in self.processes:
                 self.network.deliver(process, change)
 
@@ -177,6 +191,17 @@ class World:
         """A watch of a process has broken off and lists anew."""
         for kind in kinds:
             process.hear_list(kind, self.server.listed(kind))
+
+    def contest(self, after: timedelta | None) -> None:
+        """From now on a tool takes the canary's traffic away so long after it was given any; or it does no more."""
+        self._contested_after = after
+        if after is not None:
+            self._contest()
+
+    def _contest(self) -> None:
+        if self._contested_after is not None and self.kubelet.weights[1]:
+            set_weights(self, 100, 0)
+            self.spread()
 
     # The story
 

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import pytest
 import requests
+from simulation_durations import LABELS
 from simulation_prometheus import SimulatedPrometheus
 from simulation_traffic import SCRAPE, WHOLE, Traffic
 
 from canary.lab.ports import find_free_port
 from canary.lab.prometheus_binary import find_prometheus
-from canary.metrics.istio_queries import Span, request_counts, select
+from canary.metrics.istio_queries import Span, duration_counts, request_counts, select
 
 BEGINS: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NAMESPACE: Final = "shop"
@@ -31,7 +32,8 @@ def at(seconds: float) -> datetime:
 @pytest.fixture(scope="module")
 def traffic() -> Traffic:
     """Fifteen minutes with a restart, a replacement, a short gap and one that is longer than a sample counts."""
-    found = Traffic(WORKLOADS, BEGINS, rate=30)
+    found = Traffic(WORKLOADS, BEGINS, rate=30, times_requests=True)
+    found.late = frozenset({"canary"})
     shares = {"stable": WHOLE * 9 // 10, "canary": WHOLE // 10}
     timeline: tuple[tuple[float, Callable[[], object]], ...] = (
         (100, lambda: None),
@@ -82,6 +84,14 @@ def _exposition(traffic: Traffic) -> Iterator[str]:
         )
         for moment, value in zip(each.times, each.values, strict=True):
             yield f"istio_requests_total{{{labels}}} {value} {moment / 1000:.3f}"
+    for histogram in traffic.histograms:
+        for place, bound in enumerate(LABELS):
+            labels = (
+                f'reporter="source",destination_workload_namespace="{NAMESPACE}",'
+                f'destination_workload="{histogram.workload}",le="{bound}",pod="{histogram.pod}"'
+            )
+            for moment, values in zip(histogram.times, histogram.values, strict=True):
+                yield f"istio_request_duration_milliseconds_bucket{{{labels}}} {values[place]} {moment / 1000:.3f}"
 
 
 def _wait_until_ready(url: str) -> None:
@@ -100,16 +110,22 @@ def _sorted(rows: list[dict[str, Any]]) -> list[tuple[tuple[tuple[str, str], ...
     return sorted((tuple(sorted(row["metric"].items())), float(row["value"][1])) for row in rows)
 
 
-def test_rows_are_those_of_a_real_prometheus(traffic: Traffic, address: str) -> None:
+@pytest.mark.parametrize("ask", [request_counts, duration_counts])
+def test_rows_are_those_of_a_real_prometheus(
+    traffic: Traffic, address: str, ask: Callable[[str, Span, timedelta], str]
+) -> None:
     simulated = SimulatedPrometheus(
-        namespace=NAMESPACE, series=traffic.series, newest=round(at(900).timestamp() * 1000)
+        namespace=NAMESPACE,
+        series=traffic.series,
+        histograms=traffic.histograms,
+        newest=round(at(900).timestamp() * 1000),
     )
     selector = select([(NAMESPACE, name) for name in WORKLOADS], ("source",))
     spans = [(start, start + length) for start in range(0, 890, 35) for length in (10, 60) if start + length <= 900]
     assert len(spans) > 40
     for start, end in spans:
         span = Span.between(at(start), at(end))
-        query = request_counts(selector, span, SCRAPE)
+        query = ask(selector, span, SCRAPE)
         answer = requests.post(
             f"{address}/api/v1/query", data={"query": query, "time": span.evaluation_time}, timeout=10
         ).json()
