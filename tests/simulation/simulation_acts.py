@@ -57,7 +57,8 @@ def pods_go_after_their_traffic(written: Written) -> str | None:
     weights = weights_of(written.read("VirtualService", SERVICE))
     if weights != (100, 0):
         return f"the weights were {weights}"
-    if written.persisted.get("phase") not in ("RollingBack", "Promoting"):
+    is_deleted = "deletionTimestamp" in (written.read("Canary", SERVICE) or {"metadata": {}})["metadata"]
+    if written.persisted.get("phase") not in ("RollingBack", "Promoting") and not is_deleted:
         return f"in {written.persisted.get('phase')}"
     truth, idle_since = weights_of(written.world.server.see("VirtualService", SERVICE)), written.record.idle_since
     if written.record.foreign is not None or written.world.plan.has("clock jumps"):
