@@ -21,6 +21,17 @@ def a_deployment_is_changed_as_it_was_read(written: Written) -> str | None:
     return _lost_update(written, "Deployment", written.after["metadata"]["name"])
 
 
+def nothing_moves_on_the_word_of_a_copy(written: Written) -> str | None:
+    """What a tick moves by it has read from the server: the weights, and both Deployments."""
+    read = (("VirtualService", SERVICE), ("Deployment", STABLE), ("Deployment", CANARY))
+    unread = [name for kind, name in read if written.read(kind, name) is None and _exists(written, kind, name)]
+    return f"{', '.join(unread)} was not read" if unread else None
+
+
+def _exists(written: Written, kind: str, name: str) -> bool:
+    return written.world.server.see(kind, name) is not None
+
+
 def only_what_was_persisted_is_done(written: Written) -> str | None:
     return None if written.persisted else "nothing was persisted in this tick"
 
@@ -118,6 +129,7 @@ def a_baseline_has_pods_for_a_release(written: Written) -> str | None:
 
 
 OF_WEIGHTS: Final[tuple[Promise, ...]] = (
+    nothing_moves_on_the_word_of_a_copy,
     only_what_was_persisted_is_done,
     the_weights_are_those_persisted,
     nothing_but_weights_is_written,
@@ -125,20 +137,24 @@ OF_WEIGHTS: Final[tuple[Promise, ...]] = (
     stable_gets_no_traffic_beside_an_old_baseline,
 )
 OF_A_SCALE: Final[tuple[Promise, ...]] = (
+    nothing_moves_on_the_word_of_a_copy,
     only_what_was_persisted_is_done,
     pods_go_after_their_traffic,
     pods_are_asked_for_a_release,
 )
 OF_A_TEMPLATE: Final[tuple[Promise, ...]] = (
+    nothing_moves_on_the_word_of_a_copy,
     only_what_was_persisted_is_done,
     only_the_judged_revision_is_promoted,
     a_bad_version_is_never_promoted,
 )
 OF_A_COPY: Final[tuple[Promise, ...]] = (
+    nothing_moves_on_the_word_of_a_copy,
     only_what_was_persisted_is_done,
     a_baseline_is_a_copy_of_stable,
 )
 OF_A_BASELINE_SCALE: Final[tuple[Promise, ...]] = (
+    nothing_moves_on_the_word_of_a_copy,
     only_what_was_persisted_is_done,
     a_baseline_has_pods_for_a_release,
 )

@@ -35,6 +35,7 @@ _WATCHED: Final = {
     ("canary.delivery", "canaries"): "Canary",
     ("apps", "deployments"): "Deployment",
     ("networking.istio.io", "virtualservices"): "VirtualService",
+    ("networking.istio.io", "destinationrules"): "DestinationRule",
 }
 _PATHS: Final = {
     "Canary": "/apis/canary.delivery/v1alpha1",
@@ -71,6 +72,7 @@ class Change:
     kind: str
     name: str
     document: Document | None
+    version: str
 
 
 class Refusal(Exception):
@@ -142,7 +144,9 @@ class SimulatedServer:
         for key, kind in _WATCHED.items():
             watcher, missed = self._cluster.store.subscribe(key, self._told)
             self._cluster.store.unsubscribe(key, watcher)
-            found += [(event.revision, _change(kind, event.type, event.stored.document)) for event in missed]
+            found += [
+                (event.revision, _change(kind, event.type, event.stored.document, event.revision)) for event in missed
+            ]
         self._told = self.revision
         return [change for _, change in sorted(found, key=lambda each: each[0])]
 
@@ -173,10 +177,10 @@ def exchange(
     raise AssertionError(f"{method} {path} waits for something: only streams do")
 
 
-def _change(kind: str, event: str, document: Document) -> Change:
+def _change(kind: str, event: str, document: Document, revision: int) -> Change:
     root = _PATHS[kind].removeprefix("/apis/")
     shown = {"apiVersion": root, "kind": kind} | document  # what is stored is never changed, so nothing is copied
-    return Change(kind, document["metadata"]["name"], None if event == "DELETED" else shown)
+    return Change(kind, document["metadata"]["name"], None if event == "DELETED" else shown, str(revision))
 
 
 def path_of(kind: str, name: str = "", subresource: str = "") -> str:

@@ -1,35 +1,39 @@
 """One controller process of a simulated world: everything that `bootstrap` wires, on the world's wire, clock and time.
 
-The code that decides and acts is the controller's own. Played are its threads, which do their work at once and in
-order, and its schedule: APScheduler and the watches live by threads and the machine's clock, so their promises (when a
-Canary is ticked, what a watch tells) are kept here in the world's time. Death is a `BaseException`, which nothing
-catches.
+All that decides, acts, schedules, remembers and shares is the controller's own. Played are its threads and timers
+(`simulation_threads`) and the streams of its watches: what they bring, and when, is the world's affair, and they feed
+the process's own copies. Death is a `BaseException`, which nothing catches.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from canary.controller.keep import Keeper
+from canary.kube.copies import Copies
 from simulation_api import NAMESPACE, Answer, Change, Document, path_of
 from simulation_client import Request, SimulatedClient
 from simulation_plan import Plan
+from simulation_replicas import Replica
+from simulation_threads import Later, SimulatedScheduler, scheduled_by
 from simulation_traffic import SCRAPE
 
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
-from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
 from canary.controller.report import Reporter
-from canary.controller.rhythm import find_rhythm
+from canary.controller.schedule import Pace, Schedule
 from canary.controller.service import Wakers
-from canary.controller.tick import Ticker
+from canary.controller.shares import Share
+from canary.controller.tick import Outcome, Ticker
 from canary.kube.canaries import KubeCanaries
 from canary.kube.client import KubeClient
 from canary.kube.events import KubeEvents
+from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.action import Decision
 from canary.model.errors import CanaryError
@@ -40,11 +44,9 @@ from canary.routing.istio import IstioRouter
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
-METRICS_DELAY: Final = timedelta(seconds=2)
 STATUS_INTERVAL: Final = timedelta(minutes=1)
-GATHERING: Final = timedelta(milliseconds=20)
-RESYNC: Final = timedelta(minutes=2)
-GROUPS: Final = 4
+PACE: Final = Pace(groups=4, metrics_delay=timedelta(seconds=2), resync_interval=timedelta(minutes=2), workers=1)
+KINDS: Final = (CANARIES, DEPLOYMENTS, virtual_services("v1"), destination_rules("v1"))
 
 
 class Killed(BaseException):
@@ -53,6 +55,8 @@ class Killed(BaseException):
 
 class Surroundings(Protocol):
     """What a process needs of its world."""
+
+    plan: Plan
 
     def carry_for(self, process: "Process", request: Request) -> Answer:
         """Carry a request of a process over, and the answer back; see `Wire`."""
@@ -63,13 +67,12 @@ class Surroundings(Protocol):
         """The true time."""
         ...
 
-    @property
-    def plan(self) -> Plan:
-        """What it will suffer."""
-        ...
-
     def after(self, delay: timedelta, what: Callable[[], None]) -> None:
         """Let something happen after a while."""
+        ...
+
+    def note_tick(self, process: "Process", keys: Sequence[ObjectKey]) -> None:
+        """A process ticks these Canaries."""
         ...
 
     def tell(self, what: str) -> None:
@@ -81,48 +84,13 @@ class Surroundings(Protocol):
         ...
 
 
-class AtOnce(Executor):
-    """Does work where it is asked for, in order."""
-
-    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
-        """Do it before answering."""
-        done: Future[Any] = Future()
-        done.set_result(work(*args, **options))
-        return done
-
-    def map(self, work: Callable[..., Any], *items: Iterable[Any], **_: object) -> Iterator[Any]:  # type: ignore[override]  # time-outs and chunks mean nothing here
-        """One after the other."""
-        return map(work, *items)
-
-
-class Later(Executor):
-    """Does work some time after it was asked for: reading a long history takes Prometheus its time."""
-
-    def __init__(self, world: Surroundings, delay: timedelta) -> None:
-        self._world, self._delay = world, delay
-
-    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
-        """Do it then, unless nobody wants the answer any more."""
-        awaited: Future[Any] = Future()
-
-        def answer() -> None:
-            if awaited.set_running_or_notify_cancel():
-                awaited.set_result(work(*args, **options))
-
-        if self._delay:
-            self._world.after(self._delay, answer)
-        else:
-            answer()
-        return awaited
-
-
 @dataclass(slots=True)
 class Glimpse:
     """What a process has learned and done in its present tick.
 
     Attributes:
         clock: what its clock says.
-        seen: the newest answer to each read, by path.
+        seen: what the server has answered to each read, by path; and of Canaries, what the tick went by.
         written: Canaries as its own status writes returned them, by name.
         held: Canaries as its patches of their finalizers returned them, by name.
     """
@@ -163,44 +131,69 @@ class _TellingReporter(Reporter):
         self.world.blame(f"the tick of {self.name} broke: {bug!r}")
 
 
+class _NotedCanaries(KubeCanaries):
+    """Notes what a tick goes by, wherever it was read: the fence of its writes stands on that."""
+
+    def __init__(self, client: KubeClient, copies: Copies, process: "Process") -> None:
+        super().__init__(client, copies)
+        self._process = process
+
+    def read(self, key: ObjectKey) -> CanaryObject | None:
+        found = super().read(key)
+        if found is not None:
+            self._process.glimpse.seen.setdefault(path_of("Canary", key.name), dict(found.document))
+        return found
+
+
 class Process:
     """One controller process.
 
     Args:
         world: where it lives.
         name: in the story.
-        skew: how far its clock is ahead.
+        shares: whether it shares the Canaries with others; else all are its own.
     """
 
-    def __init__(self, world: Surroundings, name: str, skew: timedelta) -> None:
-        self.name, self.skew, self.busy, self.doomed = name, skew, False, False
+    def __init__(self, world: Surroundings, name: str, *, shares: bool) -> None:
+        self.name, self.skew, self.busy, self.doomed, self.frozen = name, timedelta(), False, False, False
+        self.heard_until = world.now
         self._world = world
         self.glimpse = Glimpse(self.now())
-        self._due: dict[ObjectKey, datetime] = {}
-        self._sweeps: dict[ObjectKey, tuple[timedelta, datetime]] = {}
-        self._resync = world.now + RESYNC
         client = KubeClient(SimulatedClient(self), timedelta(seconds=10))  # type: ignore[arg-type]  # as much of the vendor's client as is used
-        self.fleet = Fleet()
+        self._copies = Copies(client, KINDS)
+        self._by_kind = {copy.resource.kind: copy for copy in self._copies}
+        self._fleet = Fleet()
+        self._ticker = self._make_ticker(client)
+        self.replica = Replica(client, name) if shares else None
+        members = (lambda: (name,)) if self.replica is None else (lambda: self.replica.members)  # type: ignore[union-attr]  # just above
+        own_name = name if self.replica is None else self.replica.name
+        self.share = Share(name=own_name, members=members, everyone=self._fleet.keys, forget=self._ticker.forget)
+        self._scheduler = SimulatedScheduler(self)
+        with scheduled_by(self._scheduler):
+            self.schedule = Schedule(self._tick, self.share, PACE, clock=self, telemetry=Telemetry())
+        Wakers(self._fleet, self.schedule.wake, self._ticker.forget).listen(self._copies)
+
+    def _make_ticker(self, client: KubeClient) -> Ticker:
+        world, copies = self._world, self._copies
         router, workloads = IstioRouter(client), Deployments(client)
         metrics = PrometheusProvider(
             "http://prometheus.simulated", timeout=timedelta(seconds=10), scrape_interval=SCRAPE
         )
-        observer = Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY, groups=GROUPS)
-        canaries = KubeCanaries(client)
-        reporter = _TellingReporter(journal=KubeEvents(client), telemetry=Telemetry(), world=world, name=name)
-        self.ticker = Ticker(
+        canaries = _NotedCanaries(client, copies, self)
+        reporter = _TellingReporter(journal=KubeEvents(client), telemetry=Telemetry(), world=world, name=self.name)
+        slow = Later(world, timedelta(seconds=world.plan.history_after or 0.0))
+        return Ticker(
             canaries=canaries,
-            fleet=self.fleet,
+            fleet=self._fleet,
             keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=STATUS_INTERVAL),
-            glance=observer,
-            look=observer,
+            glance=_observer(IstioRouter(client, copies), Deployments(client, copies)),
+            look=_observer(router, workloads),
             metrics=metrics,
-            calibrator=Calibrator(metrics, Later(world, timedelta(seconds=world.plan.history_after or 0.0))),
+            calibrator=Calibrator(metrics, slow),
             applier=Applier(router=router, workloads=workloads),
             reporter=reporter,
             clock=self,
         )
-        self._wakers = Wakers(self.fleet, self.wake, self.ticker.forget)
 
     def now(self) -> datetime:
         """What its clock says."""
@@ -219,69 +212,67 @@ class Process:
             self.glimpse.held[answer.document["metadata"]["name"]] = answer.document
         return answer
 
-    def wake(self, key: ObjectKey, after: timedelta = GATHERING) -> None:
-        """Tick this Canary soon; asking again may bring it forward."""
-        moment = self._world.now + max(after, GATHERING)
-        self._due[key] = min(moment, self._due.get(key, moment))
+    # What its watches bring
 
     def hear(self, change: Change) -> None:
         """A watch tells of a change."""
-        key = ObjectKey(NAMESPACE, change.name)
-        listener = {
-            "Canary": self._wakers.on_canary,
-            "Deployment": self._wakers.on_deployment,
-            "VirtualService": self._wakers.on_virtual_service,
-        }[change.kind]
-        listener(key, change.document)
-
-    def hear_list(self, kind: str, documents: Iterable[Document]) -> None:
-        """A watch has listed anew: what is not there any more is gone."""
-        found = {document["metadata"]["name"]: document for document in documents}
-        known = self.fleet.keys() if kind == "Canary" else ()
-        gone = [key.name for key in known if key.name not in found]
-        for name in gone:
-            self.hear(Change(kind, name, None))
-        for name, document in found.items():
-            self.hear(Change(kind, name, document))
+        copy, key = self._by_kind[change.kind], ObjectKey(NAMESPACE, change.name)
+        copy.heard()
+        if change.document is None:
+            copy.remove(key, change.version)
+        else:
+            copy.learn(key, change.document)
 
     @property
-    def next_moment(self) -> datetime:
-        """When it will tick, if nothing else happens."""
-        sweeps = [moment for _, moment in self._sweeps.values()]
-        return min([self._resync, *self._due.values(), *sweeps])
+    def newest(self) -> Mapping[str, str]:
+        """Of each kind, the newest version that it knows of."""
+        return {kind: copy.newest for kind, copy in self._by_kind.items()}
+
+    def hear_list(self, kind: str, documents: Iterable[Document], version: str, *, after: str) -> None:
+        """A watch has listed anew, and follows again; `after` is what was newest before the list was asked for."""
+        copy = self._by_kind[kind]
+        copy.replace(documents, version, after=after)
+        copy.heard()
+
+    def hear_of_the_server(self) -> None:
+        """Every watch was renewed, and there is no news."""
+        for copy in self._copies:
+            copy.heard()
+
+    def lose_watches(self) -> None:
+        """Every watch has broken off."""
+        for copy in self._copies:
+            copy.lost()
+
+    # Ticking
+
+    def start(self) -> None:
+        """All has been heard of once: begin to tick."""
+        self.schedule.start()
+
+    def _tick(self, keys: Sequence[ObjectKey], threads: Executor) -> Iterator[Outcome]:
+        self.glimpse = Glimpse(self.now())
+        self._world.note_tick(self, keys)
+        yield from self._ticker.tick(keys, threads)
+
+    @property
+    def next_moment(self) -> datetime | None:
+        """When something of its own is due, if nothing else happens."""
+        moment = self._scheduler.next_moment
+        return None if moment is None else moment - self.skew
 
     def run(self) -> None:
-        """Tick whatever is due by now.
+        """Do whatever is due by now.
 
         Raises:
             Killed: it died on the way.
         """
-        now = self._world.now
-        if self._resync <= now:
-            self._resync = now + RESYNC
-            self._due |= dict.fromkeys(self.fleet.keys(), now)
-        keys = [key for key, moment in self._due.items() if moment <= now]
-        keys += [key for key, (_, moment) in self._sweeps.items() if moment <= now and key not in keys]
-        for key in keys:
-            self._due.pop(key, None)
-            if key in self._sweeps:
-                self._keep_rhythm(key, self._sweeps[key][0])
         self.busy = True
         try:
-            self.glimpse = Glimpse(self.now())
-            outcomes = list(self.ticker.tick(sorted(keys), AtOnce()))
+            self._scheduler.run_due()
         finally:
             self.busy = False
-        for outcome in outcomes:
-            if outcome.interval is not None:
-                self._keep_rhythm(outcome.key, outcome.interval)
-            elif not outcome.failed:
-                self._sweeps.pop(outcome.key, None)
-            for other in outcome.others:
-                self.wake(other)
-            if outcome.soon is not None:
-                self.wake(outcome.key, outcome.soon)
 
-    def _keep_rhythm(self, key: ObjectKey, interval: timedelta) -> None:
-        newest = find_rhythm(key, interval, GROUPS).newest(self.now() - METRICS_DELAY)
-        self._sweeps[key] = (interval, newest + interval + METRICS_DELAY - self.skew)
+
+def _observer(router: IstioRouter, workloads: Deployments) -> Observer:
+    return Observer(router=router, workloads=workloads, metrics_delay=PACE.metrics_delay, groups=PACE.groups)

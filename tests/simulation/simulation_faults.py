@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from simulation_api import NAMESPACE, Document, Refusal
+from simulation_controller import KINDS
 from simulation_plan import SCALED_BACK_AFTER, Disturbance, metrics_of
 from simulation_prometheus import TROUBLES
 from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
@@ -87,8 +88,7 @@ def _drop_events(world: "World", _disturbance: Disturbance) -> Undo:
 
     def undo() -> None:
         world.network.dropping = False
-        for process in world.processes:
-            world.relist(process)
+        _relist(world)
 
     return undo
 
@@ -99,15 +99,50 @@ def _delay_events(world: "World", disturbance: Disturbance) -> Undo:
 
 
 def _list_late(world: "World", disturbance: Disturbance) -> None:
-    """A list is made now, and what it said is heard of long after."""
-    listed = {kind: world.documents(kind) for kind in ("Canary", "Deployment", "VirtualService")}
+    """A list is made now, and what it said is heard of long after; then the watch tells what has changed since."""
+    asked = [(process, process.newest) for process in world.processes]
+    listed = {resource.kind: world.server.listed(resource.kind) for resource in KINDS}
+    version = str(world.server.revision)
 
     def hear() -> None:
-        for process in world.processes:
+        for process, newest in asked:
             for kind, documents in listed.items():
-                process.hear_list(kind, documents)
+                process.hear_list(kind, documents, version, after=newest[kind])
+        world.after(timedelta(seconds=0.2), lambda: _relist(world))
 
     world.after(timedelta(seconds=float(disturbance.detail)), hear)
+
+
+def _relist(world: "World") -> None:
+    for process in world.processes:
+        world.relist(process)
+
+
+def _go_down(world: "World", _disturbance: Disturbance) -> Undo:
+    """The API server answers nobody, and all watches break off."""
+    world.network.down = True
+    for process in world.processes:
+        process.lose_watches()
+
+    def undo() -> None:
+        world.network.down = False
+        world.after(timedelta(seconds=0.5), lambda: _relist(world))
+
+    return undo
+
+
+def _cut_off(world: "World", _disturbance: Disturbance) -> Undo:
+    """One process reaches nobody."""
+    cut_off = world.processes[0] if world.processes else None
+    if cut_off is not None:
+        world.network.cut_off = cut_off.name
+        cut_off.lose_watches()
+
+    def undo() -> None:
+        world.network.cut_off = ""
+        world.after(timedelta(seconds=0.5), lambda: _relist(world))
+
+    return undo
 
 
 def _jump(world: "World", disturbance: Disturbance) -> Undo:
@@ -124,9 +159,9 @@ def _jump(world: "World", disturbance: Disturbance) -> Undo:
 
 
 def _lead_too(world: "World", _disturbance: Disturbance) -> Undo | None:
-    if any(process.name == "B" for process in world.processes):
+    if any(process.name == "C" for process in world.processes):
         return None
-    second = world.begin("B")
+    second = world.begin("C", shares=False)
     return lambda: world.network.retire(second)
 
 
@@ -334,7 +369,8 @@ FAULTS: Final[dict[str, Fault]] = {
     "gateway restarts": _restart_gateway,
     "gateway replaced": _replace_gateway,
     "gateway not scraped": _stop_scraping,
-    "API server down": _switch("down"),
+    "API server down": _go_down,
+    "cut off": _cut_off,
     "API server busy": _switch("busy"),
     "events dropped": _drop_events,
     "events late": _delay_events,

@@ -70,6 +70,7 @@ class Plan:
         disturbances: what goes wrong.
         history_after: seconds until Prometheus has told what stable's pods served in the hours before; None when it
             knows nothing of it.
+        shares: whether two controllers share the Canaries.
     """
 
     seed: int
@@ -78,6 +79,7 @@ class Plan:
     stable_pods: int
     disturbances: tuple[Disturbance, ...]
     history_after: float | None = None
+    shares: bool = False
 
     @property
     def times_requests(self) -> bool:
@@ -128,7 +130,7 @@ ANOTHER_LEADS: Final = "while another leads"
 _OFTEN: Final = {"second leader": 0.12, "weights contested": 0.04, "weights edited": 0.04}
 """More often than their turn: most other disturbances are worse with another leader, and few weights have long stood
 as asked when they are changed."""
-_NTH: Final = {"write": 32, "read": 180, "query": 15}
+_NTH: Final = {"write": 32, "read": 100, "query": 15}
 
 
 def _any_workload(dice: random.Random) -> str:
@@ -156,6 +158,7 @@ TIMED: Final[Mapping[str, tuple[float, Callable[[random.Random], str]]]] = {
     "gateway not scraped": (LONGEST, _gateway),
     "API server down": (60.0, _nothing),
     "API server busy": (60.0, _nothing),
+    "cut off": (60.0, _nothing),
     "events dropped": (60.0, _nothing),
     "events late": (60.0, lambda dice: dice.choice(("3", "30"))),
     "events twice": (60.0, _nothing),
@@ -185,6 +188,7 @@ TIMED: Final[Mapping[str, tuple[float, Callable[[random.Random], str]]]] = {
 """What can happen at any time: how many seconds it lasts at most, and what else there is to say."""
 
 _REMEMBERS: Final = 0.15
+_SHARES: Final = 0.15
 _TIMES_REQUESTS: Final = 0.25
 _SLOW: Final = 0.25
 _RESPECTS: Final = 0.3
@@ -224,6 +228,7 @@ def draw(seed: int) -> Plan:
     count = dice.choices(range(9), (2, 6, 8, 8, 6, 4, 3, 2, 1))[0]
     disturbances = tuple(_disturbance(dice) for _ in range(count))
     history_after = dice.choice((0.0, 12.0, 25.0, 50.0)) if dice.random() < _REMEMBERS else None
+    shares = dice.random() < _SHARES
     if dice.random() < _TIMES_REQUESTS:
         spec["analysis"] = spec["analysis"] | {"metrics": metrics_of("2pp", times_requests=True)}  # type: ignore[operator]  # as above
         quality = "slow" if dice.random() < _SLOW else quality
@@ -232,7 +237,13 @@ def draw(seed: int) -> Plan:
     if dice.random() < _LEAVES:
         spec["onDelete"] = "leave"
     return Plan(
-        seed=seed, quality=quality, spec=spec, stable_pods=pods, disturbances=disturbances, history_after=history_after
+        seed=seed,
+        quality=quality,
+        spec=spec,
+        stable_pods=pods,
+        disturbances=disturbances,
+        history_after=history_after,
+        shares=shares,
     )
 
 

@@ -6,7 +6,7 @@ What that leaves open (a write that was under way while another leader decided o
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import simulation_acts as acts
@@ -15,7 +15,7 @@ import simulation_promises as promises
 from simulation_api import Change, Document, path_of
 from simulation_client import Request
 from simulation_controller import Glimpse, Process
-from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, KEY, SERVICE, STABLE, version_of, weights_of, workload_of
 from simulation_written import Promise, Written
 
 if TYPE_CHECKING:  # it is watched by this
@@ -76,6 +76,7 @@ class Watchman:
         self._world = world
         self.record = Record(idle_since=world.now)
         self._resting: tuple[object, ...] = ()
+        self._ticked_at = world.now
 
     def blame(self, what: str) -> None:
         """Say which promise is broken, and end the world.
@@ -121,6 +122,21 @@ class Watchman:
         self.record.condemned.clear()
         self.record.respected = None
 
+    def note_tick(self, process: Process) -> None:
+        """The Canary is ticked. Nobody else shares it at that moment, as far as both can know."""
+        self._ticked_at = self._world.now
+        if process.replica is None or not process.share.owns(KEY):
+            return
+        for other in self._world.processes:
+            if other is not process and other.replica is not None and not other.frozen and other.share.owns(KEY):
+                self.blame(f"{process.name} and {other.name} both hold the Canary for their own")
+
+    def check_taken_over(self, within: timedelta) -> None:
+        """Somebody has ticked the Canary since its last keeper died, if there is any."""
+        is_there = self._world.server.see("Canary", SERVICE) is not None
+        if is_there and self._world.now - self._ticked_at >= within:
+            self.blame(f"nobody has ticked the Canary for {self._world.now - self._ticked_at}")
+
     # Every write
 
     def look(self, request: Request) -> Document | None:
@@ -132,7 +148,11 @@ class Watchman:
         self, process: Process, glimpse: Glimpse, request: Request, before: Document | None, *, changed: bool
     ) -> None:
         """Hold a write that was carried out against the promises."""
-        if "/events" in request.path or request.path == path_of("Canary", "orders-rival", "status"):
+        if (
+            "/events" in request.path
+            or "/leases" in request.path
+            or request.path == path_of("Canary", "orders-rival", "status")
+        ):
             return
         after = self.look(request)
         is_let_go = request.path == HOLD and before is not None and after is None

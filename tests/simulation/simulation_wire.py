@@ -32,6 +32,7 @@ class Network:
         busy: every request is answered 429.
         dropping, twice: what becomes of events.
         late: seconds by which events are late.
+        cut_off: the name of a process that reaches nobody; empty while all do.
     """
 
     def __init__(self, world: "World") -> None:
@@ -40,6 +41,7 @@ class Network:
         self._strikes: dict[tuple[str, int], Disturbance] = {}
         self.down = self.busy = self.dropping = self.twice = False
         self.late = 0.0
+        self.cut_off = ""
 
     def arrange(self) -> None:
         """Put every disturbance of the plan where it will strike."""
@@ -56,9 +58,11 @@ class Network:
 
     def carry(self, process: Process, request: Request) -> Answer:
         """Carry a request over, and the answer back."""
+        if "/leases" in request.path:
+            return self._carry_lease(process, request)
         strike = self._strike("write" if request.is_write else "read")
         self._go_through(process, strike, "before")
-        if self.down:
+        if self.down or process.name == self.cut_off:
             raise silence(request)
         if self.busy:
             return refusal(*_REFUSALS["429"])
@@ -85,6 +89,14 @@ class Network:
                 pass
         self._go_through(process, strike, "after")
         return answer
+
+    def _carry_lease(self, process: Process, request: Request) -> Answer:
+        """Its process is not struck: it would be in every other request."""
+        if self.down or process.name == self.cut_off:
+            raise silence(request)
+        if self.busy:
+            return refusal(*_REFUSALS["429"])
+        return self._world.carry_out(process, process.glimpse, request)
 
     def _carry_out_late(self, process: Process, glimpse: object, request: Request) -> None:
         answer = self._world.carry_out(process, glimpse, request)  # type: ignore[arg-type]  # the glimpse of when it was sent
@@ -115,7 +127,9 @@ class Network:
         """The world goes on without a process; its lease may have gone to another, which it does not know."""
         if strike.detail == ANOTHER_LEADS:
             simulation_faults.begin(self._world, Disturbance(what="second leader", seconds=2 * strike.seconds))
+        process.frozen = True
         self._world.run_until(self._world.now + timedelta(seconds=strike.seconds))
+        process.frozen = False
         self._world.tell(f"{process.name} wakes up")
 
     def kill(self, process: Process, seconds: float) -> None:
@@ -137,8 +151,9 @@ class Network:
             self._world.begin(name)
 
     def deliver(self, process: Process, change: Change) -> None:
-        """A watch event sets out."""
-        if self.dropping:
+        """A watch event sets out; a connection keeps its order."""
+        if self.dropping or self.down or process.name == self.cut_off:
             return
         for seconds in (0.05 + self.late, *([2.0 + self.late] if self.twice else [])):
-            self._world.after(timedelta(seconds=seconds), lambda: process.hear(change))
+            process.heard_until = max(process.heard_until, self._world.now + timedelta(seconds=seconds))
+            self._world.after(process.heard_until - self._world.now, lambda: process.hear(change))

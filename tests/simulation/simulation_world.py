@@ -6,22 +6,24 @@ would be waiting. Time jumps from one event to the next.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from simulation_api import NAMESPACE, Answer, Document, SimulatedServer
+from simulation_api import NAMESPACE, Answer, SimulatedServer
 from simulation_client import Request
-from simulation_controller import Glimpse, Killed, Process
+from simulation_controller import KINDS, Glimpse, Killed, Process
 from simulation_faults import set_weights
 from simulation_kubelet import Kubelet
 from simulation_past import Past
 from simulation_plan import SHIPPED_AT, Plan
 from simulation_prometheus import SimulatedPrometheus, reachable
+from simulation_replicas import TAKEN_OVER_WITHIN, TIMINGS
 from simulation_shop import (
     BASELINE,
     CANARY,
+    KEY,
     SERVICE,
     STABLE,
     canary,
@@ -32,9 +34,12 @@ from simulation_shop import (
     virtual_service,
     weights_of,
 )
+from simulation_threads import on_one_line
 from simulation_traffic import Traffic
 from simulation_watchman import Watchman
 from simulation_wire import Network
+
+from canary.model.spec import ObjectKey
 
 OPENS_AT: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HISTORY: Final = timedelta(minutes=1)
@@ -43,6 +48,10 @@ ENDS_WITHIN: Final = timedelta(minutes=15)
 """After the last disturbance; the longest waits of a calm release are its clock's jump and the spec's limits."""
 SILENT_FOR: Final = timedelta(seconds=45)
 """How long an ended world is watched: nothing may move."""
+RENEWED_EVERY: Final = timedelta(seconds=50)
+"""A watch without news."""
+RESTARTED_AFTER: Final = timedelta(seconds=5)
+"""A process that ended by itself, by its supervisor."""
 
 
 class World:
@@ -122,9 +131,12 @@ class World:
         self.advance(end)
 
     def _step(self, end: datetime) -> bool:
-        idle = [process for process in self.processes if not process.busy]
-        ticking = min(idle, key=lambda process: process.next_moment, default=None)
-        tick_at = max(ticking.next_moment, self.now) if ticking else None
+        waiting = [
+            (max(moment, self.now), place)
+            for place, process in enumerate(self.processes)
+            if not process.busy and (moment := process.next_moment) is not None
+        ]
+        tick_at, place = min(waiting, default=(None, 0))
         event_at = self._agenda[0][0] if self._agenda else None
         moment = min((each for each in (tick_at, event_at) if each is not None), default=end)
         if moment >= end:
@@ -132,8 +144,8 @@ class World:
         self.advance(moment)
         if event_at is not None and event_at <= moment:
             heapq.heappop(self._agenda)[2]()
-        elif ticking is not None:
-            self._let_tick(ticking)
+        else:
+            self._let_tick(self.processes[place])
         return True
 
     def _let_tick(self, process: Process) -> None:
@@ -148,14 +160,46 @@ class World:
 
     # What controllers do
 
-    def begin(self, name: str) -> Process:
-        """A controller process begins: it lists everything and ticks every Canary."""
-        process = Process(self, name, timedelta())
+    def begin(self, name: str, *, shares: bool | None = None) -> Process:
+        """A controller process begins: it lists everything and ticks what of it is its own.
+
+        Args:
+            name: in the story.
+            shares: whether it knows of others; as was planned if it is not said.
+        """
+        process = Process(self, name, shares=self.plan.shares if shares is None else shares)
         self.processes.append(process)
         self.tell(f"{name} begins")
-        for kind in ("Canary", "Deployment", "VirtualService"):
-            process.hear_list(kind, self.server.listed(kind))
+        self.relist(process)
+        process.start()
+        self.after(RENEWED_EVERY, lambda: self._renew_watches(process))
+        if process.replica is not None:
+            self._take_part(process)
         return process
+
+    def _renew_watches(self, process: Process) -> None:
+        if process in self.processes:
+            if not (self.network.down or self.network.dropping or process.frozen):
+                process.hear_of_the_server()
+            self.after(RENEWED_EVERY, lambda: self._renew_watches(process))
+
+    def _take_part(self, process: Process) -> None:
+        """It looks at the others and renews its Lease, again and again."""
+        if process not in self.processes or process.replica is None:
+            return
+        is_member = process.frozen or process.replica.attempt()
+        if not is_member:
+            self.tell(f"{process.name} is no member any more")
+            self.network.kill(process, RESTARTED_AFTER.total_seconds())
+            return
+        if process.replica.has_changed:
+            process.schedule.wake_all()
+        self.after(TIMINGS.retry_period, lambda: self._take_part(process))
+
+    def note_tick(self, process: Process, keys: Sequence[ObjectKey]) -> None:
+        """A process ticks these Canaries: no other may, as long as each knows what it may know."""
+        if KEY in keys:
+            self.watchman.note_tick(process)
 
     def carry_for(self, process: Process, request: Request) -> Answer:
         """Carry a request of a process; see `Network`."""
@@ -187,10 +231,12 @@ class World:
             for process in self.processes:
                 self.network.deliver(process, change)
 
-    def relist(self, process: Process, kinds: Iterable[str] = ("Canary", "Deployment", "VirtualService")) -> None:
-        """A watch of a process has broken off and lists anew."""
-        for kind in kinds:
-            process.hear_list(kind, self.server.listed(kind))
+    def relist(self, process: Process) -> None:
+        """The watches of a process have broken off and list anew."""
+        version = str(self.server.revision)
+        for resource in KINDS:
+            documents = self.server.listed(resource.kind)
+            process.hear_list(resource.kind, documents, version, after=process.newest[resource.kind])
 
     def contest(self, after: timedelta | None) -> None:
         """From now on a tool takes the canary's traffic away so long after it was given any; or it does no more."""
@@ -233,13 +279,17 @@ class World:
         """
         with ExitStack() as stack:
             stack.enter_context(reachable(self.prometheus))
-            self.begin("A")
+            stack.enter_context(on_one_line(self, self.plan.seed))
+            for name in ("A", "B") if self.plan.shares else ("A",):
+                self.begin(name)
             self.at(SHIPPED_AT, lambda: self.ships(f"v2-{self.plan.quality}"))
             self.network.arrange()
             self.run_until(OPENS_AT + timedelta(seconds=self.plan.calm_at))
             self.tell("calm: nothing goes wrong any more, and people mend what they broke")
             self.calm = True
             self.network.calm_down()
+            if self.plan.shares:
+                self._lose_one()
             deadline = self.now + ENDS_WITHIN
             while not self.watchman.has_ended():
                 if self.now >= deadline:
@@ -251,6 +301,10 @@ class World:
             self.watchman.check_silence()
             self.tell(f"the end: {self.watchman.standing()}")
 
-    def documents(self, kind: str) -> list[Document]:
-        """All objects of a kind."""
-        return self.server.listed(kind)
+    def _lose_one(self) -> None:
+        """The process that ticks the Canary dies for good, and another takes its place within a lease."""
+        sharing = [each for each in self.processes if each.replica is not None and each.replica.members]
+        owner = next((each for each in sharing if each.share.owns(KEY)), None)
+        if owner is not None and len(sharing) > 1:
+            self.network.retire(owner)
+            self.after(TAKEN_OVER_WITHIN, lambda: self.watchman.check_taken_over(TAKEN_OVER_WITHIN))
