@@ -6,6 +6,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import canary.controller.calibrate as calibrate_module
+import canary.controller.keep as keep_module
 import canary.controller.tick as tick_module
 import canary.machine.decide as decide_module
 from canary.judge.judge import Question, judge
@@ -30,7 +31,7 @@ def respect_that_is_not_persisted() -> AbstractContextManager[object]:
     def forgetful(previous: Any, *, state: RolloutState, **words: Any) -> dict[str, object]:
         return write_status(previous, state=replace(state, drifted_at=None), **words)
 
-    return patch.object(tick_module, "write_status", forgetful)
+    return patch.object(keep_module, "write_status", forgetful)
 
 
 def respect_that_is_not_heard() -> AbstractContextManager[object]:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from canary.controller.keep import Keeper
-from canary.kube.copies import Copies
 from simulation_api import NAMESPACE, Answer, Change, Document, path_of
 from simulation_client import Request, SimulatedClient
 from simulation_plan import Plan
@@ -23,6 +21,7 @@ from simulation_traffic import SCRAPE
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
 from canary.controller.report import Reporter
@@ -32,6 +31,7 @@ from canary.controller.shares import Share
 from canary.controller.tick import Outcome, Ticker
 from canary.kube.canaries import KubeCanaries
 from canary.kube.client import KubeClient
+from canary.kube.copies import Copies
 from canary.kube.events import KubeEvents
 from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
@@ -164,7 +164,7 @@ class Process:
         self._by_kind = {copy.resource.kind: copy for copy in self._copies}
         self._fleet = Fleet()
         self._ticker = self._make_ticker(client)
-        self.replica = Replica(client, name) if shares else None
+        self.replica = Replica(client, name, self._monotonic) if shares else None
         members = (lambda: (name,)) if self.replica is None else (lambda: self.replica.members)  # type: ignore[union-attr]  # just above
         own_name = name if self.replica is None else self.replica.name
         self.share = Share(name=own_name, members=members, everyone=self._fleet.keys, forget=self._ticker.forget)
@@ -198,6 +198,9 @@ class Process:
     def now(self) -> datetime:
         """What its clock says."""
         return self._world.now + self.skew
+
+    def _monotonic(self) -> float:
+        return self._world.now.timestamp()
 
     def carry(self, request: Request) -> Answer:
         """Send a request, and note what it has taught."""

@@ -4,13 +4,12 @@ What a replica writes and believes is the controller's own code. Only the loop a
 waits and gives up; the lab's tests let the real one run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from simulation_api import NAMESPACE
 
-from canary.kube import membership
 from canary.kube.client import KubeClient
 from canary.kube.membership import LeaseTimings, Membership
 from canary.model.spec import ObjectKey
@@ -29,9 +28,11 @@ class Replica:
     Args:
         client: of its process.
         name: of its process.
+        monotonic: seconds, by the clock that membership goes by.
     """
 
-    def __init__(self, client: KubeClient, name: str) -> None:
+    def __init__(self, client: KubeClient, name: str, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._membership = Membership(client, _GROUP, name.lower(), timings=TIMINGS)
         self._known: Sequence[str] = ()
 
@@ -49,7 +50,7 @@ class Replica:
         """Look at all and renew its own Lease, as often as the thread does at a time; False when it is no member."""
         mine = self._membership
         until = mine._until  # noqa: SLF001 - the thread's loop is played, and this is its body
-        if until is not None and membership.time.monotonic() >= until:
+        if until is not None and self._monotonic() >= until:
             return False
         has_joined = mine._attempt()  # noqa: SLF001 - as above
         if has_joined:

@@ -1,4 +1,4 @@
-"""What stands in for threads, timers and the machine's clocks, so that all of a process happens on the world's one line.
+"""What stands in for threads, timers and the machine's clocks, so that all of a process happens on one line of time.
 
 The controller's own schedule, copies and membership live on these. Work is done where it is asked for. The scheduler
 keeps APScheduler's promises for the jobs that are given to it (its triggers are APScheduler's own): what is late is run
@@ -16,10 +16,10 @@ from types import SimpleNamespace
 from typing import Any, Final, Protocol
 from unittest.mock import patch
 
-import canary.kube.copies as copies_module
 from apscheduler.triggers.base import BaseTrigger
 
 import canary.controller.schedule as schedule_module
+import canary.kube.copies as copies_module
 import canary.kube.membership as membership_module
 
 
@@ -174,8 +174,12 @@ _MODULES_WITH_DICE: Final = (schedule_module, membership_module)
 @contextmanager
 def on_one_line(world: Timeline, seed: int) -> Iterator[None]:
     """Let time pass and dice fall for all processes as the world says."""
-    began, dice = world.now, random.Random(seed)
-    watch = SimpleNamespace(monotonic=lambda: (world.now - began).total_seconds())
+    dice = random.Random(seed)
+
+    def monotonic() -> float:
+        return world.now.timestamp()
+
+    watch = SimpleNamespace(monotonic=monotonic)
     tokens = SimpleNamespace(token_hex=lambda size: f"{dice.getrandbits(8 * size):0{2 * size}x}")
     with ExitStack() as stack:
         for module in _MODULES_WITH_CLOCKS:

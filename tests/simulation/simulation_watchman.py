@@ -57,6 +57,7 @@ class Record:
             asked again, or are to be put back.
         asked: the VirtualService as a controller last wrote it, and where the release stood then.
         put_back: when a controller wrote again what it had written before.
+        has_drifted: whether weights have ever been left to others.
     """
 
     condemned: set[str] = field(default_factory=set)
@@ -67,6 +68,7 @@ class Record:
     asked: Document | None = None
     asked_at: tuple[object, ...] = ()
     put_back: list[datetime] = field(default_factory=list)
+    has_drifted: bool = False
 
 
 class Watchman:
@@ -189,6 +191,7 @@ class Watchman:
     def _remember(self, written: Written) -> None:
         if written.new.get("phase") == "RollingBack":
             self.record.condemned.add(written.new["revision"])
+        self.record.has_drifted |= "driftedAt" in written.new
         weight = written.new.get("weight", 0)
         if weights_of(written.read("VirtualService", SERVICE)) == (100 - weight, weight):
             self.record.respected = None
