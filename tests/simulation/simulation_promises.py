@@ -105,7 +105,7 @@ def a_rollback_has_a_cause(written: Written) -> str | None:
 
 
 def a_broken_version_is_condemned_at_once(written: Written) -> str | None:
-    """Warm-up or not: that is what the absolute guard is for. Weights left to others may have kept all requests away."""
+    """Warm-up or not: that is what the absolute guard is for. Weights that are left to others may keep it idle."""
     is_broken = written.version.endswith("-broken")
     is_entered = written.new.get("phase") == "RollingBack" and written.old.get("phase") != "RollingBack"
     is_excused = written.world.plan.has("clock jumps") or written.record.has_drifted
