@@ -106,12 +106,13 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     state = _note_times(turn, state)
     weight, actions = asked_weight(spec, state, world), derive_actions(spec, state, world)
     is_held = weight is not None and is_left_to_others(state)
+    is_next = state.phase.terminal and _released_revision(turn, state) is not None  # it came while this release ended
     return Decision(
         state=state,
         actions=actions,
         reason=describe_drift(state, world) if is_held else reason,
         weight=weight,
-        requeue_after=CONFIRM_AFTER if actions else None,
+        requeue_after=CONFIRM_AFTER if actions or is_next else None,
         warnings=(*warn_of_contest(spec, state, world), *warn_of_delay(spec, state, turn.now)),
         drift=drift.event,
     )

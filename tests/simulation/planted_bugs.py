@@ -10,6 +10,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from planted_in_hands import IN_HANDS
+from planted_in_reading import IN_READING
 
 import canary.controller.keep as keep_module
 import canary.controller.tick as tick_module
@@ -247,4 +248,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     an_outage_of_prometheus_counted_as_harm,
     an_approval_that_is_not_waited_for,
     *IN_HANDS,
+    *IN_READING,
 )

@@ -45,7 +45,7 @@ from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
 STATUS_INTERVAL: Final = timedelta(minutes=1)
-PACE: Final = Pace(groups=4, metrics_delay=timedelta(seconds=2), resync_interval=timedelta(minutes=2), workers=1)
+PACE: Final = Pace(groups=4, metrics_delay=timedelta(seconds=2), resync_interval=timedelta(minutes=5), workers=1)
 KINDS: Final = (CANARIES, DEPLOYMENTS, virtual_services("v1"), destination_rules("v1"))
 
 
@@ -139,9 +139,9 @@ class _NotedCanaries(KubeCanaries):
         self._process = process
 
     def read(self, key: ObjectKey) -> CanaryObject | None:
-        found = super().read(key)
+        found, path = super().read(key), path_of("Canary", key.name)
         if found is not None:
-            self._process.glimpse.seen.setdefault(path_of("Canary", key.name), dict(found.document))
+            self._process.note_canary(path, dict(found.document))
         return found
 
 
@@ -152,16 +152,28 @@ class Process:
         world: where it lives.
         name: in the story.
         shares: whether it shares the Canaries with others; else all are its own.
+
+    Attributes:
+        skew: how far its clock is ahead.
+        busy: whether it is in a tick.
+        doomed: whether it dies with its next request.
+        frozen: whether it stands still.
+        blind: whether its watches are broken.
+        heard_until: when the last event that is under way to it arrives.
     """
 
     def __init__(self, world: Surroundings, name: str, *, shares: bool) -> None:
-        self.name, self.skew, self.busy, self.doomed, self.frozen = name, timedelta(), False, False, False
+        self.name, self.skew = name, timedelta()
+        self.busy = self.doomed = self.frozen = self.blind = False
         self.heard_until = world.now
         self._world = world
         self.glimpse = Glimpse(self.now())
         client = KubeClient(SimulatedClient(self), timedelta(seconds=10))  # type: ignore[arg-type]  # as much of the vendor's client as is used
         self._copies = Copies(client, KINDS)
         self._by_kind = {copy.resource.kind: copy for copy in self._copies}
+        self._kept: dict[str, int] = {}
+        for copy in self._copies:
+            copy.listen(self._check_copy)
         self._fleet = Fleet()
         self._ticker = self._make_ticker(client)
         self.replica = Replica(client, name, self._monotonic) if shares else None
@@ -215,16 +227,33 @@ class Process:
             self.glimpse.held[answer.document["metadata"]["name"]] = answer.document
         return answer
 
+    def note_canary(self, path: str, document: Document) -> None:
+        """A tick goes by this Canary, which it has read from the server or from a copy."""
+        if self.blind and path not in self.glimpse.seen:
+            self._world.blame(f"{self.name} goes by a copy whose watch is broken")
+        self.glimpse.seen.setdefault(path, document)
+
     # What its watches bring
 
     def hear(self, change: Change) -> None:
-        """A watch tells of a change."""
+        """A watch tells of a change; what was under way when it broke is lost."""
+        if self.blind:
+            return
         copy, key = self._by_kind[change.kind], ObjectKey(NAMESPACE, change.name)
         copy.heard()
         if change.document is None:
             copy.remove(key, change.version)
         else:
             copy.learn(key, change.document)
+
+    def _check_copy(self, key: ObjectKey, document: Document | None) -> None:
+        """A copy has taken in what it was told: an older version of one object never comes after a newer one."""
+        if document is None:
+            return  # what is made anew under that name has a version that is newer still
+        kept, version = f"{document['kind']} {key}", int(document["metadata"]["resourceVersion"])
+        if version < self._kept.get(kept, 0):
+            self._world.blame(f"{self.name} keeps version {version} of {kept}, and has kept {self._kept[kept]}")
+        self._kept[kept] = version
 
     @property
     def newest(self) -> Mapping[str, str]:
@@ -233,6 +262,7 @@ class Process:
 
     def hear_list(self, kind: str, documents: Iterable[Document], version: str, *, after: str) -> None:
         """A watch has listed anew, and follows again; `after` is what was newest before the list was asked for."""
+        self.blind = False
         copy = self._by_kind[kind]
         copy.replace(documents, version, after=after)
         copy.heard()
@@ -243,7 +273,8 @@ class Process:
             copy.heard()
 
     def lose_watches(self) -> None:
-        """Every watch has broken off."""
+        """Every watch has broken off, until there is a new list."""
+        self.blind = True
         for copy in self._copies:
             copy.lost()
 

@@ -106,11 +106,20 @@ def _list_late(world: "World", disturbance: Disturbance) -> None:
 
     def hear() -> None:
         for process, newest in asked:
+            if process.blind:
+                continue
             for kind, documents in listed.items():
                 process.hear_list(kind, documents, version, after=newest[kind])
         world.after(timedelta(seconds=0.2), lambda: _relist(world))
 
     world.after(timedelta(seconds=float(disturbance.detail)), hear)
+
+
+def _break_watches(world: "World", _disturbance: Disturbance) -> Undo:
+    """The API server answers, and tells nobody of changes."""
+    for process in world.processes:
+        process.lose_watches()
+    return lambda: _relist(world)
 
 
 def _relist(world: "World") -> None:
@@ -371,6 +380,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "gateway not scraped": _stop_scraping,
     "API server down": _go_down,
     "cut off": _cut_off,
+    "watches broken": _break_watches,
     "API server busy": _switch("busy"),
     "events dropped": _drop_events,
     "events late": _delay_events,

@@ -159,6 +159,7 @@ TIMED: Final[Mapping[str, tuple[float, Callable[[random.Random], str]]]] = {
     "API server down": (60.0, _nothing),
     "API server busy": (60.0, _nothing),
     "cut off": (60.0, _nothing),
+    "watches broken": (60.0, _nothing),
     "events dropped": (60.0, _nothing),
     "events late": (60.0, lambda dice: dice.choice(("3", "30"))),
     "events twice": (60.0, _nothing),
@@ -182,7 +183,7 @@ TIMED: Final[Mapping[str, tuple[float, Callable[[random.Random], str]]]] = {
     "vanishes": (40.0, lambda dice: dice.choice(("VirtualService", "DestinationRule"))),
     "Canary made anew": (0.0, _nothing),
     "Canary deleted": (0.0, _nothing),
-    "weights contested": (150.0, lambda dice: dice.choice(("0.3", "2", "10"))),
+    "weights contested": (150.0, lambda dice: dice.choice(("0.06", "0.3", "2", "10"))),
     "rival Canary": (60.0, _nothing),
 }
 """What can happen at any time: how many seconds it lasts at most, and what else there is to say."""

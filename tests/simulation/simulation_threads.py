@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from unittest.mock import patch
 
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 import canary.controller.schedule as schedule_module
 import canary.kube.copies as copies_module
@@ -118,6 +119,8 @@ class SimulatedScheduler:
     ) -> None:
         """Run it when the trigger says; a job of the same id is replaced."""
         assert replace_existing or id not in self._jobs
+        if isinstance(trigger, IntervalTrigger) and trigger.start_date > self._clock.now():
+            trigger.start_date = self._clock.now() + trigger.interval  # it was none, so the machine's clock was taken
         self._place(id, work, args, trigger, None)
 
     def remove_job(self, job_id: str) -> None:

@@ -139,6 +139,12 @@ class Watchman:
         if is_there and self._world.now - self._ticked_at >= within:
             self.blame(f"nobody has ticked the Canary for {self._world.now - self._ticked_at}")
 
+    def check_taken_up(self) -> None:
+        """No version waits for a release to begin that nothing stands in the way of."""
+        status = self.status()
+        if status.get("phase") in _AT_REST and not self.has_ended():
+            self.blame(f"what is shipped is not taken up: {self.standing()}")
+
     # Every write
 
     def look(self, request: Request) -> Document | None:

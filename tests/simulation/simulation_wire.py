@@ -152,7 +152,7 @@ class Network:
 
     def deliver(self, process: Process, change: Change) -> None:
         """A watch event sets out; a connection keeps its order."""
-        if self.dropping or self.down or process.name == self.cut_off:
+        if self.dropping or process.blind:
             return
         for seconds in (0.05 + self.late, *([2.0 + self.late] if self.twice else [])):
             process.heard_until = max(process.heard_until, self._world.now + timedelta(seconds=seconds))

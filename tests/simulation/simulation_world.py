@@ -48,6 +48,8 @@ ENDS_WITHIN: Final = timedelta(minutes=15)
 """After the last disturbance; the longest waits of a calm release are its clock's jump and the spec's limits."""
 SILENT_FOR: Final = timedelta(seconds=45)
 """How long an ended world is watched: nothing may move."""
+TAKEN_UP_WITHIN: Final = timedelta(seconds=90)
+"""Of the calm: a version that was shipped, and that nothing stands in the way of."""
 RENEWED_EVERY: Final = timedelta(seconds=50)
 """A watch without news."""
 RESTARTED_AFTER: Final = timedelta(seconds=5)
@@ -179,7 +181,7 @@ class World:
 
     def _renew_watches(self, process: Process) -> None:
         if process in self.processes:
-            if not (self.network.down or self.network.dropping or process.frozen):
+            if not (self.network.dropping or process.blind or process.frozen):
                 process.hear_of_the_server()
             self.after(RENEWED_EVERY, lambda: self._renew_watches(process))
 
@@ -288,6 +290,7 @@ class World:
             self.tell("calm: nothing goes wrong any more, and people mend what they broke")
             self.calm = True
             self.network.calm_down()
+            self.after(TAKEN_UP_WITHIN, self.watchman.check_taken_up)
             if self.plan.shares:
                 self._lose_one()
             deadline = self.now + ENDS_WITHIN
