@@ -45,7 +45,7 @@ from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
 STATUS_INTERVAL: Final = timedelta(minutes=1)
-PACE: Final = Pace(groups=4, metrics_delay=timedelta(seconds=2), resync_interval=timedelta(minutes=5), workers=1)
+PACE: Final = Pace(groups=4, metrics_delay=timedelta(seconds=2), resync_interval=timedelta(minutes=10), workers=1)
 KINDS: Final = (CANARIES, DEPLOYMENTS, virtual_services("v1"), destination_rules("v1"))
 
 
