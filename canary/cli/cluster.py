@@ -58,7 +58,13 @@ def namespace_of(namespace: str | None, kubeconfig: str | None) -> str:
     if namespace:
         return namespace
     file = _file(kubeconfig)
-    return (_context_namespace(file) if file else _pod_namespace()) or "default"
+    return (_context_word(file, "namespace") if file else _pod_namespace()) or "default"
+
+
+def context_user(kubeconfig: str | None) -> str | None:
+    """What the kubeconfig calls the user of its current context; None where there is no kubeconfig, or no such name."""
+    file = _file(kubeconfig)
+    return _context_word(file, "user") if file else None
 
 
 def _file(kubeconfig: str | None) -> Path | None:
@@ -71,17 +77,17 @@ def _file(kubeconfig: str | None) -> Path | None:
     return home if home.exists() else None
 
 
-def _context_namespace(file: Path) -> str | None:
-    """What the current context says; a file that cannot be read is reported where the client is made."""
+def _context_word(file: Path, word: str) -> str | None:
+    """A word of the current context; a file that cannot be read is reported where the client is made."""
     import yaml  # noqa: PLC0415 (lazy: see the head of the package)
 
     try:
         config: Any = yaml.safe_load(file.expanduser().read_bytes())
         named = {entry["name"]: entry["context"] for entry in config["contexts"]}
-        namespace = named[config["current-context"]].get("namespace")
+        found = named[config["current-context"]].get(word)
     except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         return None
-    return str(namespace) if namespace else None
+    return str(found) if found else None
 
 
 def _pod_namespace() -> str | None:

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: Final = {
     ExitCode.OK: "done, or the answer is yes",
-    ExitCode.NO: "the answer is no: a document is invalid, a release has failed or not ended in time",
+    ExitCode.NO: "the answer is no: an invalid document, a release that failed or takes too long, a refused command",
     ExitCode.USAGE: "the command was written wrongly",
     ExitCode.UNREACHABLE: "the cluster does not answer, or refuses",
     ExitCode.NOT_FOUND: "there is no such object",

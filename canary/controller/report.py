@@ -9,6 +9,7 @@ import structlog
 
 from canary.machine import deadline, drift, leaving
 from canary.model.action import Decision, Warned
+from canary.model.command import Verb
 from canary.model.errors import CanaryError
 from canary.model.observation import Observation, Problem, Split
 from canary.model.spec import CanarySpec, ObjectKey
@@ -70,12 +71,21 @@ class Reporter:
             result=result,
             attention=_find_attention(canary, spec, decision, result),
         )
+        self._tell_commands(canary, before, after)
         if decision.drift is not None:
             self.journal.record(canary, warning=True, reason="WeightsChanged", message=decision.drift)
         if after.phase is not before.phase or after.revision != before.revision:
             self._tell_phase(canary, after.phase, decision.reason)
         elif after.step != before.step:
             self.journal.record(canary, warning=False, reason="StepReached", message=decision.reason)
+
+    def _tell_commands(self, canary: CanaryObject, before: RolloutState, after: RolloutState) -> None:
+        """One Event for each command that was obeyed; who gave it is their own account."""
+        for each in after.obeyed:
+            if each not in before.obeyed:
+                message = f"{each.speaker} said {each.verb.value} {each.target}"
+                is_bold = each.verb is Verb.PROMOTE
+                self.journal.record(canary, warning=is_bold, reason="CommandObeyed", message=message)
 
     def _tell_phase(self, canary: CanaryObject, phase: Phase, reason: str) -> None:
         bad = phase in (Phase.ROLLING_BACK, Phase.FAILED)

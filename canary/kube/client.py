@@ -133,6 +133,21 @@ class KubeClient:
             return ()
         return tuple(str(entry.get("version")) for entry in found.get("versions", ()) if isinstance(entry, Mapping))
 
+    def read_username(self) -> str:
+        """What the API server calls whoever is asking.
+
+        Raises:
+            Transient: no answer within the deadline.
+            Refused: it does not tell (before Kubernetes 1.28, or forbidden).
+        """
+        call = Call(verb="create", path="/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = self._write(call, review, timeout=None)
+        try:
+            return str(answer["status"]["userInfo"]["username"])
+        except (LookupError, TypeError) as error:
+            raise silence(call, self.server, ValueError("the answer names nobody")) from error
+
     def get(self, resource: Resource, key: ObjectKey, *, timeout: timedelta | None = None) -> Document | None:
         """Read one object; None when there is none.
 
@@ -312,7 +327,8 @@ class KubeClient:
             raise silence(call, self.server, ValueError("the answer is no JSON")) from error
         if not isinstance(answer, dict):
             raise silence(call, self.server, ValueError("the answer is no JSON object"))
-        is_object = call.verb == "create" or (call.key is not None and call.verb != "delete")  # that answers a Status
+        is_made = call.verb == "create" and call.resource is not None  # reviews are answered, and not kept
+        is_object = is_made or (call.key is not None and call.verb != "delete")  # that answers a Status
         if is_object and not has_version(answer):
             raise silence(call, self.server, ValueError("the answer is no object of an API server"))
         if (

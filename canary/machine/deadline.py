@@ -1,6 +1,6 @@
 """A release that takes longer than `maxDuration` says so until it ends, whatever the policy makes of it.
 
-What the deadline does is decided where the steps are (`decide`): hold, promote what is undecided, or roll back. Here it
+What the deadline does is decided where the steps are (`climbing`): hold, promote what is undecided, or roll back. Here it
 is only told, as a condition that stands for as long as the release is late, so that a person is told once and an alert
 can wait for it. It does not come and go with the verdict: who is woken at night by each step is woken for nothing.
 
@@ -12,6 +12,7 @@ they wait for.
 from datetime import datetime
 from typing import Final, assert_never
 
+from canary.machine.moves import is_paused
 from canary.model.action import Warned
 from canary.model.quantities import format_duration
 from canary.model.spec import CanarySpec, InconclusivePolicy
@@ -24,9 +25,11 @@ def warn_of_delay(spec: CanarySpec, state: RolloutState, now: datetime) -> tuple
     """The condition, for as long as the release is late."""
     limit = spec.analysis.max_duration
     if state.phase is Phase.PROGRESSING and state.started_at is not None:
-        is_late, message = now - state.started_at > limit, _describe_climb(spec, state)
-    elif state.phase is Phase.PENDING and state.revision is not None and not spec.paused:
-        is_late = state.entered_at is not None and now - state.entered_at > limit
+        is_late = now - (state.resumed_at or state.started_at) > limit
+        message = _describe_climb(spec, state)
+    elif state.phase is Phase.PENDING and state.revision is not None and not is_paused(spec, state):
+        since = state.resumed_at or state.entered_at
+        is_late = since is not None and now - since > limit
         message = (
             f"revision {state.revision} has waited for its first step for longer than maxDuration "
             f"({format_duration(limit)}): status.message says for what"
@@ -40,7 +43,7 @@ def _describe_climb(spec: CanarySpec, state: RolloutState) -> str:
     analysis = spec.analysis
     late = f"the release takes longer than maxDuration ({format_duration(analysis.max_duration)})"
     ways = (
-        f"abort it (annotate canary.delivery/abort={state.revision}), or allow it more time (spec.analysis.maxDuration)"
+        f"abort it (annotate canary.delivery/abort={state.release}), or allow it more time (spec.analysis.maxDuration)"
     )
     match analysis.on_inconclusive:
         case InconclusivePolicy.HOLD:

@@ -25,6 +25,7 @@ from canary.machine.moves import asked_weight
 from canary.machine.sentences import describe_weights
 from canary.machine.world import World
 from canary.model.action import Warned
+from canary.model.command import remember
 from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT, CanarySpec, DriftPolicy
 from canary.model.state import Phase, RolloutState
@@ -50,6 +51,9 @@ def attend(spec: CanarySpec, state: RolloutState, world: World) -> Drift:
     is_known = state.settled_at is not None and state.settled_weight is not None
     is_changed = is_known and not world.split.stands_at(state.settled_weight or 0)
     state = _count(spec, state, now, is_changed=is_changed)
+    order = world.seen.commands.put_back
+    if order is not None and order.drifted_at == state.drifted_at:
+        state = replace(state, obeyed=remember(state.obeyed, order, now))
     drifted_at = _drifted_at(spec, state, world, asked, is_changed=is_changed)
     is_over = state.drifted_at is not None and drifted_at is None
     state = replace(state, drifted_at=drifted_at, reasserted=() if is_over else state.reasserted)
@@ -69,7 +73,8 @@ def _drifted_at(
 ) -> datetime | None:
     """Since when nothing is written against somebody else's weights; None when it is."""
     now, is_as_asked = world.seen.now, world.split.stands_at(asked)
-    is_resumed = state.drifted_at is not None and world.seen.commands.resumed == state.drifted_at
+    order = world.seen.commands.put_back
+    is_resumed = order is not None and order.drifted_at == state.drifted_at
     if state.phase is Phase.ROLLING_BACK or is_resumed:
         return None
     began = state.drifted_at or now.replace(microsecond=0)

@@ -74,6 +74,11 @@ def is_retired(state: RolloutState, world: World) -> bool:
     return world.canary.replicas == 0 or world.canary.revision != state.revision
 
 
+def is_paused(spec: CanarySpec, state: RolloutState) -> bool:
+    """Whether a person holds the release: by a command, or by the spec."""
+    return spec.paused or state.paused_at is not None
+
+
 def is_left_to_others(state: RolloutState) -> bool:
     """Whether the weights are somebody else's for now (see `drift`); a rollback asks nobody."""
     return state.drifted_at is not None and state.phase is not Phase.ROLLING_BACK
@@ -100,7 +105,7 @@ def _prepare(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
         return ()
     if not world.split.stands_at(0):
         return _move_weight(spec, state, world)
-    if spec.paused:
+    if is_paused(spec, state):
         return ()
     baseline = prepare_baseline(spec, state, world)
     if world.canary.replicas > 0 or not is_copied(state, world):

@@ -25,12 +25,16 @@ LEGAL_MOVES: Final[Mapping[Phase, frozenset[Phase]]] = MappingProxyType(
 )
 
 
+_HELD_BY_PEOPLE: Final = frozenset({Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED})
+
+
 def enter(state: RolloutState, phase: Phase, now: datetime) -> RolloutState:
-    """Move to `phase`; what was timed in the phase left is forgotten.
+    """Move to `phase`; what was timed in the phase left is forgotten, and what people said of the climb with the climb.
 
     Raises:
         ValueError: the move is not legal.
     """
     if phase not in LEGAL_MOVES[state.phase]:
         raise ValueError(f"a rollout cannot go from {state.phase} to {phase}")
-    return replace(state, phase=phase, entered_at=now, settled_at=None, unready_since=None, unserving_since=None)
+    entered = replace(state, phase=phase, entered_at=now, settled_at=None, unready_since=None, unserving_since=None)
+    return entered if phase in _HELD_BY_PEOPLE else replace(entered, paused_at=None, approved=None)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from canary.model.command import NOTHING_SAID, Commands
 from canary.model.spec import FULL_WEIGHT
 
 
@@ -88,21 +89,6 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commands:
-    """What people asked for by annotation; each names a revision, so that it cannot leak into the next release.
-
-    Attributes:
-        abort: revision to roll back, if any.
-        approved: (revision, index of the step whose end is approved), if any.
-        resumed: of which drift the weights may be put back, by the time when it began, if any.
-    """
-
-    abort: str | None = None
-    approved: tuple[str, int] | None = None
-    resumed: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """The world at one tick, read in full before anything is decided.
 
@@ -123,7 +109,7 @@ class Observation:
     stable: Workload | Problem
     canary: Workload | Problem
     split: Split | Problem
-    commands: Commands = Commands()
+    commands: Commands = NOTHING_SAID
     baseline: Workload | Problem | None = None
     deleting: bool = False
     author: str = ""

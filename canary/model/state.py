@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from canary.model.command import Obeyed, name_release
 from canary.model.evidence import Evidence
 
 
@@ -57,6 +58,15 @@ class RolloutState:
         baseline_pods: as `ready_pods`, of a baseline that was fit for comparison; 0 while it is not.
         unready_since: since when the workload that the rollout waits for has not been rolled out; None while it is.
         unserving_since: since when the canary has had no available pod although it should; None while it has one.
+        attempt: which release of this revision it is, from 1; another one begins when a person has it tried again.
+        passed_weight: up to which weight, in percent, every step of this revision has passed its analysis without a
+            gap, by any attempt; a release that is tried again may begin after it.
+        approved: index of the step whose end a person has approved; None for none.
+        paused_at: since when a person's command holds the release; None while none does.
+        pauses: how many pauses of this release were commanded.
+        resumed_at: when the last of them ended; None before. The longest duration of the analysis counts from it.
+        forced: whether a person has it promoted whatever the evidence.
+        obeyed: the last commands of people that were obeyed, the oldest first.
         evidence: the judge's memory of this release.
     """
 
@@ -75,4 +85,17 @@ class RolloutState:
     baseline_pods: int = 0
     unready_since: datetime | None = None
     unserving_since: datetime | None = None
+    attempt: int = 1
+    passed_weight: int = 0
+    approved: int | None = None
+    paused_at: datetime | None = None
+    pauses: int = 0
+    resumed_at: datetime | None = None
+    forced: bool = False
+    obeyed: tuple[Obeyed, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def release(self) -> str | None:
+        """What commands call the release (`model.command`); None before the first one."""
+        return None if self.revision is None else name_release(self.revision, self.attempt)

@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from canary.model.action import Warned
+from canary.model.command import Obeyed
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack, unpack
 from canary.model.faults import faults_of
@@ -25,7 +26,13 @@ from canary.model.observation import Problem
 from canary.model.quoting import spell_out
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
-from canary.model.status_documents import LONGEST_MESSAGE, AnalysisDocument, ArmCountsDocument, StatusDocument
+from canary.model.status_documents import (
+    LONGEST_MESSAGE,
+    AnalysisDocument,
+    ArmCountsDocument,
+    CommandDocument,
+    StatusDocument,
+)
 from canary.model.verdict import AnalysisResult, MetricVerdict, QuantileBuckets
 
 _LARGEST_SHOWN: Final = 1e300
@@ -66,6 +73,14 @@ def read_state(status: Mapping[str, object]) -> RolloutState:
         baseline_pods=document.baseline_pods,
         unready_since=document.unready_since,
         unserving_since=document.unserving_since,
+        attempt=document.attempt,
+        passed_weight=document.passed_weight,
+        approved=None if document.approved_step is None else document.approved_step - 1,
+        paused_at=document.paused_at,
+        pauses=document.pauses,
+        resumed_at=document.resumed_at,
+        forced=document.forced,
+        obeyed=tuple(map(_read_command, document.commands)),
         evidence=_read_evidence(document.analysis),
     )
 
@@ -119,6 +134,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "revision": state.revision,
         "judgedRevision": state.judged_revision,
         **_standing(state),
+        **_said(state),
         "analysis": _analysis(state.evidence, kept, result, share, _control(spec, before)),
         "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted, *_warned(warnings))],
     }
@@ -140,6 +156,40 @@ def _standing(state: RolloutState) -> dict[str, object | None]:
         "unreadySince": _instant(state.unready_since),
         "unservingSince": _instant(state.unserving_since),
     }
+
+
+def _said(state: RolloutState) -> dict[str, object | None]:
+    """What people have made of the release."""
+    return {
+        "attempt": state.attempt if state.attempt > 1 else None,
+        "passedWeight": state.passed_weight or None,
+        "approvedStep": None if state.approved is None else state.approved + 1,
+        "pausedAt": _instant(state.paused_at),
+        "pauses": state.pauses or None,
+        "resumedAt": _instant(state.resumed_at),
+        "forced": state.forced or None,
+        "commands": [_command(each) for each in state.obeyed] or None,
+    }
+
+
+def _command(obeyed: Obeyed) -> dict[str, object]:
+    claims = {"by": obeyed.by, "reason": obeyed.reason}
+    return {
+        "command": obeyed.verb.value,
+        "target": obeyed.target,
+        **{word: text for word, text in claims.items() if text},
+        "obeyedAt": _instant(obeyed.at),
+    }
+
+
+def _read_command(document: CommandDocument) -> Obeyed:
+    return Obeyed(
+        verb=document.command,
+        target=document.target,
+        by=document.by or "",
+        reason=document.reason or "",
+        at=document.obeyed_at,
+    )
 
 
 def _shown(previous: Mapping[str, object]) -> StatusDocument:

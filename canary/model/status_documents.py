@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, Self, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
+from canary.model.command import Verb
 from canary.model.faults import broken_rule
 from canary.model.fields import INT32, INT64, Document
 from canary.model.state import Phase
@@ -133,10 +134,20 @@ class AnalysisDocument(Document):
     )
 
 
+class CommandDocument(Document):
+    """A command of a person that was obeyed."""
+
+    command: Annotated[Verb, Field(strict=False)]
+    target: Text = Field(description="The release that was meant, and after a slash which step or pause of it.")
+    by: Text | None = Field(default=None, description="Who said so, by their own account: nobody has verified it.")
+    reason: Text | None = Field(default=None, description="Why, by their own account.")
+    obeyed_at: Instant
+
+
 class ConditionDocument(Document):
     """A condition in the way of Kubernetes; `kubectl wait` understands it."""
 
-    type: Literal["Valid", "Promoted", "Overdue", "TrafficReturned", "WeightsContested"]
+    type: Literal["Valid", "Promoted", "Overdue", "TrafficReturned", "WeightsContested", "CommandRefused"]
     status: Literal["True", "False", "Unknown"]
     reason: Text
     message: Text
@@ -178,6 +189,23 @@ class StatusDocument(Document):
     )
     unready_since: Instant | None = Field(default=None, description="Since when the awaited workload is not ready.")
     unserving_since: Instant | None = Field(default=None, description="Since when the canary cannot serve.")
+    attempt: Annotated[int, Field(ge=1, le=INT32)] = Field(
+        default=1,
+        description="Which release of this revision it is. Commands name the second one REVISION.2, and so on.",
+    )
+    passed_weight: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0, description="Percent up to which every step of this revision has passed; a retry may begin after it."
+    )
+    approved_step: Annotated[int, Field(ge=1, le=INT32)] | None = Field(
+        default=None, description="The step, counted from 1, whose end a person has approved."
+    )
+    paused_at: Instant | None = Field(default=None, description="Since when a person's command holds the release.")
+    pauses: Annotated[int, Field(ge=0, le=INT32)] = Field(default=0, description="Pauses of this release so far.")
+    resumed_at: Instant | None = Field(default=None, description="When the last of them ended.")
+    forced: bool = Field(default=False, description="Whether a person has it promoted whatever the evidence.")
+    commands: list[CommandDocument] = Field(
+        default=[], max_length=16, description="The last commands that were obeyed, the oldest first."
+    )
     analysis: AnalysisDocument | None = None
     conditions: list[ConditionDocument] = Field(
         default=[],

@@ -7,6 +7,7 @@ from worlds import Move, World
 
 from canary.machine.phases import LEGAL_MOVES
 from canary.model.action import PromoteTemplate, SetWeight
+from canary.model.command import Verb
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import Verdict
 
@@ -42,7 +43,8 @@ def only_pass_climbs(move: Move) -> str | None:
         (after.phase is Phase.PROMOTING and before.phase is not Phase.PROMOTING)
         or (after.step > before.step and after.phase is not Phase.PENDING)
     )
-    if climbs and move.verdict is not Verdict.PASS and move.before.stable_revision != after.revision:
+    is_told = move.before.saying in (Verb.SKIP, Verb.PROMOTE)
+    if climbs and not is_told and move.verdict is not Verdict.PASS and move.before.stable_revision != after.revision:
         return f"climbs on {move.verdict}"
     return None
 
@@ -86,7 +88,8 @@ def stable_is_changed_only_by_promotion(move: Move) -> str | None:
 def terminal_is_silent(move: Move) -> str | None:
     before, after = move.state, move.decision.state
     known = {"", before.judged_revision, move.before.stable_revision}
-    if not before.phase.terminal or move.before.canary_revision not in known:
+    is_told = before.phase is Phase.FAILED and move.before.saying is Verb.RETRY
+    if not before.phase.terminal or move.before.canary_revision not in known or is_told:
         return None
     return "acts after the end" if move.decision.actions or after.phase is not before.phase else None
 

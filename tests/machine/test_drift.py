@@ -16,6 +16,7 @@ from worlds import NEW, NOW, Decide, World, age, explore, tick, two_step_spec
 from canary.machine.decide import decide
 from canary.machine.drift import MOST_REASSERTIONS
 from canary.model.action import Decision, SetWeight
+from canary.model.command import PutBack
 from canary.model.observation import Observation
 from canary.model.spec import CanarySpec, DriftPolicy
 from canary.model.state import Phase, RolloutState
@@ -62,7 +63,8 @@ def resuming(decider: Decide) -> Decide:
     """A person who lets go of every drift at once."""
 
     def resumed(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
-        commands = replace(seen.commands, resumed=state.drifted_at)
+        order = None if state.drifted_at is None else PutBack(drifted_at=state.drifted_at)
+        commands = replace(seen.commands, put_back=order)
         return decider(spec, state, replace(seen, commands=commands), result)
 
     return resumed

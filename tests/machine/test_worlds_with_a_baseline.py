@@ -7,9 +7,10 @@ import pytest
 from baseline_promises import BASELINE_BROKEN, BASELINE_INVARIANTS
 from invariants import INVARIANTS, Invariant, story
 from test_reachable_worlds import ends_when_calm
-from worlds import NEW, OLD, Baseline, World, age, explore, two_step_spec
+from worlds import OLD, Baseline, World, age, explore, two_step_spec
 
 from canary.machine.decide import decide
+from canary.model.command import Verb
 from canary.model.state import Phase
 from canary.model.verdict import Verdict
 
@@ -23,7 +24,7 @@ def only_the_baseline(world: World) -> Iterator[World]:
 
     All other pods do what they are asked to.
     """
-    world = replace(world.calmed(), baseline=world.baseline, approved=False)
+    world = replace(world.calmed(), baseline=world.baseline)
     assert world.baseline is not None
     yield world
     pods = ("ready", "none") if world.baseline.replicas else ("none",)
@@ -38,6 +39,7 @@ def only_the_baseline(world: World) -> Iterator[World]:
 
 def also_the_release(world: World) -> Iterator[World]:
     """The baseline's pods break and mend, and so do the others; the release is withdrawn or aborted."""
+    world = replace(world, saying=None)
     assert world.baseline is not None
     yield world
     if world.baseline.replicas:
@@ -48,8 +50,7 @@ def also_the_release(world: World) -> Iterator[World]:
     yield replace(world, stable_pods="none" if world.stable_pods == "ready" else "ready")
     if world.canary_revision != OLD:
         yield replace(world, canary_revision=OLD, canary_pods="some")
-    if world.abort is None:
-        yield replace(world, abort=NEW)
+    yield replace(world, saying=Verb.ABORT)
 
 
 @pytest.mark.parametrize("start", [START, LEFT_OVER], ids=["at rest", "left over"])

@@ -2,8 +2,8 @@
 
 Time is counted in ticks of one interval. Ages in a state are clamped where no rule can tell them apart any more, which
 makes the set of reachable (state, world) pairs finite. The adversary may do one thing per tick: break or mend pods,
-edit weights, push another revision, abort, silence the metrics; and the controller may die after persisting, before or
-after each action. Nothing is limited in number: the search ends because it has seen everything.
+edit weights, push another revision, say any command, silence the metrics; and the controller may die after persisting,
+before or after each action. Nothing is limited in number: the search ends because it has seen everything.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +22,9 @@ from canary.model.action import (
     ScaleCanary,
     SetWeight,
 )
+from canary.model.command import Command, Commands, Verb
 from canary.model.evidence import Evidence
-from canary.model.observation import Commands, Observation, Problem, RouteWeights, Split, Workload
+from canary.model.observation import Observation, Problem, RouteWeights, Split, Workload
 from canary.model.quantities import PercentagePoints
 from canary.model.spec import (
     AnalysisSpec,
@@ -100,7 +101,10 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside the controller; pods are "ready", "some" (serving, but not all of them) or "none"."""
+    """Everything outside the controller; pods are "ready", "some" (serving, but not all of them) or "none".
+
+    `saying` is what a person says of where the release stands just now; `left` are commands that stand there for good.
+    """
 
     stable_revision: str = OLD
     stable_pods: str = "ready"
@@ -108,8 +112,8 @@ class World:
     canary_replicas: int = REPLICAS
     canary_pods: str = "ready"
     split: RouteWeights = ALL_ON_STABLE
-    abort: str | None = None
-    approved: bool = False
+    saying: Verb | None = None
+    left: tuple[Command, ...] = ()
     baseline: Baseline | None = None
 
     def observe(self, state: RolloutState) -> Observation:
@@ -119,16 +123,27 @@ class World:
             stable=_workload(self.stable_revision, REPLICAS, self.stable_pods),
             canary=_workload(self.canary_revision, self.canary_replicas, self.canary_pods),
             split=Split(routes=(self.split,)),
-            commands=Commands(
-                abort=self.abort, approved=(state.revision, state.step) if self.approved and state.revision else None
-            ),
+            commands=Commands(given=(*self.spoken(state), *self.left)),
             baseline=self.baseline.observe() if self.baseline else None,
         )
 
+    def spoken(self, state: RolloutState) -> tuple[Command, ...]:
+        """What is said just now, with the names that it needs."""
+        if self.saying is None or state.revision is None:
+            return ()
+        numbers = {
+            Verb.APPROVE: state.step + 1,
+            Verb.SKIP: state.step + 1,
+            Verb.PAUSE: state.pauses + 1,
+            Verb.RESUME: state.pauses,
+        }
+        number = numbers.get(self.saying)
+        return (Command(verb=self.saying, revision=state.revision, attempt=state.attempt, number=number),)
+
     def calmed(self) -> "World":
-        """Every pod that is asked for becomes ready, the baseline is there, and a person agrees."""
+        """Every pod that is asked for becomes ready, the baseline is there, and a person agrees to all."""
         canary = "ready" if self.canary_replicas else self.canary_pods
-        calm = replace(self, stable_pods="ready", canary_pods=canary, approved=True)
+        calm = replace(self, stable_pods="ready", canary_pods=canary, saying=Verb.APPROVE)
         if self.baseline is None:
             return calm
         pods = "ready" if self.baseline.replicas else "none"
@@ -170,6 +185,7 @@ def judgment(verdict: Verdict, state: RolloutState) -> AnalysisResult | None:
 
 def disturb(world: World, *, revisions: tuple[str, ...], commands: bool) -> Iterator[World]:
     """The world after everything the adversary may do in one tick, nothing included."""
+    world = replace(world, saying=None)
     yield world
     yield from (replace(world, stable_pods=pods) for pods in ("ready", "some", "none") if pods != world.stable_pods)
     yield from (replace(world, canary_pods=pods) for pods in ("ready", "none") if pods != world.canary_pods)
@@ -181,15 +197,24 @@ def disturb(world: World, *, revisions: tuple[str, ...], commands: bool) -> Iter
         for revision in (OLD, *revisions)
         if revision != world.canary_revision
     )
-    if commands and world.abort is None:
-        yield replace(world, abort=NEW)
     if commands:
-        yield replace(world, approved=not world.approved)
+        yield from (replace(world, saying=verb) for verb in (Verb.ABORT, Verb.APPROVE))
+
+
+def say_anything(world: World) -> Iterator[World]:
+    """The world with each command that a person may give."""
+    yield from (replace(world, saying=verb) for verb in Verb)
 
 
 def _aged(moment: datetime | None, limit_ticks: int) -> datetime | None:
     """One tick older, but not older than any rule can tell."""
     return None if moment is None else max(moment - TICK, NOW - limit_ticks * TICK)
+
+
+def _patience(spec: CanarySpec) -> int:
+    """After how many ticks the analysis is out of time; 0 where that is too far away to matter in a search."""
+    ticks = spec.analysis.max_duration // TICK + 1
+    return ticks if ticks <= 4 else 0
 
 
 def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
@@ -198,15 +223,26 @@ def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
     return replace(
         state,
         entered_at=_aged(state.entered_at, 0),
-        started_at=_aged(state.started_at, min(spec.analysis.max_duration // TICK + 1, 4)),
+        started_at=_aged(state.started_at, _patience(spec)),
         settled_at=_aged(state.settled_at, 1),
         drifted_at=_aged(state.drifted_at, 0),
         reasserted=(),
         ready_at=None if state.ready_at is None else NOW,
         unready_since=_aged(state.unready_since, deadline),
         unserving_since=_aged(state.unserving_since, 4),
+        paused_at=_aged(state.paused_at, 0),
+        passed_weight=0,
+        resumed_at=_aged(state.resumed_at, _patience(spec)) if _patience(spec) else None,
+        obeyed=(),
         evidence=Evidence(),
     )
+
+
+def _simplified(state: RolloutState, world: World) -> RolloutState:
+    """How often people had it tried again or paused tells something only to commands that were left behind."""
+    if world.left:
+        return replace(state, attempt=min(state.attempt, 2), pauses=min(state.pauses, 2))
+    return replace(state, attempt=1, pauses=0)
 
 
 def _essence(state: RolloutState) -> tuple[object, ...]:
@@ -223,6 +259,12 @@ def _essence(state: RolloutState) -> tuple[object, ...]:
         state.drifted_at,
         state.unready_since,
         state.unserving_since,
+        state.attempt,
+        state.approved,
+        state.paused_at,
+        state.pauses,
+        state.resumed_at,
+        state.forced,
     )
 
 
@@ -278,6 +320,6 @@ def explore(
                 for verdict in verdicts if state.phase.measured else verdicts[:1]:
                     for move in tick(spec, state, world, verdict, decider):
                         yield move
-                        reached.append((age(move.decision.state, spec), move.after))
+                        reached.append((_simplified(age(move.decision.state, spec), move.after), move.after))
         assert len(known) <= MOST_WORLDS, f"more than {MOST_WORLDS} worlds: the abstraction does not close"
         frontier = list({(_essence(state), world): (state, world) for state, world in reached}.values())

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollouts import EVIDENCE, NOW, SPEC, STATE, judged, written
 
+from canary.model.command import Obeyed, Verb
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack
 from canary.model.observation import Problem
@@ -203,6 +204,24 @@ STATES = st.builds(
     ready_pods=st.integers(0, 9),
     unready_since=st.none() | INSTANTS,
     unserving_since=st.none() | INSTANTS,
+    attempt=st.integers(1, 9),
+    passed_weight=st.integers(0, 100),
+    approved=st.none() | st.integers(0, 49),
+    paused_at=st.none() | INSTANTS,
+    pauses=st.integers(0, 9),
+    resumed_at=st.none() | INSTANTS,
+    forced=st.booleans(),
+    obeyed=st.lists(
+        st.builds(
+            Obeyed,
+            verb=st.sampled_from(Verb),
+            target=st.text(max_size=80),
+            by=st.text(max_size=100),
+            reason=st.text(max_size=200),
+            at=INSTANTS,
+        ),
+        max_size=8,
+    ).map(tuple),
     evidence=st.builds(
         Evidence,
         watermark=st.none() | INSTANTS,
@@ -222,7 +241,10 @@ STATES = st.builds(
 
 
 def test_no_part_of_the_state_is_forgotten() -> None:
-    whole = replace(STATE, drifted_at=NOW, unready_since=NOW, unserving_since=NOW, baseline_pods=2)
+    obeyed = Obeyed(verb=Verb.ABORT, target="0f3a9c1b2d", by="jo", reason="it is slow", at=NOW)
+    times = {"drifted_at": NOW, "unready_since": NOW, "unserving_since": NOW, "paused_at": NOW, "resumed_at": NOW}
+    said = {"attempt": 2, "passed_weight": 10, "approved": 0, "pauses": 1, "forced": True, "obeyed": (obeyed,)}
+    whole = replace(STATE, baseline_pods=2, **times, **said)  # type: ignore[arg-type]  # fields by name
     for part in (whole, whole.evidence):
         left_at_default = {f.name for f in fields(part) if getattr(part, f.name) == getattr(type(part)(), f.name)}
         assert left_at_default == set()

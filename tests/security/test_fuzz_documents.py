@@ -29,6 +29,7 @@ from canary.controller.commands import read_commands
 from canary.judge.ledger import GUARDED
 from canary.kube.canaries import canary_object
 from canary.metrics.recording import read_recording
+from canary.model.command import Verb
 from canary.model.crd import custom_resource_definition
 from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Counts, Evidence, Histogram, Measurement, Sample
 from canary.model.manifest import documents_in
@@ -67,13 +68,18 @@ def test_an_object_of_a_watch_is_a_canary_or_refused(document: dict[str, Any]) -
 
 
 @fuzz
-@given(st.dictionaries(st.sampled_from(("canary.delivery/approve", "canary.delivery/abort")) | text, text, max_size=3))
+@given(
+    st.dictionaries(
+        st.sampled_from([f"canary.delivery/{verb.value}" for verb in Verb]) | text,
+        text | st.from_regex(r"[0-9a-f]{2}(\.[0-9])?(/[0-9])?( by .*)?( because .*)?", fullmatch=True),
+        max_size=3,
+    )
+)
 def test_annotations_ask_for_something_that_can_be_compared_or_for_nothing(annotations: dict[str, str]) -> None:
     commands = read_commands(annotations)
-    if commands.approved is not None:
-        revision, step = commands.approved
-        assert f"{revision}/{step + 1}" == annotations["canary.delivery/approve"].replace("/0", "/") or step >= -1
-    assert commands.abort == annotations.get("canary.delivery/abort")
+    for command in commands.given:
+        assert annotations[f"canary.delivery/{command.verb.value}"].startswith(command.revision)
+        assert (command.number or 1) >= 1
 
 
 ROUTES: Final = [

@@ -33,6 +33,7 @@ from canary.kube.events import KubeEvents
 from canary.kube.resources import DEPLOYMENTS
 from canary.metrics.prometheus import PrometheusProvider
 from canary.metrics.recording import read_recording
+from canary.model.command import Verb
 from canary.model.errors import CanaryError, InvalidDocument
 from canary.model.evidence import NoData, QueryFailed
 from canary.model.manifest import documents_in
@@ -259,8 +260,16 @@ def test_what_a_document_holds_is_quoted_in_its_refusal(read: Callable[[], objec
 
 
 def test_annotations_that_are_no_command_ask_for_nothing_that_is_told() -> None:
-    commands = read_commands({"canary.delivery/approve": f"{HOSTILE}/1", "canary.delivery/abort": HOSTILE})
-    assert commands.approved is None or commands.approved[0] == HOSTILE, "compared with the revision, never shown"
+    commands = read_commands({f"canary.delivery/{verb.value}": f"{HOSTILE}/1" for verb in Verb})
+    revisions = {command.revision for command in commands.given}
+    assert revisions <= {HOSTILE}, "compared with the revision, never shown"
+
+
+def test_who_gave_a_command_and_why_is_quoted_where_it_is_read() -> None:
+    said = f"0f3a9c1b2d by {HOSTILE} because {HOSTILE}"
+    (command,) = read_commands({"canary.delivery/abort": said[:900]}).given
+    assert command.by
+    assert all(is_legible(text, SENTENCE) for text in (command.by, command.reason, command.target))
 
 
 def status_with(text: str) -> dict[str, Any]:

@@ -27,8 +27,9 @@ from canary.kube.patch import Operation
 from canary.machine.moves import derive_actions
 from canary.machine.world import World
 from canary.model.action import Action, Decision, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.command import Command, Commands, Verb
 from canary.model.errors import Conflict
-from canary.model.observation import Commands, Observation
+from canary.model.observation import Observation
 from canary.model.spec import CanarySpec, ObjectKey
 from canary.model.state import Phase, RolloutState
 from canary.model.status import read_state, write_status
@@ -225,7 +226,10 @@ def an_approval_that_is_not_waited_for() -> AbstractContextManager[object]:
     def generous(self: Observer, *arguments: Any) -> Sight:
         sight = gather(self, *arguments)
         status = read_state(arguments[0].status)
-        commands = Commands(abort=sight.observation.commands.abort, approved=(str(status.revision), status.step))
+        revision, number = str(status.revision), status.step + 1
+        approval = Command(verb=Verb.APPROVE, revision=revision, attempt=status.attempt, number=number)
+        others = (each for each in sight.observation.commands.given if each.verb is not Verb.APPROVE)
+        commands = Commands(given=(approval, *others))
         return replace(sight, observation=replace(sight.observation, commands=commands))
 
     return patch.object(Observer, "gather", generous)

@@ -15,6 +15,7 @@ from simulation_prometheus import TROUBLES
 from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
 
 from canary.controller.commands import ABORT, APPROVE, RESUME
+from canary.model.command import name_release
 
 if TYPE_CHECKING:  # it is made of this
     from simulation_world import World
@@ -230,16 +231,17 @@ def _annotate(world: "World", name: str, text: str) -> None:
 
 
 def _abort(world: "World", _disturbance: Disturbance) -> None:
-    revision = world.watchman.status().get("revision")
-    if revision:
-        _annotate(world, ABORT, revision)
+    status = world.watchman.status()
+    if status.get("revision"):
+        _annotate(world, ABORT, name_release(status["revision"], status.get("attempt", 1)))
 
 
 def approve(world: "World") -> None:
     """Somebody approves the step that the rollout stands on."""
     status = world.watchman.status()
     if status.get("revision"):
-        _annotate(world, APPROVE, f"{status['revision']}/{int(status.get('stepIndex', 0)) + 1}")
+        release = name_release(status["revision"], status.get("attempt", 1))
+        _annotate(world, APPROVE, f"{release}/{int(status.get('stepIndex', 0)) + 1}")
 
 
 def _approve(world: "World", _disturbance: Disturbance) -> None:

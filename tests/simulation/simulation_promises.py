@@ -12,6 +12,7 @@ from simulation_written import Promise, Written
 
 from canary.machine.phases import LEGAL_MOVES
 from canary.metrics.istio_queries import LOOK_BACK
+from canary.model.command import name_release
 from canary.model.quantities import parse_duration
 from canary.model.state import Phase
 
@@ -72,7 +73,7 @@ def a_step_with_approval_is_left_with_it(written: Written) -> str | None:
     index = min(written.old.get("stepIndex", 0), len(written.steps) - 1)
     read = written.read("Canary", SERVICE) or {"metadata": {}}
     given = (read["metadata"].get("annotations") or {}).get("canary.delivery/approve")
-    wanted = f"{written.new['revision']}/{index + 1}"
+    wanted = f"{name_release(written.new['revision'], written.new.get('attempt', 1))}/{index + 1}"
     return None if not written.steps[index].get("approval") or given == wanted else f"approved was {given}"
 
 
@@ -96,7 +97,8 @@ def a_rollback_has_a_cause(written: Written) -> str | None:
         return None
     canary, revision = written.workload(CANARY), written.new["revision"]
     read = written.read("Canary", SERVICE) or {"metadata": {}}
-    is_asked = (read["metadata"].get("annotations") or {}).get("canary.delivery/abort") == revision
+    release = name_release(revision, written.new.get("attempt", 1))
+    is_asked = (read["metadata"].get("annotations") or {}).get("canary.delivery/abort") == release
     is_gone = canary.revision != revision or not canary.rolled_out
     is_policy = written.analysis("onInconclusive") == "rollback"
     is_harm = written.new.get("verdict") == "FAIL"

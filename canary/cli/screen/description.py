@@ -11,6 +11,7 @@ from rich.text import Text
 from canary.cli.screen.page import draw_page
 from canary.cli.screen.view import Rollout
 from canary.cli.screen.words import NOTHING
+from canary.model.command import describe_speaker
 from canary.model.metric_documents import FOREIGN_METHODS
 from canary.model.metric_rules import BUILT_IN
 from canary.model.quantities import format_duration
@@ -25,6 +26,8 @@ def draw_description(rollout: Rollout, width: int) -> RenderableType:
     if rollout.spec:
         parts += [_titled("Objects", _draw_objects(rollout.spec)), _titled("Steps", _draw_steps(rollout.spec))]
         parts += [_titled("Analysis", _draw_analysis(rollout.spec))]
+    if rollout.commands:
+        parts.append(_titled("Commands", _draw_commands(rollout)))
     if rollout.conditions:
         parts.append(_titled("Conditions", _draw_conditions(rollout)))
     return Group(*parts)
@@ -97,6 +100,17 @@ def _describe_metric(metric: MetricSpec) -> str:
     if metric.method in FOREIGN_METHODS:
         judged.append(f"method {metric.method}{f', {metric.failures} failures' if metric.failures else ''}")
     return f"{metric.name} ({', '.join(judged)})"
+
+
+def _draw_commands(rollout: Rollout) -> Table:
+    """What people said; who that was nobody has verified."""
+    rows = []
+    for each in rollout.commands:
+        release, _, number = each.target.partition("/")
+        who = describe_speaker(each.by or "", each.reason or "")
+        about = f"{who}, of release {release} at {each.obeyed_at:%Y-%m-%d %H:%M:%S} UTC"
+        rows.append((f"{each.command.value} {number}".rstrip(), about))
+    return _draw_rows(*rows)
 
 
 def _draw_conditions(rollout: Rollout) -> Table:

@@ -23,7 +23,7 @@ from canary.cli.screen.words import (
     requests,
     rough,
 )
-from canary.controller.commands import APPROVE
+from canary.model.command import Verb
 from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT
 from canary.model.state import Phase
@@ -162,14 +162,15 @@ def _draw_reason(rollout: Rollout) -> RenderableType:
     lines = [Text(rollout.message)] if rollout.message not in rollout.trouble else []
     untold = (comparison for comparison in rollout.comparisons if comparison.sentence not in rollout.message)
     lines += [Text(f"{comparison.metric}: {comparison.sentence}") for comparison in untold]
-    if rollout.phase is Phase.PAUSED and rollout.approval and rollout.hold_left == timedelta(0):
-        lines.append(Text(f"approve with: {_approval_command(rollout)}", style="yellow"))
+    if rollout.paused:
+        lines.append(Text(f"resume with: {_speak(Verb.RESUME, rollout)}", style="yellow"))
+    elif rollout.phase is Phase.PAUSED and rollout.approval and rollout.hold_left == timedelta(0):
+        lines.append(Text(f"approve with: {_speak(Verb.APPROVE, rollout)}", style="yellow"))
     lines += [Text(f"! {trouble}", style="red") for trouble in rollout.trouble]
     if rollout.stale:
         lines.append(Text("! the Canary was changed and the controller has not seen it yet", style="yellow"))
     return Padding(Group(*lines), (1, 0, 0, 0))
 
 
-def _approval_command(rollout: Rollout) -> str:
-    asked = f"{APPROVE}={rollout.revision}/{rollout.step_index + 1}"
-    return f"kubectl annotate --overwrite -n {rollout.namespace} cn/{rollout.name} {asked}"
+def _speak(verb: Verb, rollout: Rollout) -> str:
+    return f"canary {verb.value} {rollout.name} -n {rollout.namespace}"

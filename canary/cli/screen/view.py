@@ -18,7 +18,13 @@ from canary.model.resource import parse_canary
 from canary.model.spec import FULL_WEIGHT, CanarySpec, Signal, Step
 from canary.model.state import Phase
 from canary.model.status import parse_status
-from canary.model.status_documents import ConditionDocument, CountsDocument, MetricDocument, StatusDocument
+from canary.model.status_documents import (
+    CommandDocument,
+    ConditionDocument,
+    CountsDocument,
+    MetricDocument,
+    StatusDocument,
+)
 from canary.model.verdict import QuantileBuckets
 
 _CLIMBING: Final = frozenset({Phase.PROGRESSING, Phase.PAUSED})
@@ -70,7 +76,9 @@ class Rollout:
         age: of the Canary.
         elapsed: since traffic began to move, while the release goes on.
         hold_left: of the step's hold; None when nothing is held.
-        approval: whether the step ends only when a person agrees.
+        approval: whether the step ends only when a person agrees, and none has.
+        paused: whether a person's command holds the release.
+        commands: the last ones that were obeyed.
         requests_needed: about this many canary requests until the step passes.
         comparisons: one per metric.
         conditions: as written.
@@ -94,6 +102,8 @@ class Rollout:
     elapsed: timedelta | None
     hold_left: timedelta | None
     approval: bool
+    paused: bool
+    commands: tuple[CommandDocument, ...]
     requests_needed: int | None
     comparisons: tuple[Comparison, ...]
     conditions: tuple[ConditionDocument, ...]
@@ -147,7 +157,9 @@ def view_of(document: Mapping[str, Any], now: datetime) -> Rollout:
         age=now - created if created else None,
         elapsed=now - status.started_at if going_on and status.started_at else None,
         hold_left=_hold_left(status, step, now) if climbing and step else None,
-        approval=climbing and step is not None and step.approval,
+        approval=climbing and step is not None and step.approval and status.approved_step != status.step_index + 1,
+        paused=status.paused_at is not None,
+        commands=tuple(status.commands),
         requests_needed=max(needed) if needed and climbing else None,
         comparisons=comparisons,
         conditions=tuple(status.conditions),
