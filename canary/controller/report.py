@@ -7,7 +7,8 @@ from typing import Final
 
 import structlog
 
-from canary.machine import deadline, drift, leaving
+from canary.machine import deadline, drift, leaving, obedience
+from canary.machine.moves import is_paused
 from canary.model.action import Decision, Warned
 from canary.model.command import Verb
 from canary.model.errors import CanaryError
@@ -162,8 +163,9 @@ def _find_attention(
 ) -> frozenset[Attention]:
     """Why a person should look at a Canary after its tick."""
     state = decision.state
-    reasons = {_BY_CONDITION[warned.type] for warned in decision.warnings}
-    if state.phase is Phase.PAUSED and not spec.paused:
+    told = (warned.type for warned in decision.warnings if warned.type != obedience.CONDITION)
+    reasons = {_BY_CONDITION[each] for each in told}  # whoever is refused a command knows of it already
+    if state.phase is Phase.PAUSED and not is_paused(spec, state):
         reasons.add("approval")
     if state.drifted_at is not None:
         reasons.add("weights")

@@ -1,7 +1,7 @@
 """A release that takes longer than `maxDuration` says so until it ends, whatever the policy makes of it.
 
-What the deadline does is decided where the steps are (`climbing`): hold, promote what is undecided, or roll back. Here it
-is only told, as a condition that stands for as long as the release is late, so that a person is told once and an alert
+What the deadline does is decided where the steps are (`climbing`): hold, promote what is undecided, or roll back. Here
+it is only told, as a condition that stands while the release is late, so that a person is told once and an alert
 can wait for it. It does not come and go with the verdict: who is woken at night by each step is woken for nothing.
 
 A release that waits before its first step is late after the same time, counted from when it began to wait: nothing else

@@ -42,7 +42,9 @@ def manifests() -> list[dict[str, Any]]:
 
 
 def manifest(kind: str) -> dict[str, Any]:
-    (found,) = [document for document in manifests() if document["kind"] == kind]
+    """Of the controller; people have a ClusterRole of their own."""
+    found, *others = [document for document in manifests() if document["kind"] == kind]
+    assert [each["metadata"]["name"] for each in others] == (["canary-operator"] if kind == "ClusterRole" else [])
     return found
 
 
@@ -101,6 +103,18 @@ def test_the_controller_may_do_what_it_needs_and_no_more() -> None:
         "/events": {"create", "patch"},
     }
     assert granted("Role") == {"coordination.k8s.io/leases": {"list", "create", "update", "delete"}}
+
+
+def test_people_may_be_given_the_right_to_speak_to_rollouts_and_nobody_has_it_unasked() -> None:
+    (role,) = [each for each in manifests() if each["metadata"]["name"] == "canary-operator"]
+    assert role["rules"] == [
+        {
+            "apiGroups": ["canary.delivery"],
+            "resources": ["canaries"],
+            "verbs": ["get", "list", "watch", "patch"],
+        }
+    ]
+    assert not any("aggregate" in label for label in role["metadata"]["labels"])
 
 
 @pytest.mark.parametrize("binding", ["ClusterRoleBinding", "RoleBinding"])

@@ -40,11 +40,11 @@ def check_command(line: str) -> None:
         case ["kubectl", "apply", "-k", folder]:
             assert (ROOT / folder / "kustomization.yaml").is_file()
         case ["kubectl", "annotate", "canary", _, "-n", _, annotation, "--overwrite"]:
-            from canary.controller.commands import ABORT, APPROVE, read_commands
+            from canary.controller.commands import PREFIX, read_commands
 
             name, _, value = annotation.partition("=")
-            commands = read_commands({name: value})
-            assert (name, commands.abort) == (ABORT, value) or (name == APPROVE and commands.approved)
+            (read,) = read_commands({name: value}).given
+            assert (name, read.revision) == (f"{PREFIX}{read.verb.value}", "REVISION")
         case _:
             pytest.fail(f"nobody checks what README says here: {line}")
 

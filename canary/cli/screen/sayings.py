@@ -55,13 +55,14 @@ def describe_effect(spec: CanarySpec, state: RolloutState, order: Order) -> str:
     first = min(order.number or 1, len(steps)) - 1
     onward = f"goes on to {steps[index + 1].weight}%" if index + 1 < len(steps) else "is promoted"
     resumed = ", once it is resumed" if state.paused_at else ""
+    late = ", unless stable runs it already" if state.phase is Phase.PROMOTING else ""
     said = {
         Verb.APPROVE: f"leaves {here} as soon as that has passed{resumed}",
         Verb.PAUSE: f"stays on {here} until it is resumed, and is still rolled back if it does harm"
         if has_begun
         else "does not begin until it is resumed",
         Verb.RESUME: f"goes on with {here}" if has_begun else "begins as soon as its pods are ready",
-        Verb.ABORT: "returns all traffic to stable and gives revision " + order.revision + " up",
+        Verb.ABORT: f"returns all traffic to stable and gives revision {order.revision} up{late}",
         Verb.RETRY: f"releases revision {order.revision} once more, from step {first + 1} of {len(steps)} "
         f"({steps[first].weight}%)",
         Verb.SKIP: f"{onward} without an analysis of {here}",
