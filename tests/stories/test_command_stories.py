@@ -160,8 +160,8 @@ def test_a_retry_of_what_was_withdrawn_is_refused_with_the_reason(shop: Shop, pe
     status, reason, message = shop.condition("CommandRefused")
     assert (status, reason) == ("True", "Retry")
     assert "does not carry revision" in message
-    status, told = person.types("retry")
-    assert (status, "does not carry revision" in told) == (1, True)
+    answer, told = person.types("retry")
+    assert (answer, "does not carry revision" in told) == (1, True)
     assert (shop.phase, shop.weights) == ("Failed", (100, 0))
 
 
