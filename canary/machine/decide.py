@@ -24,7 +24,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, assert_never
 
-from canary.machine.beginning import leave_when_replaced, prepare, watch_for_release
+from canary.machine.beginning import find_news, leave_when_replaced, prepare, watch_for_release
 from canary.machine.climbing import progress
 from canary.machine.deadline import warn_of_delay
 from canary.machine.drift import attend, describe_drift, warn_of_contest
@@ -69,7 +69,7 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     state = note_times(turn, state)
     weight, actions = asked_weight(spec, state, world), derive_actions(spec, state, world)
     is_held = weight is not None and is_left_to_others(state)
-    is_next = state.phase.terminal and _released_revision(turn, state) is not None  # it came while this release ended
+    is_next = state.phase.terminal and find_news(turn, state) is not None  # it came while this release ended
     return Decision(
         state=state,
         actions=actions,
