@@ -28,6 +28,8 @@ from canary.kube.membership import LeaseTimings, Membership
 from canary.kube.resources import (
     CANARIES,
     DEPLOYMENTS,
+    GATEWAY_GROUP,
+    GATEWAY_VERSIONS,
     ISTIO_GROUP,
     ISTIO_VERSIONS,
     Resource,
@@ -37,8 +39,9 @@ from canary.kube.resources import (
 from canary.kube.watch import Watch
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.errors import Refused, Transient
-from canary.model.spec import ObjectKey
-from canary.routing.istio import IstioRouter
+from canary.model.spec import ObjectKey, RouteKind
+from canary.routing.gateway import find_routes
+from canary.routing.routers import Routers
 from canary.settings import Settings
 from canary.telemetry.metrics import Telemetry
 from canary.web.health import health_app
@@ -111,10 +114,10 @@ def _await_answer(settings: Settings, stop: threading.Event, trouble: Transient)
 
 
 def build_controller(settings: Settings) -> Controller:
-    """Make a controller from its settings; asks the API server which version of Istio's kinds it serves.
+    """Make a controller from its settings; asks the API server which kinds of routes it serves.
 
     Raises:
-        Refused: the cluster has no Istio, does not let us in, or the port is taken.
+        Refused: the cluster has neither Istio nor the Gateway API, does not let us in, or the port is taken.
         Transient: the API server does not answer.
     """
     client = KubeClient.connect(settings.kubeconfig, settings.request_timeout)
@@ -145,7 +148,7 @@ def build_controller(settings: Settings) -> Controller:
 def _build_ticker(
     settings: Settings, client: KubeClient, copies: Copies, fleet: Fleet, telemetry: Telemetry, clock: SystemClock
 ) -> Ticker:
-    router, workloads, canaries = IstioRouter(client), Deployments(client), KubeCanaries(client, copies)
+    router, workloads, canaries = Routers.connect(client), Deployments(client), KubeCanaries(client, copies)
     reporter = Reporter(journal=KubeEvents(client), telemetry=telemetry)
     delay, groups = settings.metrics_delay, settings.tick_groups
     metrics = PrometheusProvider(
@@ -160,7 +163,7 @@ def _build_ticker(
         fleet=fleet,
         keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=settings.status_interval),
         glance=Observer(
-            router=IstioRouter(client, copies),
+            router=Routers.connect(client, copies),
             workloads=Deployments(client, copies),
             metrics_delay=delay,
             groups=groups,
@@ -191,9 +194,12 @@ def _find_kinds(client: KubeClient) -> tuple[Resource, ...]:
     """What is followed, in the versions that the cluster serves."""
     served = client.served_versions(ISTIO_GROUP)
     version = next((version for version in ISTIO_VERSIONS if version in served), None)
-    if version is None:
+    routes = [found for kind in RouteKind if (found := find_routes(client, kind)) is not None]
+    if version is None and not routes:
         raise Refused(
-            f"{client.server} serves no version of {ISTIO_GROUP} that is understood ({', '.join(ISTIO_VERSIONS)}): "
-            "install Istio's custom resource definitions first"
+            f"{client.server} serves no version of {ISTIO_GROUP} that is understood ({', '.join(ISTIO_VERSIONS)}), and "
+            f"neither {' nor '.join(RouteKind)} of {GATEWAY_GROUP} ({', '.join(GATEWAY_VERSIONS)}): install the custom "
+            "resource definitions of Istio or of the Gateway API first"
         )
-    return CANARIES, DEPLOYMENTS, virtual_services(version), destination_rules(version)
+    istio = (virtual_services(version), destination_rules(version)) if version else ()
+    return CANARIES, DEPLOYMENTS, *istio, *routes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.observation import Problem, Split, Workload
-from canary.model.spec import IstioTraffic, MetricSource, ObjectKey
+from canary.model.spec import MetricSource, ObjectKey, Traffic
 
 if TYPE_CHECKING:  # it brings numpy, which who only looks at a Canary need not load
     from canary.model.history import PodHistory
@@ -105,21 +105,30 @@ class MetricsProvider(Protocol):
 class Routing:
     """The weights as read, with what a fenced write needs: it fails if the object has changed since.
 
-    `author` is who else last wrote them, as far as that is known; for people.
+    Attributes:
+        key: the object that holds them.
+        traffic: what was asked for; it tells whose router writes.
+        version: the resourceVersion at which they were read.
+        split: what stands there, one entry per rule that is ours, in percent.
+        paths: per rule the JSON Pointers of the stable and of the canary weight.
+        totals: per rule what the two add up to when they are written, a multiple of 100.
+        author: who else last wrote them, as far as that is known; for people.
     """
 
     key: ObjectKey
+    traffic: Traffic
     version: str
     split: Split
     paths: tuple[tuple[str, str], ...]
+    totals: tuple[int, ...]
     author: str = ""
 
 
 class TrafficRouter(Protocol):
     """The weights of one Canary in the mesh."""
 
-    def read(self, key: ObjectKey, traffic: IstioTraffic) -> Routing | Problem:
-        """Read the weights; `key` is the VirtualService."""
+    def read(self, key: ObjectKey, traffic: Traffic) -> Routing | Problem:
+        """Read the weights; `key` is the object that holds them, of the kind that `traffic` names."""
         ...
 
     def write(self, routing: Routing, canary_weight: int) -> None:

@@ -2,7 +2,7 @@
 
 Two Canaries that move the weights of one route, or that share a Deployment, would undo each other's work for ever and
 poison each other's evidence. The older one goes on; the younger one is told whom it collides with and moves nothing.
-The watch keeps this index fresh; it also answers which Canaries to wake when a Deployment or VirtualService changes.
+The watch keeps this index fresh; it also answers which Canaries to wake when a Deployment or a route changes.
 """
 
 import threading
@@ -15,25 +15,25 @@ from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec, ObjectKey
 from canary.ports import CanaryObject
 
-_ANY_ROUTE = "*"
+_ANY_PART = "*"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:
-    """Something only one Canary may move: a Deployment, or an http route of a VirtualService."""
+    """Something only one Canary may move: a Deployment, or a part of what routes traffic (an http route, a rule)."""
 
     kind: str
     key: ObjectKey
-    route: str = ""
+    part: str = ""
 
     def collides_with(self, other: "Claim") -> bool:
-        """Whether both could mean the same thing; an unnamed route could be any."""
+        """Whether both could mean the same thing; a part that is not named could be any."""
         same_object = self.kind == other.kind and self.key == other.key
-        return same_object and (self.route == other.route or _ANY_ROUTE in (self.route, other.route))
+        return same_object and (self.part == other.part or _ANY_PART in (self.part, other.part))
 
     def __str__(self) -> str:
-        route = f" route {self.route}" if self.route not in ("", _ANY_ROUTE) else ""
-        return f"{self.kind} {self.key}{route}"
+        part = f" {self.part}" if self.part not in ("", _ANY_PART) else ""
+        return f"{self.kind} {self.key}{part}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +61,12 @@ def read_member(canary: CanaryObject) -> Member:
 
 
 def _claims(spec: CanarySpec) -> tuple[Claim, ...]:
-    routes = spec.traffic.routes or (_ANY_ROUTE,)
+    parts = spec.traffic.parts or (_ANY_PART,)
     return (
         Claim("Deployment", spec.stable_key),
         Claim("Deployment", spec.canary_key),
         *([Claim("Deployment", spec.baseline_key)] if spec.baseline_key else []),
-        *(Claim("VirtualService", spec.virtual_service_key, route) for route in routes),
+        *(Claim(spec.traffic.kind, spec.traffic_key, part) for part in parts),
     )
 
 
@@ -133,7 +133,7 @@ class Fleet:
             return tuple(self._members)
 
     def referring_to(self, kind: str, key: ObjectKey) -> tuple[ObjectKey, ...]:
-        """The Canaries that name this Deployment or VirtualService."""
+        """The Canaries that name this Deployment, VirtualService, HTTPRoute or GRPCRoute."""
         with self._lock:
             return tuple(self._claimants.get((kind, key), ()))
 

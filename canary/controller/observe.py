@@ -56,7 +56,7 @@ class Observer:
             Transient: something could not be read now.
             Refused: something may not be read.
         """
-        routing = self.router.read(spec.virtual_service_key, spec.traffic)
+        routing = self.router.read(spec.traffic_key, spec.traffic)
         rhythm = find_rhythm(canary.key, spec.analysis.interval, self.groups)
         observation = Observation(
             now=now,

@@ -52,6 +52,8 @@ class Wakers:
             "Canary": self.on_canary,
             "Deployment": self.on_deployment,
             "VirtualService": self.on_virtual_service,
+            "HTTPRoute": self.on_route("HTTPRoute"),
+            "GRPCRoute": self.on_route("GRPCRoute"),
         }
         for copy in copies:
             if copy.resource.kind in heard:
@@ -81,6 +83,10 @@ class Wakers:
     def on_virtual_service(self, key: ObjectKey, _document: Document | None) -> None:
         """Wake the Canaries whose weights are here."""
         self._wake_each(self._fleet.referring_to("VirtualService", key))
+
+    def on_route(self, kind: str) -> Callable[[ObjectKey, Document | None], None]:
+        """What wakes the Canaries whose weights are in a route of this kind."""
+        return lambda key, _document: self._wake_each(self._fleet.referring_to(kind, key))
 
     def _wake_each(self, keys: Iterable[ObjectKey]) -> None:
         for key in keys:

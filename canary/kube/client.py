@@ -148,6 +148,14 @@ class KubeClient:
         except (LookupError, TypeError) as error:
             raise silence(call, self.server, ValueError("the answer names nobody")) from error
 
+    def served_kinds(self, group: str, version: str) -> frozenset[str]:
+        """Which kinds of one version of an API group the server serves; empty when it does not know the version."""
+        try:
+            found = self._read(Call(verb="get", path=f"/apis/{group}/{version}"), timeout=None)
+        except NotFound:
+            return frozenset()
+        return frozenset(str(each.get("kind")) for each in found.get("resources", ()) if isinstance(each, Mapping))
+
     def get(self, resource: Resource, key: ObjectKey, *, timeout: timedelta | None = None) -> Document | None:
         """Read one object; None when there is none.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from canary.model.spec import ObjectKey
+from canary.model.spec import ObjectKey, RouteKind
 
 Document = dict[str, Any]
 """A foreign JSON object, as it came."""
@@ -61,6 +61,16 @@ def virtual_services(version: str) -> Resource:
 def destination_rules(version: str) -> Resource:
     """DestinationRules in one of `ISTIO_VERSIONS`."""
     return Resource(group=ISTIO_GROUP, version=version, plural="destinationrules", kind="DestinationRule")
+
+
+GATEWAY_GROUP: Final = "gateway.networking.k8s.io"
+GATEWAY_VERSIONS: Final = ("v1", "v1beta1")
+"""Versions of the Gateway API's routes that are understood, the preferred one first; weights look alike in both."""
+
+
+def gateway_routes(kind: RouteKind, version: str) -> Resource:
+    """Routes of the Gateway API in one of `GATEWAY_VERSIONS`."""
+    return Resource(group=GATEWAY_GROUP, version=version, plural=f"{kind.value.lower()}s", kind=kind.value)
 
 
 def has_version(document: object) -> bool:

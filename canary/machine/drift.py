@@ -95,7 +95,7 @@ def warn_of_contest(spec: CanarySpec, state: RolloutState, world: World) -> tupl
     if not is_contested(state):
         return ()
     message = (
-        f"{_author(world)} has changed the weights of VirtualService {spec.virtual_service_key} back more than "
+        f"{_author(world)} has changed the weights of {spec.traffic_object} back more than "
         f"{MOST_REASSERTIONS} times within {format_duration(WITHIN)}: the canary gets no more traffic. Have it leave "
         "the weights alone (Argo CD: ignoreDifferences of .spec.http[].route[].weight, RespectIgnoreDifferences=true)"
         f"{_describe_resume(state)}"
@@ -126,7 +126,7 @@ def _describe_change(spec: CanarySpec, state: RolloutState, world: World, asked:
     wanted = asked if state.settled_weight is None else state.settled_weight
     made = "they are left so" if state.drifted_at else "they are put back"
     return (
-        f"{_author(world)} has changed the weights of VirtualService {spec.virtual_service_key} to "
+        f"{_author(world)} has changed the weights of {spec.traffic_object} to "
         f"{describe_weights(world.split)} (asked for: {FULL_WEIGHT - wanted}/{wanted}): {made}, and what is counted "
         "meanwhile is no evidence"
     )

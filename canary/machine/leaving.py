@@ -58,8 +58,8 @@ def _find_loss(spec: CanarySpec, seen: Observation) -> str | None:
     if split.stands_at(0) or not (isinstance(stable, Problem) and stable.absent):
         return None
     return (
-        f"the Canary is deleted, and Deployment {spec.stable_key} does not exist: the weights of VirtualService "
-        f"{spec.virtual_service_key} ({split.canary}% to the canary) and the canary's pods are left as they are"
+        f"the Canary is deleted, and Deployment {spec.stable_key} does not exist: the weights of "
+        f"{spec.traffic_object} ({split.canary}% to the canary) and the canary's pods are left as they are"
     )
 
 

@@ -21,9 +21,8 @@ def describe_weights(split: Split) -> str:
 
 def describe_wrong_sum(spec: CanarySpec, split: Split) -> str:
     """Why weights that are no split hold a release that has not begun."""
-    name = spec.virtual_service_key
     return (
-        f"the weights of VirtualService {name} do not sum to 100 (stable/canary {describe_weights(split)}): "
+        f"the weights of {spec.traffic_object} do not sum to 100 (stable/canary {describe_weights(split)}): "
         "set them to 100/0"
     )
 

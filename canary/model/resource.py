@@ -12,8 +12,8 @@ Decisions:
 * Rules between fields read the raw document. pydantic runs a model's own validators only once every field of it is
   right; a person would then mend one fault and meet the next.
 * `null` counts as absent, as it does for the API server, which prunes it before it applies defaults.
-* VirtualServices and DestinationRules may have dots in their names, as Kubernetes lets them; Deployments and Canaries
-  may not, because their names become label values, host names and parts of a query.
+* Deployments and Canaries may have no dots in their names, although Kubernetes lets them, because those names become
+  label values, host names and parts of a query.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,6 @@ from canary.model.fields import (
     Interval,
     Label,
     PositiveDuration,
-    Subdomain,
     Weight,
 )
 from canary.model.metric_documents import MetricDocument, metric_spec
@@ -42,13 +41,11 @@ from canary.model.spec import (
     CanarySpec,
     CanaryWorkload,
     DeletionPolicy,
-    Destination,
-    DriftPolicy,
     InconclusivePolicy,
-    IstioTraffic,
     ObjectKey,
     Step,
 )
+from canary.model.traffic_documents import TrafficDocument, traffic_of
 
 GROUP: Final = "canary.delivery"
 VERSION: Final = "v1alpha1"
@@ -91,54 +88,6 @@ class BaselineDocument(Document):
         description="Name of a third Deployment whose pods carry the labels that lead stable's traffic to them; its "
         "template and its size are the controller's.",
         examples=["order-service-baseline"],
-    )
-
-
-class DestinationDocument(Document):
-    """How a version is recognised among the destinations of a route: by subset, by host, or by both."""
-
-    host: Subdomain | None = Field(
-        default=None, description="Host of the destination, if the versions differ by host.", examples=["order-canary"]
-    )
-    subset: Label | None = Field(
-        default=None,
-        description="Subset of the destination; `stable` or `canary` if neither host nor subset is given.",
-        examples=["canary"],
-    )
-
-
-class IstioDocument(Document):
-    """The weights that are moved."""
-
-    virtual_service: Subdomain = Field(
-        description="Name of the VirtualService whose weights are moved.", examples=["order-service"]
-    )
-    routes: list[Annotated[str, Field(min_length=1, max_length=253)]] = Field(
-        default=[],
-        max_length=50,
-        json_schema_extra={"x-kubernetes-list-type": "set"},
-        description="Names of its http routes; may be left out if only one has both destinations.",
-        examples=["[primary]"],
-    )
-    destination_rule: Subdomain | None = Field(
-        default=None,
-        description="Name of the DestinationRule that must define the subsets.",
-        examples=["order-service"],
-    )
-    stable: DestinationDocument = Field(default=DestinationDocument(), description="The stable version's destination.")
-    canary: DestinationDocument = Field(default=DestinationDocument(), description="The canary's destination.")
-
-
-class TrafficDocument(Document):
-    """Where traffic is split."""
-
-    istio: IstioDocument = Field(
-        description="The split is made by a VirtualService of Istio.", examples=["{virtualService: order-service}"]
-    )
-    on_drift: Annotated[DriftPolicy, Field(strict=False)] = Field(
-        default=DriftPolicy.REASSERT,
-        description="When somebody else changes the weights: put them back, or hold until a person has decided.",
-        examples=["reassert"],
     )
 
 
@@ -275,7 +224,7 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
             replicas=spec.canary.replicas,
             scale_down_delay=parse_duration(spec.canary.scale_down_delay),
         ),
-        traffic=_traffic(spec.traffic.istio),
+        traffic=traffic_of(spec.traffic),
         steps=tuple(
             Step(weight=step.weight, hold=parse_duration(step.hold), approval=step.approval) for step in spec.steps
         ),
@@ -286,21 +235,6 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
         on_delete=spec.on_delete,
         on_drift=spec.traffic.on_drift,
     )
-
-
-def _traffic(istio: IstioDocument) -> IstioTraffic:
-    return IstioTraffic(
-        virtual_service=istio.virtual_service,
-        routes=tuple(istio.routes),
-        destination_rule=istio.destination_rule,
-        stable=_destination(istio.stable, default_subset="stable"),
-        canary=_destination(istio.canary, default_subset="canary"),
-    )
-
-
-def _destination(document: DestinationDocument, *, default_subset: str) -> Destination:
-    subset = default_subset if document.host is None and document.subset is None else document.subset
-    return Destination(host=document.host, subset=subset)
 
 
 def _analysis(document: AnalysisDocument) -> AnalysisSpec:

@@ -18,7 +18,11 @@ _LONGEST_LIST: Final = 100
 def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
     """Everything that is wrong between fields of which each may be right."""
     yield from _deployments_differ(document)
+    yield from _has_one_of(document, ("istio", "gatewayAPI"), "spec", "traffic")
     yield from _destinations_differ(document)
+    if isinstance(_at(document, "spec", "traffic", "gatewayAPI"), Mapping):
+        yield from _has_one_of(document, ("httpRoute", "grpcRoute"), "spec", "traffic", "gatewayAPI")
+    yield from _backends_differ(document)
     yield from _steps_climb(document)
     metrics = _list(document, "spec", "analysis", "metrics")
     for index, metric in enumerate(metrics):
@@ -27,7 +31,9 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
             yield from _are_unique(_list(metric, "codes"), f"spec.analysis.metrics[{index}].codes[{{index}}]")
     names = [metric.get("name") if isinstance(metric, Mapping) else None for metric in metrics]
     yield from _are_unique(names, "spec.analysis.metrics[{index}].name")
-    yield from _are_unique(_list(document, "spec", "traffic", "istio", "routes"), "spec.traffic.istio.routes[{index}]")
+    for provider, parts in (("istio", "routes"), ("gatewayAPI", "rules")):
+        path = f"spec.traffic.{provider}.{parts}[{{index}}]"
+        yield from _are_unique(_list(document, "spec", "traffic", provider, parts), path)
 
 
 def _deployments_differ(document: Mapping[str, object]) -> Iterator[Fault]:
@@ -46,6 +52,43 @@ def _deployments_differ(document: Mapping[str, object]) -> Iterator[Fault]:
             message=f"is the {'stable' if baseline == stable else 'canary'} Deployment too",
             remedy="name a third Deployment, or leave the baseline out and the canary is compared with stable itself",
         )
+
+
+def _has_one_of(document: Mapping[str, object], fields: tuple[str, str], *path: str) -> Iterator[Fault]:
+    """Of two fields that exclude each other, one must be there."""
+    written = _at(document, *path)
+    if not isinstance(written, Mapping):
+        return
+    found = [field for field in fields if written.get(field) is not None]
+    if len(found) == 1:
+        return
+    both, either = " and ".join(fields), " or ".join(fields)
+    yield Fault(
+        path=".".join(path),
+        value="",
+        message=f"has both {both}" if found else f"has neither {fields[0]} nor {fields[1]}",
+        remedy=f"keep the one that splits the traffic, {either}" if found else f"add {either}",
+    )
+
+
+def _backends_differ(document: Mapping[str, object]) -> Iterator[Fault]:
+    """Two backends are told apart by their Services, or by two ports of one."""
+    (stable, port), (canary, canary_port) = (_backend(document, arm) for arm in ("stable", "canary"))
+    if not isinstance(stable, str) or stable != canary:
+        return
+    if isinstance(port, int) and isinstance(canary_port, int) and port != canary_port:
+        return
+    yield Fault(
+        path="spec.traffic.gatewayAPI.canary",
+        value=f"service: {show(canary)}",
+        message="cannot be told apart from the stable backend",
+        remedy="name a second Service that selects the canary's pods only, or give both a port, and not the same one",
+    )
+
+
+def _backend(document: Mapping[str, object], arm: str) -> tuple[object, object]:
+    written = _at(document, "spec", "traffic", "gatewayAPI", arm)
+    return (written.get("service"), written.get("port")) if isinstance(written, Mapping) else (None, None)
 
 
 def _destinations_differ(document: Mapping[str, object]) -> Iterator[Fault]:

@@ -12,7 +12,7 @@ from typing import Final
 from canary.model.quantities import Percentage, PercentagePoints
 
 FULL_WEIGHT = 100
-"""All of the traffic, in the unit of VirtualService weights: percent."""
+"""All of the traffic, in percent."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,6 +55,63 @@ class IstioTraffic:
     destination_rule: str | None
     stable: Destination
     canary: Destination
+
+    @property
+    def kind(self) -> str:
+        """What holds the weights."""
+        return "VirtualService"
+
+    @property
+    def name(self) -> str:
+        """Of what holds the weights."""
+        return self.virtual_service
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The routes that are ours, as people call them; empty when they are not named."""
+        return tuple(f"route {route}" for route in self.routes)
+
+
+class RouteKind(StrEnum):
+    """The routes of the Gateway API whose backends have weights and whose traffic is requests."""
+
+    HTTP = "HTTPRoute"
+    GRPC = "GRPCRoute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """How one version is recognised among the backendRefs of a rule: its Service, and its port if that is given."""
+
+    service: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        return f"Service {self.service}" + (f" port {self.port}" if self.port is not None else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayTraffic:
+    """The weights that are ours: two backendRefs in some rules of one route of the Gateway API.
+
+    `rules` are names of rules; empty means "every rule that names both Services".
+    """
+
+    kind: RouteKind
+    name: str
+    rules: tuple[str, ...]
+    stable: Backend
+    canary: Backend
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The rules that are ours, as people call them; empty when they are not named."""
+        return tuple(f"rule {rule}" for rule in self.rules)
+
+
+Traffic = IstioTraffic | GatewayTraffic
+"""Where the weights are that are ours. Each has `kind`, `name` and `parts`, for messages and claims; what else it has
+is between its document and its router."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +261,7 @@ class CanarySpec:
     key: ObjectKey
     stable_deployment: str
     canary: CanaryWorkload
-    traffic: IstioTraffic
+    traffic: Traffic
     steps: tuple[Step, ...]
     analysis: AnalysisSpec
     progress_deadline: timedelta
@@ -229,9 +286,14 @@ class CanarySpec:
         return ObjectKey(self.key.namespace, self.baseline_deployment) if self.baseline_deployment else None
 
     @property
-    def virtual_service_key(self) -> ObjectKey:
-        """The VirtualService whose weights are moved."""
-        return ObjectKey(self.key.namespace, self.traffic.virtual_service)
+    def traffic_key(self) -> ObjectKey:
+        """The object whose weights are moved."""
+        return ObjectKey(self.key.namespace, self.traffic.name)
+
+    @property
+    def traffic_object(self) -> str:
+        """The same, as people call it: `VirtualService shop/order-service`."""
+        return f"{self.traffic.kind} {self.traffic_key}"
 
     def weight_after(self, step: int) -> int:
         """The canary weight in percent that passing step `step` leads to; after the last one it is everything."""

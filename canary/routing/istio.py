@@ -5,9 +5,8 @@ whose Istio is upgraded under the controller is understood without a restart.
 """
 
 from collections.abc import Mapping
-from typing import Final, TypeGuard
 
-from canary.kube.client import FIELD_MANAGER, KubeClient
+from canary.kube.client import KubeClient
 from canary.kube.copies import Reader
 from canary.kube.resources import (
     ISTIO_GROUP,
@@ -20,10 +19,9 @@ from canary.kube.resources import (
 from canary.model.observation import Problem
 from canary.model.spec import IstioTraffic, ObjectKey
 from canary.ports import Routing
-from canary.routing.istio_patch import listed, locate_weights, weight_patch
-
-_LONGEST_MANAGER: Final = 128
-"""Characters; what Kubernetes allows."""
+from canary.routing.authorship import find_author
+from canary.routing.istio_patch import locate_weights
+from canary.routing.weights import listed, weight_patch
 
 
 class IstioRouter:
@@ -70,10 +68,12 @@ class IstioRouter:
             return problem
         return Routing(
             key=key,
+            traffic=traffic,
             version=resource_version(document),
             split=found.split,
             paths=found.paths,
-            author=_find_author(document),
+            totals=found.totals,
+            author=find_author(document, "http"),
         )
 
     def write(self, routing: Routing, canary_weight: int) -> None:
@@ -84,7 +84,7 @@ class IstioRouter:
             Transient: no answer within the deadline; it may have been written.
             Refused: not allowed, or the VirtualService is gone.
         """
-        operations = weight_patch(routing.split, routing.paths, canary_weight)
+        operations = weight_patch(routing.split, routing.paths, routing.totals, canary_weight)
         if operations:
             version = self._served_version() or ISTIO_VERSIONS[0]
             self._client.patch_json(virtual_services(version), routing.key, operations, version=routing.version)
@@ -120,24 +120,6 @@ class IstioRouter:
             message=f"DestinationRule {rule_key} does not define the subset {' and '.join(missing)} "
             f"(it defines: {listed(defined)}); add it, or correct spec.traffic.istio of the Canary",
         )
-
-
-def _find_author(document: Mapping[str, object]) -> str:
-    """The manager other than us that last wrote the routes, by `managedFields`; empty where that is not known.
-
-    The list of routes is owned as a whole: whoever writes a weight takes it from us, and we take it back.
-    """
-    metadata = document.get("metadata")
-    entries = metadata.get("managedFields") if isinstance(metadata, Mapping) else None
-    found = [(str(each.get("time", "")), str(each.get("manager", ""))) for each in entries or () if _owns_routes(each)]
-    _, author = max((each for each in found if each[1] != FIELD_MANAGER), default=("", ""))
-    return author[:_LONGEST_MANAGER]
-
-
-def _owns_routes(entry: object) -> TypeGuard[Mapping[str, object]]:
-    fields = entry.get("fieldsV1") if isinstance(entry, Mapping) else None
-    spec = fields.get("f:spec") if isinstance(fields, Mapping) else None
-    return isinstance(spec, Mapping) and "f:http" in spec
 
 
 def _subset_names(document: Mapping[str, object]) -> list[str]:

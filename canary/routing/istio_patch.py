@@ -1,44 +1,24 @@
-"""Where our two weights stand in a VirtualService, and the JSON Patch that moves them and nothing else. Pure.
+"""Where our two weights stand in a VirtualService. Pure.
 
 A VirtualService belongs to its team: routes, headers, retries and faults that we know nothing about live in the same
 `http` list. That list is atomic to a merge patch and to server-side apply, and building it anew (as other controllers
-do) eats whatever the builder did not model. So the weights are *found*, by host and subset, and the patch names their
-leaves.
-
-The operation on a leaf is `add`, which replaces a member that exists and makes one that does not (RFC 6902, 4.1): a
-destination without a weight is legal, and one operation serves both. The fence is `kube.patch`.
+do) eats whatever the builder did not model. So the weights are *found*, by host and subset, and the patch (`weights`)
+names their leaves.
 
 Istio's CRD takes any 32-bit weight, -5 too, and a server may hold anything that its schema let through, so every shape
 is either understood or returned as a `Problem`; nothing in here raises on a document. Two weights that do not add up
 are *not* a problem: they are what stands there, and writing the split repairs them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from canary.kube.patch import Operation
 from canary.model.observation import Problem, RouteWeights, Split
 from canary.model.quoting import quote
 from canary.model.spec import FULL_WEIGHT, Destination, IstioTraffic, ObjectKey
+from canary.routing.weights import LONGEST_NAME, Weights, listed, pointer
 
 _CLUSTER_SUFFIXES = (".svc.cluster.local", ".svc")
-_SHOWN = 5
-"""How many names a message lists; more than a handful is not read."""
-_LONGEST_NAME = 80
-"""Characters of a name or a value in a message; a VirtualService may hold any."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """Our weights in one VirtualService.
-
-    Attributes:
-        split: what stands there, one entry per route that is ours.
-        paths: per route the JSON Pointers of the stable and of the canary weight, in the same order.
-    """
-
-    split: Split
-    paths: tuple[tuple[str, str], ...]
 
 
 def locate_weights(document: Mapping[str, object], traffic: IstioTraffic, key: ObjectKey) -> Weights | Problem:
@@ -67,32 +47,8 @@ def locate_weights(document: Mapping[str, object], traffic: IstioTraffic, key: O
             return found
         weights.append(found[0])
         paths.append(found[1])
-    return Weights(split=Split(routes=tuple(weights)), paths=tuple(paths))
-
-
-def weight_patch(split: Split, paths: Sequence[tuple[str, str]], canary_weight: int) -> tuple[Operation, ...]:
-    """Write the JSON Patch that gives the canary `canary_weight` percent and stable the rest.
-
-    Args:
-        split: the weights as read.
-        paths: where they stand, as `locate_weights` found them.
-        canary_weight: 0 to 100 percent.
-
-    Returns:
-        The operations, to be fenced by the version they were read at; empty when every route stands there already.
-
-    Raises:
-        ValueError: a weight outside 0 to 100, which no caller may ask for.
-    """
-    if not 0 <= canary_weight <= FULL_WEIGHT:
-        raise ValueError(f"a canary weight is 0 to {FULL_WEIGHT} percent, not {canary_weight}")
-    wanted = RouteWeights(stable=FULL_WEIGHT - canary_weight, canary=canary_weight)
-    leaves: list[Operation] = []
-    for standing, (stable_path, canary_path) in zip(split.routes, paths, strict=True):
-        if standing != wanted:
-            leaves.append({"op": "add", "path": stable_path, "value": wanted.stable})
-            leaves.append({"op": "add", "path": canary_path, "value": wanted.canary})
-    return tuple(leaves)
+    totals = (FULL_WEIGHT,) * len(weights)  # Istio's weights are percent
+    return Weights(split=Split(routes=tuple(weights)), paths=tuple(paths), totals=totals)
 
 
 def canonical_host(host: str, namespace: str) -> str:
@@ -115,7 +71,7 @@ class _Route:
     document: Mapping[str, object]
 
     def __str__(self) -> str:
-        return quote(self.name, _LONGEST_NAME) if self.name is not None else f"http[{self.index}]"
+        return quote(self.name, LONGEST_NAME) if self.name is not None else f"http[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +84,8 @@ class _Weighted:
     path: str
 
     def __str__(self) -> str:
-        host = quote(self.host, _LONGEST_NAME)
-        return f"{host} (subset {quote(self.subset, _LONGEST_NAME)})" if self.subset is not None else host
+        host = quote(self.host, LONGEST_NAME)
+        return f"{host} (subset {quote(self.subset, LONGEST_NAME)})" if self.subset is not None else host
 
     def is_reached_by(self, wanted: Destination, namespace: str) -> bool:
         """Whether this is the destination that a Canary means by `wanted`."""
@@ -139,18 +95,11 @@ class _Weighted:
 
 
 def _malformed(key: ObjectKey, path: str, value: object, wanted: str) -> Problem:
-    shown = quote(repr(value), _LONGEST_NAME)
+    shown = quote(repr(value), LONGEST_NAME)
     return Problem(
         reason="MalformedVirtualService",
         message=f"VirtualService {key}: {path} is {shown} but must be {wanted}; correct the VirtualService",
     )
-
-
-def listed(names: Iterable[object]) -> str:
-    """The first few of some names that stand in an object, each quoted, for a message."""
-    words = [quote(name, 2 * _LONGEST_NAME + len(" (subset )")) for name in names]
-    rest = len(words) - _SHOWN
-    return ", ".join(words[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "") if words else "none"
 
 
 def _http_routes(document: Mapping[str, object], key: ObjectKey) -> tuple[_Route, ...] | Problem:
@@ -179,7 +128,7 @@ def _http_routes(document: Mapping[str, object], key: ObjectKey) -> tuple[_Route
 def _named(routes: Sequence[_Route], traffic: IstioTraffic, key: ObjectKey) -> tuple[_Route, ...] | Problem:
     chosen: list[_Route] = []
     for name in dict.fromkeys(traffic.routes):
-        matches, called = [route for route in routes if route.name == name], quote(name, _LONGEST_NAME)
+        matches, called = [route for route in routes if route.name == name], quote(name, LONGEST_NAME)
         if not matches:
             return Problem(
                 reason="RouteNotFound",
@@ -288,5 +237,4 @@ def _destination(entry: object, at: str, key: ObjectKey, *, alone: bool) -> _Wei
         weight = FULL_WEIGHT if alone else 0  # as Istio reads an absent weight
     if not isinstance(weight, int) or isinstance(weight, bool):
         return _malformed(key, f"{at}.weight", weight, "a whole number of percent")
-    pointer = "/" + at.replace("[", "/").replace("]", "").replace(".", "/") + "/weight"
-    return _Weighted(host=host, subset=subset or None, weight=weight, path=pointer)
+    return _Weighted(host=host, subset=subset or None, weight=weight, path=pointer(f"{at}.weight"))

@@ -12,7 +12,7 @@ from canary.judge.methods import discover
 from canary.model.metric_documents import MetricDocument
 from canary.model.quantities import PercentagePoints
 from canary.model.resource import parse_canary
-from canary.model.spec import CanarySpec, Destination, InconclusivePolicy
+from canary.model.spec import CanarySpec, Destination, InconclusivePolicy, IstioTraffic
 from canary.settings import Settings, load_settings
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
@@ -43,6 +43,7 @@ def test_the_shortest_example_has_nothing_that_could_be_left_out() -> None:
 def test_the_example_with_approval_waits_for_a_person_at_half_of_the_traffic() -> None:
     spec = spec_of("approval.yaml")
     assert [(step.weight, step.approval) for step in spec.steps] == [(1, False), (10, False), (25, False), (50, True)]
+    assert isinstance(spec.traffic, IstioTraffic)
     assert spec.traffic.destination_rule == "checkout"
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kubernetes.client import (
@@ -18,6 +19,11 @@ from kubernetes.client import (
     CoreV1Api,
     CustomObjectsApi,
 )
+
+import canary.lab
+from canary.lab.manifest import read_manifest
+
+MANIFESTS = Path(canary.lab.__file__).parent / "manifests"
 
 
 def eventually(condition: Callable[[], bool], what: str, within: float = 30.0) -> float:
@@ -55,6 +61,7 @@ def definition(group: str, kind: str, plural: str, *versions: str) -> dict[str, 
 DEFINITIONS = (
     definition("networking.istio.io", "VirtualService", "virtualservices", "v1", "v1beta1"),
     definition("networking.istio.io", "DestinationRule", "destinationrules", "v1", "v1beta1"),
+    *read_manifest(MANIFESTS / "gateway-crds.yaml"),
     definition("canary.delivery", "Canary", "canaries", "v1alpha1"),
 )
 

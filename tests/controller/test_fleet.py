@@ -105,7 +105,7 @@ def test_a_canary_that_was_made_anew_under_its_old_name_is_read_anew() -> None:
     anew = canary("older", age=timedelta(0), routes=("b",), stable="s1", canary="c1", uid="another")
     member = fleet.admit(anew)
     assert member.spec is not None
-    assert member.spec.traffic.routes == ("b",)
+    assert member.spec.traffic.parts == ("route b",)
 
 
 def test_a_document_that_is_refused_claims_nothing() -> None:

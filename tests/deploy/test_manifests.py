@@ -98,6 +98,8 @@ def test_the_controller_may_do_what_it_needs_and_no_more() -> None:
         "canary.delivery/canaries/status": {"update"},
         "networking.istio.io/virtualservices": {"get", "list", "watch", "patch"},
         "networking.istio.io/destinationrules": {"get", "list", "watch"},
+        "gateway.networking.k8s.io/httproutes": {"get", "list", "watch", "patch"},
+        "gateway.networking.k8s.io/grpcroutes": {"get", "list", "watch", "patch"},
         "apps/deployments": {"get", "list", "watch", "patch"},
         "apps/deployments/scale": {"patch"},
         "/events": {"create", "patch"},

@@ -22,6 +22,7 @@ SHORTEST: dict[str, Any] = {
     },
 }
 ISTIO = {"virtualService": "order-service"}
+GATEWAY = {"httpRoute": "orders", "stable": {"service": "orders"}, "canary": {"service": "orders-v2"}}
 
 
 def with_spec(**fields: object) -> dict[str, Any]:

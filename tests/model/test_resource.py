@@ -21,6 +21,7 @@ from canary.model.spec import (
     Destination,
     DriftPolicy,
     InconclusivePolicy,
+    IstioTraffic,
     MetricSpec,
     ObjectKey,
     Step,
@@ -39,6 +40,7 @@ def test_the_shortest_canary_gets_the_documented_defaults() -> None:
     assert spec.key == ObjectKey("shop", "order-service")
     assert spec.canary.replicas is None
     assert spec.canary.scale_down_delay == timedelta(seconds=30)
+    assert isinstance(spec.traffic, IstioTraffic)
     assert spec.traffic.routes == ()
     assert spec.traffic.destination_rule is None
     assert (spec.traffic.stable, spec.traffic.canary) == (Destination(subset="stable"), Destination(subset="canary"))
@@ -85,6 +87,7 @@ def test_everything_that_is_written_is_read() -> None:
     )
     assert spec.baseline_key == ObjectKey("shop", "order-service-baseline")
     assert (spec.canary.replicas, spec.canary.scale_down_delay) == (4, timedelta(seconds=90))
+    assert isinstance(spec.traffic, IstioTraffic)
     assert (spec.traffic.virtual_service, spec.traffic.routes) == ("orders.shop", ("primary", "second"))
     assert spec.traffic.destination_rule == "orders"
     assert spec.traffic.canary == Destination(host="orders", subset="v2")
@@ -241,7 +244,7 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"traffic": {"istio": {**ISTIO, "canary": {"subset": "stable"}}}}, "spec.traffic.istio.canary", "told apart"),
         ({"traffic": {"istio": {**ISTIO, "stable": {"host": "x"}}}}, "spec.traffic.istio.canary", "told apart"),
         ({"traffic": {"istio": {**ISTIO, "routes": ["a", "a"]}}}, "spec.traffic.istio.routes[1]", "stands twice"),
-        ({"traffic": {"istio": ISTIO, "smi": {}}}, "spec.traffic.smi", "known: istio"),
+        ({"traffic": {"istio": ISTIO, "smi": {}}}, "spec.traffic.smi", "known: istio, gatewayAPI"),
         ({"paused": "no"}, "spec.paused", "true or false"),
         ({"progressDeadline": "PT2M"}, "spec.progressDeadline", "such as 90s, 2m or 1h30m"),
     ],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from canary.model.observation import Problem, RouteWeights, Split
 from canary.model.spec import Destination, IstioTraffic, ObjectKey
-from canary.routing.istio_patch import Weights, canonical_host, locate_weights, weight_patch
+from canary.routing.istio_patch import canonical_host, locate_weights
+from canary.routing.weights import Weights, weight_patch
 
 KEY = ObjectKey("shop", "order-service")
 SUBSETS = IstioTraffic(
@@ -87,7 +88,7 @@ def problem(document: dict[str, Any], traffic: IstioTraffic = SUBSETS) -> Proble
 
 def moved(document: dict[str, Any], canary_weight: int, traffic: IstioTraffic = SUBSETS) -> dict[str, Any]:
     found = located(document, traffic)
-    patch = weight_patch(found.split, found.paths, canary_weight)
+    patch = weight_patch(found.split, found.paths, found.totals, canary_weight)
     result: dict[str, Any] = jsonpatch.apply_patch(document, patch)
     return result
 
@@ -162,18 +163,18 @@ def test_a_split_that_stands_needs_no_patch_and_only_differing_routes_are_patche
     document = virtual_service(route(90, 10, "web"), route(80, 20, "api"))
     found = located(document, named("web", "api"))
 
-    assert weight_patch(found.split, found.paths, 10) == (
+    assert weight_patch(found.split, found.paths, found.totals, 10) == (
         {"op": "add", "path": "/spec/http/1/route/0/weight", "value": 90},
         {"op": "add", "path": "/spec/http/1/route/1/weight", "value": 10},
     )
     same = located(virtual_service(route(90, 10)))
-    assert weight_patch(same.split, same.paths, 10) == ()
+    assert weight_patch(same.split, same.paths, same.totals, 10) == ()
 
 
 @pytest.mark.parametrize("weight", [-1, 101])
 def test_no_caller_may_ask_for_an_impossible_weight(weight: int) -> None:
     with pytest.raises(ValueError, match="0 to 100"):
-        weight_patch(Split(routes=(RouteWeights(100, 0),)), (("/a", "/b"),), weight)
+        weight_patch(Split(routes=(RouteWeights(100, 0),)), (("/a", "/b"),), (100,), weight)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ from canary.model.resource import parse_canary
 from canary.model.spec import Destination, IstioTraffic, Signal
 from canary.model.status import read_state
 from canary.model.verdict import Verdict
-from canary.routing.istio_patch import locate_weights, weight_patch
+from canary.routing.istio_patch import locate_weights
+from canary.routing.weights import weight_patch
 from canary.workloads.deployments import assess
 
 
@@ -112,7 +113,7 @@ def test_a_virtual_service_has_weights_or_a_problem(document: dict[str, Any], ro
     if isinstance(found, Problem):
         assert is_legible(found.message, LONGEST)
         return
-    for operation in weight_patch(found.split, found.paths, to):
+    for operation in weight_patch(found.split, found.paths, found.totals, to):
         assert str(operation["path"]).endswith("/weight")
         assert operation["value"] in (to, 100 - to)
 

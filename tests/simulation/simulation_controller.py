@@ -40,7 +40,7 @@ from canary.model.errors import CanaryError
 from canary.model.observation import Problem
 from canary.model.spec import ObjectKey
 from canary.ports import CanaryObject
-from canary.routing.istio import IstioRouter
+from canary.routing.routers import Routers
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
@@ -187,7 +187,7 @@ class Process:
 
     def _make_ticker(self, client: KubeClient) -> Ticker:
         world, copies = self._world, self._copies
-        router, workloads = IstioRouter(client), Deployments(client)
+        router, workloads = Routers.connect(client), Deployments(client)
         metrics = PrometheusProvider(
             "http://prometheus.simulated", timeout=timedelta(seconds=10), scrape_interval=SCRAPE
         )

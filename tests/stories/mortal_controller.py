@@ -31,7 +31,7 @@ from canary.kube.events import KubeEvents
 from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.spec import ObjectKey
-from canary.routing.istio import IstioRouter
+from canary.routing.routers import Routers
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
@@ -120,7 +120,8 @@ class Controller:
         self.canaries = KubeCanaries(self.client, self.copies)
         self.fleet, self.telemetry = Fleet(), Telemetry()
         self.woken: set[ObjectKey] = set()
-        router, workloads = IstioRouter(self.client), Deployments(self.client)
+        router = Routers.connect(self.client)
+        workloads = Deployments(self.client)
         self._threads = ThreadPoolExecutor(max_workers=1)
         metrics = PrometheusProvider(
             prometheus_url, timeout=patience, scrape_interval=timedelta(seconds=5), watcher=self.telemetry.queried
@@ -128,7 +129,7 @@ class Controller:
         look = Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY, groups=1)
         glance = replace(
             look,
-            router=IstioRouter(self.client, self.copies),
+            router=Routers.connect(self.client, self.copies),
             workloads=Deployments(self.client, self.copies),
         )
         reporter = Reporter(journal=KubeEvents(self.client), telemetry=self.telemetry)

@@ -15,7 +15,7 @@ from canary.model.command import describe_speaker
 from canary.model.metric_documents import FOREIGN_METHODS
 from canary.model.metric_rules import BUILT_IN
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, MetricSpec, Signal
+from canary.model.spec import CanarySpec, GatewayTraffic, IstioTraffic, MetricSpec, Signal, Traffic
 
 _LABEL_WIDTH: Final = 17
 
@@ -54,10 +54,23 @@ def _draw_objects(spec: CanarySpec) -> Table:
         *([("baseline", f"Deployment {baseline}, {traffic.stable}: the control")] if baseline else []),
         ("canary", f"Deployment {spec.canary.deployment}, {traffic.canary}"),
         ("canary pods", "as many as stable" if pods is None else f"{pods} to start with"),
-        ("virtual service", traffic.virtual_service),
-        ("routes", ", ".join(traffic.routes) or "the only one with both destinations"),
-        ("destination rule", traffic.destination_rule or NOTHING),
+        *_traffic_rows(traffic),
     )
+
+
+def _traffic_rows(traffic: Traffic) -> tuple[tuple[str, str], ...]:
+    match traffic:
+        case IstioTraffic():
+            return (
+                ("virtual service", traffic.virtual_service),
+                ("routes", ", ".join(traffic.routes) or "the only one with both destinations"),
+                ("destination rule", traffic.destination_rule or NOTHING),
+            )
+        case GatewayTraffic():
+            return (
+                (traffic.kind.value, traffic.name),
+                ("rules", ", ".join(traffic.rules) or "every one that names both Services"),
+            )
 
 
 def _draw_steps(spec: CanarySpec) -> Table:

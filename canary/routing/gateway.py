@@ -1,0 +1,103 @@
+"""HTTPRoutes and GRPCRoutes of the Gateway API as `TrafficRouter`: what Istio ambient, Linkerd and others share.
+
+A route is read as a VirtualService is (see `istio`), for the same reasons. That a Service of a backendRef exists is not
+asked for: it would take the right to read all Services, and a version without endpoints is found out by its Deployment.
+
+The kinds of this group are not installed together: clusters have HTTPRoute without GRPCRoute, and v1 of one beside
+v1beta1 of the other. So it is asked which kinds a version has, once, and again when an object is not found.
+"""
+
+from canary.kube.client import KubeClient
+from canary.kube.copies import Reader
+from canary.kube.resources import GATEWAY_GROUP, GATEWAY_VERSIONS, Resource, gateway_routes, resource_version
+from canary.model.observation import Problem
+from canary.model.spec import GatewayTraffic, ObjectKey, RouteKind
+from canary.ports import Routing
+from canary.routing.authorship import find_author
+from canary.routing.gateway_patch import locate_backends
+from canary.routing.weights import weight_patch
+
+
+def find_routes(client: KubeClient, kind: RouteKind) -> Resource | None:
+    """The routes of this kind in the best version that the cluster serves; None when it serves none.
+
+    Raises:
+        Transient: no answer within the deadline.
+        Refused: not allowed.
+    """
+    served = client.served_versions(GATEWAY_GROUP)
+    for version in GATEWAY_VERSIONS:
+        if version in served and kind.value in client.served_kinds(GATEWAY_GROUP, version):
+            return gateway_routes(kind, version)
+    return None
+
+
+class GatewayRouter:
+    """The weights in routes of the Gateway API. Safe to share between threads.
+
+    Args:
+        client: the API server.
+        reader: is asked instead for objects; it may leave out who wrote them.
+    """
+
+    def __init__(self, client: KubeClient, reader: Reader | None = None) -> None:
+        self._client = client
+        self._reader = reader or client
+        self._known: dict[RouteKind, Resource] = {}
+
+    def read(self, key: ObjectKey, traffic: GatewayTraffic) -> Routing | Problem:
+        """Read the weights; `key` is the route.
+
+        Raises:
+            Transient: no answer within the deadline.
+            Refused: not allowed.
+        """
+        routes = self._routes(traffic.kind)
+        if routes is None:
+            return Problem(
+                reason="GatewayAPINotServed",
+                message=f"the API server at {self._client.server} serves no {traffic.kind} of {GATEWAY_GROUP}/"
+                f"{' or '.join(GATEWAY_VERSIONS)}; install the CustomResourceDefinitions of the Gateway API",
+            )
+        document = self._reader.get(routes, key)
+        if document is None:
+            self._known.pop(traffic.kind, None)
+            field = "httpRoute" if traffic.kind is RouteKind.HTTP else "grpcRoute"
+            return Problem(
+                reason=f"{traffic.kind}NotFound",
+                message=f"{traffic.kind} {key} does not exist; create it, "
+                f"or correct spec.traffic.gatewayAPI.{field} of the Canary",
+                absent=True,
+            )
+        found = locate_backends(document, traffic, key)
+        if isinstance(found, Problem):
+            return found
+        return Routing(
+            key=key,
+            traffic=traffic,
+            version=resource_version(document),
+            split=found.split,
+            paths=found.paths,
+            totals=found.totals,
+            author=find_author(document, "rules"),
+        )
+
+    def write(self, routing: Routing, canary_weight: int) -> None:
+        """Give the canary `canary_weight` percent of what the two get, in every rule, and change nothing else.
+
+        Raises:
+            Conflict: the object was changed since `routing` was read; nothing was written.
+            Transient: no answer within the deadline; it may have been written.
+            Refused: not allowed, or the route is gone.
+        """
+        kind = RouteKind(routing.traffic.kind)
+        operations = weight_patch(routing.split, routing.paths, routing.totals, canary_weight)
+        if operations:
+            routes = self._routes(kind) or gateway_routes(kind, GATEWAY_VERSIONS[0])
+            self._client.patch_json(routes, routing.key, operations, version=routing.version)
+
+    def _routes(self, kind: RouteKind) -> Resource | None:
+        known = self._known.get(kind) or find_routes(self._client, kind)
+        if known is not None:
+            self._known[kind] = known
+        return known

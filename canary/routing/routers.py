@@ -1,0 +1,49 @@
+"""All kinds of traffic as one `TrafficRouter`: each Canary is routed by what its own spec names.
+
+One controller serves Canaries of both kinds, so the choice belongs to the Canary and not to a setting. It is made here,
+by the type of the spec's traffic, so that nobody upstairs knows that there is more than one.
+"""
+
+from dataclasses import dataclass
+from typing import Self, assert_never
+
+from canary.kube.client import KubeClient
+from canary.kube.copies import Reader
+from canary.model.observation import Problem
+from canary.model.spec import GatewayTraffic, IstioTraffic, ObjectKey, Traffic
+from canary.ports import Routing
+from canary.routing.gateway import GatewayRouter
+from canary.routing.istio import IstioRouter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routers:
+    """The routers of this process, one for each kind of traffic."""
+
+    istio: IstioRouter
+    gateway: GatewayRouter
+
+    @classmethod
+    def connect(cls, client: KubeClient, reader: Reader | None = None) -> Self:
+        """Every router there is; `reader` is asked instead of the API server for objects."""
+        return cls(istio=IstioRouter(client, reader), gateway=GatewayRouter(client, reader))
+
+    def read(self, key: ObjectKey, traffic: Traffic) -> Routing | Problem:
+        """Read the weights; see the router of this traffic."""
+        match traffic:
+            case IstioTraffic():
+                return self.istio.read(key, traffic)
+            case GatewayTraffic():
+                return self.gateway.read(key, traffic)
+            case _:
+                assert_never(traffic)
+
+    def write(self, routing: Routing, canary_weight: int) -> None:
+        """Move the weights; see the router of this traffic."""
+        match routing.traffic:
+            case IstioTraffic():
+                self.istio.write(routing, canary_weight)
+            case GatewayTraffic():
+                self.gateway.write(routing, canary_weight)
+            case _:
+                assert_never(routing.traffic)
