@@ -154,7 +154,7 @@ class KubeClient:
             found = self._read(Call(verb="get", path=f"/apis/{group}/{version}"), timeout=None)
         except NotFound:
             return frozenset()
-        return frozenset(str(each.get("kind")) for each in found.get("resources", ()) if isinstance(each, Mapping))
+        return frozenset(str(each.get("kind")) for each in found.get("resources") or () if isinstance(each, Mapping))
 
     def get(self, resource: Resource, key: ObjectKey, *, timeout: timedelta | None = None) -> Document | None:
         """Read one object; None when there is none.

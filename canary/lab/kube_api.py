@@ -58,6 +58,8 @@ SERVICES = Kind(group="", version="v1", plural="services")
 DEPLOYMENTS = Kind(group="apps", version="v1", plural="deployments")
 VIRTUAL_SERVICES = Kind(group="networking.istio.io", version="v1", plural="virtualservices")
 DESTINATION_RULES = Kind(group="networking.istio.io", version="v1", plural="destinationrules")
+HTTP_ROUTES = Kind(group="gateway.networking.k8s.io", version="v1", plural="httproutes")
+GRPC_ROUTES = Kind(group="gateway.networking.k8s.io", version="v1", plural="grpcroutes")
 
 
 class ApiServer:

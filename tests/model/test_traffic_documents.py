@@ -27,7 +27,8 @@ def test_a_route_of_the_gateway_api_is_read_and_named_as_people_call_it(field: s
 
 def test_two_ports_of_one_service_are_two_backends() -> None:
     backends = {"stable": {"service": "orders", "port": 80}, "canary": {"service": "orders", "port": 81}}
-    assert parse_canary(with_spec(traffic={"gatewayAPI": {"httpRoute": "orders", **backends}}))
+    parsed = parse_canary(with_spec(traffic={"gatewayAPI": {"httpRoute": "orders", **backends}}))
+    assert str(parsed.traffic.canary) == "Service orders port 81"
 
 
 @pytest.mark.parametrize(

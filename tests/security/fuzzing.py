@@ -49,6 +49,7 @@ INPUTS: Final = {
     "test_a_canary_is_read_or_refused_in_words": 2000,
     "test_annotations_ask_for_something_that_can_be_compared_or_for_nothing": 2000,
     "test_a_virtual_service_has_weights_or_a_problem": 1500,
+    "test_a_route_has_weights_or_a_problem": 1500,
     "test_an_object_of_a_watch_is_a_canary_or_refused": 1300,
     "test_a_deployment_is_assessed_or_a_problem": 1000,
     "test_a_file_is_read_or_refused_in_words": 600,

@@ -35,9 +35,10 @@ from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Counts, E
 from canary.model.manifest import documents_in
 from canary.model.observation import Problem
 from canary.model.resource import parse_canary
-from canary.model.spec import Destination, IstioTraffic, Signal
+from canary.model.spec import Backend, Destination, GatewayTraffic, IstioTraffic, RouteKind, Signal
 from canary.model.status import read_state
 from canary.model.verdict import Verdict
+from canary.routing.gateway_patch import locate_backends
 from canary.routing.istio_patch import locate_weights
 from canary.routing.weights import weight_patch
 from canary.workloads.deployments import assess
@@ -116,6 +117,49 @@ def test_a_virtual_service_has_weights_or_a_problem(document: dict[str, Any], ro
     for operation in weight_patch(found.split, found.paths, found.totals, to):
         assert str(operation["path"]).endswith("/weight")
         assert operation["value"] in (to, 100 - to)
+
+
+HTTP_ROUTE: Final = {
+    "metadata": {"name": "route", "resourceVersion": "1"},
+    "spec": {
+        "rules": [
+            {"filters": [{"type": "RequestRedirect"}]},
+            {
+                "name": "primary",
+                "backendRefs": [
+                    {"name": "orders", "port": 80, "weight": 9},
+                    {"name": "orders-v2", "namespace": "shop", "weight": 1},
+                    {"group": "example.com", "kind": "Bucket", "name": "legacy", "weight": 0},
+                ],
+            },
+        ]
+    },
+}
+
+
+@fuzz
+@given(bad_documents(HTTP_ROUTE), st.sampled_from(((), ("primary",), ("primary", "\x1b"))), st.integers(0, 100))
+def test_a_route_has_weights_or_a_problem(document: dict[str, Any], rules: tuple[str, ...], to: int) -> None:
+    before = deepcopy(document)
+    traffic = GatewayTraffic(
+        kind=RouteKind.HTTP,
+        name="route",
+        rules=rules,
+        stable=Backend(service="orders"),
+        canary=Backend(service="orders-v2"),
+    )
+    found = locate_backends(document, traffic, KEY)
+    assert repr(document) == repr(before), "reading changes nothing"
+    if isinstance(found, Problem):
+        assert is_legible(found.message, LONGEST)
+        return
+    operations = weight_patch(found.split, found.paths, found.totals, to)
+    assert all(str(operation["path"]).endswith("/weight") for operation in operations)
+    for stable, canary, total in zip(operations[::2], operations[1::2], found.totals, strict=False):
+        assert isinstance(stable["value"], int)
+        assert isinstance(canary["value"], int)
+        assert stable["value"] + canary["value"] in found.totals
+        assert total % 100 == 0
 
 
 DEPLOYMENT: Final = {

@@ -40,10 +40,21 @@ from canary.model.manifest import documents_in
 from canary.model.observation import Problem
 from canary.model.quoting import quote, spell_out
 from canary.model.resource import parse_canary
-from canary.model.spec import STANDARD_ERRORS, Destination, IstioTraffic, MetricSource, ObjectKey, Signal
+from canary.model.spec import (
+    STANDARD_ERRORS,
+    Backend,
+    Destination,
+    GatewayTraffic,
+    IstioTraffic,
+    MetricSource,
+    ObjectKey,
+    RouteKind,
+    Signal,
+)
 from canary.model.state import RolloutState
 from canary.model.status import write_status
 from canary.ports import HistoryQuery, MeasurementQuery
+from canary.routing.gateway_patch import locate_backends
 from canary.routing.istio_patch import locate_weights
 from canary.settings import LogFormat, LogLevel
 from canary.telemetry.logging import configure_logging
@@ -212,6 +223,25 @@ def test_what_a_virtual_service_holds_is_quoted(http: object, routes: tuple[str,
         canary=Destination(host=None, subset="canary"),
     )
     problem = locate_weights({"spec": {"http": http}}, traffic, KEY)
+    assert isinstance(problem, Problem)
+    assert is_legible(problem.message, 2 * SENTENCE)
+
+
+RULES: list[object] = [
+    HOSTILE,
+    [HOSTILE],
+    [{"name": HOSTILE, "backendRefs": HOSTILE}],
+    [{"name": HOSTILE, "backendRefs": [{"name": each, "weight": 1} for each in ("s", "s", "c", HOSTILE)]}] * 9,
+    [{"name": "x", "backendRefs": [{"name": name, "weight": HOSTILE} for name in ("s", "c")]}],
+]
+
+
+@pytest.mark.parametrize("rules", RULES, ids=range(len(RULES)))
+@pytest.mark.parametrize("named", [(), (HOSTILE,), ("b\x1b",)], ids=["any", "its", "another"])
+def test_what_a_route_of_the_gateway_api_holds_is_quoted(rules: object, named: tuple[str, ...]) -> None:
+    stable, canary = Backend(service="s"), Backend(service="c")
+    traffic = GatewayTraffic(kind=RouteKind.HTTP, name="route", rules=named, stable=stable, canary=canary)
+    problem = locate_backends({"spec": {"rules": rules}}, traffic, KEY)
     assert isinstance(problem, Problem)
     assert is_legible(problem.message, 2 * SENTENCE)
 

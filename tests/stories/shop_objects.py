@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from canary.lab.kube_api import DEPLOYMENTS, DESTINATION_RULES, VIRTUAL_SERVICES, Kind
+from canary.lab.kube_api import DEPLOYMENTS, DESTINATION_RULES, GRPC_ROUTES, HTTP_ROUTES, VIRTUAL_SERVICES, Kind
 
 Document = dict[str, Any]
 
@@ -14,6 +14,8 @@ KINDS: Final = {
     "Deployment": DEPLOYMENTS,
     "VirtualService": VIRTUAL_SERVICES,
     "DestinationRule": DESTINATION_RULES,
+    "HTTPRoute": HTTP_ROUTES,
+    "GRPCRoute": GRPC_ROUTES,
 }
 CANARY_KIND: Final = {"apiVersion": "canary.delivery/v1alpha1", "kind": "Canary"}
 SERVICE: Final = "order-service"

@@ -19,6 +19,7 @@ import pytest
 import requests
 import yaml
 from deployed_rights import ACCOUNT, HOME, ROLES, Request, Right, grant_rights, granted, requests_of, rights_documents
+from gateway_shop import GatewayShop
 from scripted_prometheus import running_prometheus
 from shop import Shop
 from shop_cluster import install_definitions
@@ -71,6 +72,13 @@ def lose_and_find_the_virtual_service(shop: Shop) -> None:
     assert shop.times_told("VirtualServiceNotFound") == 2
     shop.removes("Canary", "order-service")
     shop.ticks()
+
+
+def release_by_a_route(shop: GatewayShop) -> None:
+    """As far as the first step: the route is read and its weights are moved."""
+    shop.opens()
+    shop.ships("v2")
+    shop.runs_until(lambda: shop.weight == 10)
 
 
 def live_through_a_release(server: Apiserver, shop: Shop) -> None:
@@ -131,6 +139,10 @@ def done(server: Apiserver) -> list[Request]:
         release_again_and_again(shop)
         lose_and_find_the_virtual_service(shop)
         shop.closes()
+        for kind in ("HTTPRoute", "GRPCRoute"):
+            routed = GatewayShop(server.kubeconfig, prometheus, kind, account)
+            release_by_a_route(routed)
+            routed.closes()
         now = datetime.now(UTC).replace(microsecond=0)
         live = Shop(server.kubeconfig, prometheus, now - timedelta(seconds=10), account=account)
         live_through_a_release(server, live)
