@@ -97,7 +97,7 @@ def warn_of_contest(spec: CanarySpec, state: RolloutState, world: World) -> tupl
     message = (
         f"{_author(world)} has changed the weights of {spec.traffic_object} back more than "
         f"{MOST_REASSERTIONS} times within {format_duration(WITHIN)}: the canary gets no more traffic. Have it leave "
-        "the weights alone (Argo CD: ignoreDifferences of .spec.http[].route[].weight, RespectIgnoreDifferences=true)"
+        f"the weights alone (Argo CD: ignoreDifferences of {spec.traffic.weights}, RespectIgnoreDifferences=true)"
         f"{_describe_resume(state)}"
     )
     return (Warned(type=CONDITION, status=True, reason="RevertedAgainAndAgain", message=message),)

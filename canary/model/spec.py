@@ -67,6 +67,11 @@ class IstioTraffic:
         return self.virtual_service
 
     @property
+    def weights(self) -> str:
+        """Where the weights stand in it, as jq names it."""
+        return ".spec.http[].route[].weight"
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The routes that are ours, as people call them; empty when they are not named."""
         return tuple(f"route {route}" for route in self.routes)
@@ -104,14 +109,19 @@ class GatewayTraffic:
     canary: Backend
 
     @property
+    def weights(self) -> str:
+        """Where the weights stand in it, as jq names it."""
+        return ".spec.rules[].backendRefs[].weight"
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The rules that are ours, as people call them; empty when they are not named."""
         return tuple(f"rule {rule}" for rule in self.rules)
 
 
 Traffic = IstioTraffic | GatewayTraffic
-"""Where the weights are that are ours. Each has `kind`, `name` and `parts`, for messages and claims; what else it has
-is between its document and its router."""
+"""Where the weights are that are ours. Each has `kind`, `name`, `parts` and `weights`, for messages and claims; what
+else it has is between its document and its router."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

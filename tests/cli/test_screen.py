@@ -124,6 +124,15 @@ def test_beside_a_baseline_the_control_is_called_by_its_name() -> None:
     assert "baseline Deployment order-service-baseline, subset stable: the control" in drawn
 
 
+def test_a_route_of_the_gateway_api_is_described_by_its_own_words() -> None:
+    document = climbing()
+    backends = {"stable": {"service": "orders"}, "canary": {"service": "orders-v2", "port": 80}}
+    document["spec"]["traffic"] = {"gatewayAPI": {"grpcRoute": "orders", **backends}}
+    drawn = " ".join(picture(draw_description(view_of(document, NOW), 120), 120).split())
+    assert "canary Deployment order-service-canary, Service orders-v2 port 80" in drawn
+    assert "GRPCRoute orders rules every one that names both Services" in drawn
+
+
 def test_a_hold_runs_down_and_ends_at_nothing() -> None:
     def left(after: timedelta) -> timedelta | None:
         return view_of(climbing(), NOW + after).hold_left

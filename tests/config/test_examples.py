@@ -12,7 +12,15 @@ from canary.judge.methods import discover
 from canary.model.metric_documents import MetricDocument
 from canary.model.quantities import PercentagePoints
 from canary.model.resource import parse_canary
-from canary.model.spec import CanarySpec, Destination, InconclusivePolicy, IstioTraffic
+from canary.model.spec import (
+    Backend,
+    CanarySpec,
+    Destination,
+    GatewayTraffic,
+    InconclusivePolicy,
+    IstioTraffic,
+    RouteKind,
+)
 from canary.settings import Settings, load_settings
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
@@ -53,6 +61,17 @@ def test_the_example_for_low_traffic_tells_versions_apart_by_host() -> None:
     assert spec.analysis.interval == timedelta(minutes=1)
     assert spec.analysis.metrics[0].margin == PercentagePoints(0.02)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
+
+
+def test_the_example_of_the_gateway_api_names_everything_that_can_be_named() -> None:
+    spec = spec_of("gateway-api.yaml")
+    assert spec.traffic == GatewayTraffic(
+        kind=RouteKind.HTTP,
+        name="payments",
+        rules=("charge", "refund"),
+        stable=Backend(service="payments-stable", port=8080),
+        canary=Backend(service="payments-canary", port=8080),
+    )
 
 
 def test_the_example_with_a_baseline_compares_pods_of_one_age() -> None:
