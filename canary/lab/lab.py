@@ -158,8 +158,8 @@ class Lab:
             scrape_seconds=self.options.scrape_seconds,
         )
         self.wait_until(self.kubeconfig.exists, what="the API server", deadline_seconds=START_SECONDS)
-        self.apply(MANIFESTS / "istio-crds.yaml")
-        self.apply(MANIFESTS / "order-service.yaml")
+        for name in ("istio-crds.yaml", "gateway-crds.yaml", "order-service.yaml"):
+            self.apply(MANIFESTS / name)
         self._start_clients_of_the_api(self._gateway, sidecar)
         self._start_load()
         self.wait_until(self.is_serving, what="a ready order-service", deadline_seconds=START_SECONDS)

@@ -1,4 +1,4 @@
-"""The lab's istiod: VirtualServices, DestinationRules, Services and Pods become Envoy configuration, by file.
+"""The lab's istiod: VirtualServices, HTTPRoutes, DestinationRules, Services and Pods become Envoy files.
 
 Every change of any of them recompiles everything; with the dozen objects of a lab that takes about a millisecond, and
 a compiler without memory cannot disagree with the API. Only files whose content changed are replaced, each by one
@@ -13,6 +13,7 @@ import argparse
 import logging
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,17 +22,21 @@ from canary.lab.atomic_file import write_json
 from canary.lab.destinations import Destination, gateway_clusters, gather_destinations, qualify, sidecar_resources
 from canary.lab.envoy import Admin, EnvoyAwayError
 from canary.lab.envoy_config import discovery_response, route_configuration
+from canary.lab.envoy_routes import Destinations, TranslationError, domains_of, plain_route
+from canary.lab.http_routes import hosts_of, routes_of_http_route
 from canary.lab.kube_api import (
     DEPLOYMENTS,
     DESTINATION_RULES,
+    HTTP_ROUTES,
     PODS,
     SERVICES,
     VIRTUAL_SERVICES,
     ApiServer,
     Document,
+    Kind,
 )
 from canary.lab.reflector import Bell, Key, Reflector
-from canary.lab.virtual_services import Destinations, TranslationError, domains_of, plain_route, routes_of
+from canary.lab.virtual_services import routes_of
 from canary.lab.waiting import comes_true, pause
 
 log = logging.getLogger(__name__)
@@ -41,6 +46,19 @@ COALESCE_SECONDS = 0.005
 ACKNOWLEDGE_SECONDS = 0.5
 POLL_SECONDS = 0.005
 LOOK_AGAIN_SECONDS = 1.0
+
+
+def _hosts_of_virtual_service(service: Document) -> list[str]:
+    return [qualify(host, service["metadata"]["namespace"]) for host in service["spec"].get("hosts", [])]
+
+
+SPEAKERS: tuple[
+    tuple[Kind, Callable[[Document, Destinations], list[dict[str, Any]]], Callable[[Document], list[str]]], ...
+] = (
+    (VIRTUAL_SERVICES, routes_of, _hosts_of_virtual_service),
+    (HTTP_ROUTES, routes_of_http_route, hosts_of),
+)
+"""What speaks for hosts, in the order in which it is tried: the kind, its Envoy routes, and its hosts."""
 
 
 class DiscoveryFile:
@@ -72,9 +90,9 @@ class Pilot:
         self._clusters = DiscoveryFile(state / "gateway" / "cds.json")
         self._routes = DiscoveryFile(state / "gateway" / "rds.json")
         self._bell = Bell()
-        kinds = (PODS, SERVICES, DEPLOYMENTS, VIRTUAL_SERVICES, DESTINATION_RULES)
+        kinds = (PODS, SERVICES, DEPLOYMENTS, VIRTUAL_SERVICES, DESTINATION_RULES, HTTP_ROUTES)
         self._reflectors = {kind: Reflector(api, kind, self._bell.ring) for kind in kinds}
-        self._good_routes: dict[Key, list[dict[str, Any]]] = {}
+        self._good_routes: dict[tuple[Kind, Key], list[dict[str, Any]]] = {}
         self._problems: list[str] = []
         self._pushes = 0
         self._published_at = 0.0
@@ -154,17 +172,19 @@ class Pilot:
             return str(error)
 
     def _virtual_hosts(self, destinations: Destinations, problems: list[str]) -> list[dict[str, Any]]:
-        """Return the hosts of all VirtualServices, and of the Services that none speaks for."""
-        services = self._reflectors[VIRTUAL_SERVICES].objects()
-        self._good_routes = {key: routes for key, routes in self._good_routes.items() if key in services}
+        """Return the hosts of all VirtualServices and HTTPRoutes, and of the Services that none speaks for."""
         routes: dict[str, list[dict[str, Any]]] = {}
-        for key, service in sorted(services.items()):
-            try:
-                self._good_routes[key] = routes_of(service, destinations)
-            except TranslationError as error:
-                problems.append(str(error))
-            for host in service["spec"].get("hosts", []):
-                routes.setdefault(qualify(host, key[0]), []).extend(self._good_routes.get(key, []))
+        good: dict[tuple[Kind, Key], list[dict[str, Any]]] = {}
+        for kind, translate, hosts_in in SPEAKERS:
+            for key, speaker in sorted(self._reflectors[kind].objects().items()):
+                good[kind, key] = self._good_routes.get((kind, key), [])
+                try:
+                    good[kind, key] = translate(speaker, destinations)
+                except TranslationError as error:
+                    problems.append(str(error))
+                for host in hosts_in(speaker):
+                    routes.setdefault(host, []).extend(good[kind, key])
+        self._good_routes = good
         for (host, subset), destination in sorted(destinations.items()):
             if not subset and host not in routes:
                 routes[host] = [plain_route(destination)]

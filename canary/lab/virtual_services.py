@@ -1,24 +1,24 @@
 """VirtualServices as Envoy routes.
 
-Two deviations from Istio's translation, both so that clients and tests can see more: a destination of weight 0 stays
-in the route (Istio leaves it out), so what is served can be read back in full; and every destination puts the
-workload's name into a response header, so that a client can lay even a failure made by the proxy at the right door.
-
 Istio's webhook would refuse a negative weight, its CRD does not, and neither does the lab's API: here such a resource
-is refused by the pilot, which keeps serving what it had and says so, as istiod keeps its last good push. A field that
-the lab cannot honour is refused as well: a simulator that ignores a line of a resource lies about all the others.
+is refused by the pilot, which keeps serving what it had and says so, as istiod keeps its last good push.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from canary.lab.destinations import Destination, qualify
 from canary.lab.durations import parse_seconds
 from canary.lab.envoy_config import TYPE
+from canary.lab.envoy_routes import (
+    DEFAULT_RETRIES,
+    Destinations,
+    TranslationError,
+    refuse_unknown,
+    resolve,
+    retry_policy,
+    weighted,
+)
 from canary.lab.kube_api import Document
-from canary.lab.processes import LabError
 
-WORKLOAD_HEADER = "x-lab-workload"
 HONOURED = frozenset(
     {
         "name",
@@ -34,15 +34,7 @@ HONOURED = frozenset(
     }
 )
 HONOURED_MATCH = frozenset({"name", "uri", "headers", "method", "queryParams"})
-RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled"
-DEFAULT_RETRIES = 2
 MILLION = 1_000_000
-
-Destinations = Mapping[tuple[str, str], Destination]
-
-
-class TranslationError(LabError):
-    """A VirtualService cannot be honoured; the message names it and the path."""
 
 
 def routes_of(virtual_service: Document, destinations: Destinations) -> list[dict[str, Any]]:
@@ -62,39 +54,15 @@ def routes_of(virtual_service: Document, destinations: Destinations) -> list[dic
     return routes
 
 
-def domains_of(hosts: Iterable[str], namespace: str) -> list[str]:
-    """Return every name under which clients of the namespace may ask for these hosts."""
-    domains: list[str] = []
-    for host in hosts:
-        full = qualify(host, namespace)
-        service, _, rest = full.partition(".")
-        short = [service, f"{service}.{rest.split('.')[0]}", f"{service}.{rest.split('.')[0]}.svc"]
-        domains += [full, *(short if full.endswith(".svc.cluster.local") else [])]
-    return list(dict.fromkeys(domains))
-
-
-def plain_route(destination: Destination) -> dict[str, Any]:
-    """Return the route of a Service that no VirtualService speaks for."""
-    return {
-        "name": "default",
-        "match": {"prefix": "/"},
-        "route": {
-            "weighted_clusters": {"clusters": [_weighted(destination.cluster, 100, destination)]},
-            "timeout": "0s",
-            "retry_policy": _retries({}),
-        },
-    }
-
-
 def _routes(http: Document, namespace: str, destinations: Destinations) -> list[dict[str, Any]]:
-    _refuse_unknown(http, HONOURED, "")
+    refuse_unknown(http, HONOURED, "")
     action: dict[str, Any] = {
         "weighted_clusters": {"clusters": _clusters(http, namespace, destinations)},
         "timeout": f"{parse_seconds(http.get('timeout', '0s'))}s",
     }
     retries = http.get("retries", {})
     if retries.get("attempts", DEFAULT_RETRIES) > 0:
-        action["retry_policy"] = _retries(retries)
+        action["retry_policy"] = retry_policy(retries)
     if mirrors := _mirrors(http, namespace, destinations):
         action["request_mirror_policies"] = mirrors
     extra = {}
@@ -111,25 +79,13 @@ def _clusters(http: Document, namespace: str, destinations: Destinations) -> lis
         weight = target.get("weight", 100 if len(targets) == 1 else 0)
         if weight < 0:
             raise ValueError(f"route/{index}/weight is {weight}; it must be 0 or more")
-        name, destination = _resolve(target["destination"], namespace, destinations)
-        clusters.append(_weighted(name, weight, destination))
+        name, destination = resolve(
+            target["destination"]["host"], target["destination"].get("subset", ""), namespace, destinations
+        )
+        clusters.append(weighted(name, weight, destination))
     if sum(cluster["weight"] for cluster in clusters) == 0:
         raise ValueError("route: all weights are 0, so no destination would get traffic")
     return clusters
-
-
-def _resolve(target: Document, namespace: str, destinations: Destinations) -> tuple[str, Destination | None]:
-    """Return the cluster's name, and the destination if there is one: without, Envoy answers 503 NC, as in Istio."""
-    host, subset = qualify(target["host"], namespace), target.get("subset", "")
-    destination = destinations.get((host, subset))
-    return (destination.cluster, destination) if destination else (f"outbound|80|{subset}|{host}", None)
-
-
-def _weighted(cluster: str, weight: int, destination: Destination | None) -> dict[str, Any]:
-    workloads = destination.workloads if destination else ()
-    value = workloads[0] if len(workloads) == 1 else "%UPSTREAM_METADATA(istio:workload)%"
-    header = {"header": {"key": WORKLOAD_HEADER, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {"name": cluster, "weight": weight, "response_headers_to_add": [header]}
 
 
 def _mirrors(http: Document, namespace: str, destinations: Destinations) -> list[dict[str, Any]]:
@@ -138,28 +94,11 @@ def _mirrors(http: Document, namespace: str, destinations: Destinations) -> list
         wanted.append((http["mirror"], http.get("mirrorPercentage") or http.get("mirror_percentage")))
     return [
         {
-            "cluster": _resolve(target, namespace, destinations)[0],
+            "cluster": resolve(target["host"], target.get("subset", ""), namespace, destinations)[0],
             "runtime_fraction": {"default_value": _fraction(percentage, absent=100.0)},
         }
         for target, percentage in wanted
     ]
-
-
-def _retries(retries: Document) -> dict[str, Any]:
-    policy = {
-        "retry_on": retries.get("retryOn") or RETRY_ON,
-        "num_retries": retries.get("attempts", DEFAULT_RETRIES),
-        "retry_host_predicate": [
-            {
-                "name": "envoy.retry_host_predicates.previous_hosts",
-                "typed_config": {"@type": f"{TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
-            }
-        ],
-        "host_selection_retry_max_attempts": 5,
-    }
-    if "perTryTimeout" in retries:
-        policy["per_try_timeout"] = f"{parse_seconds(retries['perTryTimeout'])}s"
-    return policy
 
 
 def _fault(fault: Document) -> dict[str, Any]:
@@ -185,7 +124,7 @@ def _fraction(percentage: Document | None, *, absent: float) -> dict[str, Any]:
 
 
 def _match(match: Document) -> dict[str, Any]:
-    _refuse_unknown(match, HONOURED_MATCH, "match/")
+    refuse_unknown(match, HONOURED_MATCH, "match/")
     headers = [_header(name, rule) for name, rule in match.get("headers", {}).items()]
     if "method" in match:
         headers.append(_header(":method", match["method"]))
@@ -215,9 +154,3 @@ def _string(rule: Document) -> dict[str, Any]:
         return {"safe_regex": {"regex": rule["regex"]}}
     kind = "exact" if "exact" in rule else "prefix"
     return {kind: rule[kind]}
-
-
-def _refuse_unknown(document: Document, honoured: frozenset[str], where: str) -> None:
-    unknown = sorted(document.keys() - honoured)
-    if unknown:
-        raise ValueError(f"{where}{unknown[0]} is not supported by the lab (it honours {', '.join(sorted(honoured))})")

@@ -6,8 +6,9 @@ import pytest
 
 from canary.lab.destinations import gateway_clusters, gather_destinations, qualify, sidecar_resources
 from canary.lab.durations import parse_seconds
+from canary.lab.envoy_routes import TranslationError, domains_of
 from canary.lab.kube_api import covers
-from canary.lab.virtual_services import TranslationError, domains_of, routes_of
+from canary.lab.virtual_services import routes_of
 
 HOST = "order-service.shop.svc.cluster.local"
 SERVICE: dict[str, Any] = {
