@@ -28,9 +28,9 @@ from canary.kube.canaries import KubeCanaries
 from canary.kube.client import FIELD_MANAGER, KubeClient
 from canary.kube.copies import Copies
 from canary.kube.events import KubeEvents
-from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, virtual_services
+from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, gateway_routes, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
-from canary.model.spec import ObjectKey
+from canary.model.spec import ObjectKey, RouteKind
 from canary.routing.routers import Routers
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
@@ -56,7 +56,8 @@ class Killed(BaseException):
     """The process is dead; nothing in it may catch this."""
 
 
-FOLLOWED: Final = (CANARIES, DEPLOYMENTS, virtual_services("v1"), destination_rules("v1"))
+ROUTES: Final = tuple(gateway_routes(kind, "v1") for kind in RouteKind)
+FOLLOWED: Final = (CANARIES, DEPLOYMENTS, virtual_services("v1"), destination_rules("v1"), *ROUTES)
 
 
 class MortalApi(ApiClient):
