@@ -66,7 +66,9 @@ def _head(converted: "Converted") -> Iterator[str]:
         f"From {converted.subject}. Before this is applied:", _WIDTH, initial_indent="# ", subsequent_indent="# "
     )
     for number, decision in enumerate(converted.decisions, start=1):
-        yield from textwrap.wrap(decision, _WIDTH, initial_indent=f"# {number}. ", subsequent_indent="#    ")
+        yield from textwrap.wrap(
+            decision, _WIDTH, initial_indent=f"# {number}. ", subsequent_indent="#    ", break_on_hyphens=False
+        )
 
 
 def _save(report: Path, text: str) -> None:

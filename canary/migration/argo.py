@@ -51,7 +51,8 @@ def convert_rollout(source: Source, templates: Templates) -> Draft:
     carry_progress_deadline(
         source, draft, "" if aborts else "the release is rolled back after it, where Argo without abort only says so"
     )
-    source.differently(("spec", "progressDeadlineAbort"), "spec.progressDeadline", "is always so here")
+    why = "a release whose pods are not ready in time is always rolled back"
+    source.differently(("spec", "progressDeadlineAbort"), "", why)
     _carry_delay(source, draft)
     background = (*CANARY, "analysis")
     analyses = [read_analysis(source, background, templates)] if source.at(*background) is not None else []
@@ -95,8 +96,8 @@ def _carry_workloads(source: Source, draft: Draft) -> None:
     draft.spec["stable"], draft.spec["canary"] = {"deployment": stable}, {"deployment": canary}
     draft.decide(f"{made}, with pod labels that differ, such as version: stable and version: canary.")
     draft.decide(
-        "Give the stable Deployment all of the traffic, when it is ready, before the Rollout is deleted: its pods go with"
-        " it."
+        "Give the stable Deployment all of the traffic, when it is ready, before the Rollout is deleted: its pods"
+        " go with it."
     )
 
 

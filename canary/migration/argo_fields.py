@@ -60,7 +60,7 @@ ANALYSIS_TEMPLATE: Final[dict[Path, Rule]] = {
         ("spec.dryRun", "metrics that only report are left out: look at them by `canary judge` afterwards"),
         ("spec.measurementRetention", _NO_HISTORY),
         ("spec.templates", "is followed: the templates that it names are accounted for themselves"),
-        ("spec.metrics.*.count", "a metric is measured as long as a release lasts"),
+        ("spec.metrics.*.count", "is measured as long as a release lasts; a step lasts as long as its analysis"),
         ("spec.metrics.*.inconclusiveLimit", _NEVER_COUNTED),
         ("spec.metrics.*.consecutiveErrorLimit", _NEVER_COUNTED),
         ("spec.metrics.*.consecutiveSuccessLimit", "a metric is measured as long as a release lasts"),

@@ -79,15 +79,23 @@ def _carry_rhythm(analyses: Sequence[Analysis], draft: Draft) -> None:
         for template in analysis.templates
         for metric in template.items(*_METRICS)
     ]
-    intervals = [read_span(template.at(*metric, "interval")) for template, metric in metrics]
+    intervals = [_span(template, (*metric, "interval")) for template, metric in metrics]
     shortest = min((each for each in intervals if each), default=None)
     if shortest is not None:
         seconds = max(1, round(min(shortest, LONGEST_MEASUREMENT).total_seconds()))
         draft.analysis["interval"] = format_duration(timedelta(seconds=seconds))
-    delays = [read_span(template.at(*metric, "initialDelay")) for template, metric in metrics]
+    delays = [_span(template, (*metric, "initialDelay")) for template, metric in metrics]
     longest = max((each for each in delays if each), default=None)
     if longest is not None:
         draft.analysis["warmup"] = format_duration(longest)
+
+
+def _span(template: Source, path: Path) -> timedelta | None:
+    written = template.at(*path)
+    span = read_span(written)
+    if written is not None and not span:
+        raise template.refuse(path, "is no duration that can be read", "write one such as 30s, or remove it")
+    return span
 
 
 def _carry_metric(template: Source, metric: Path, draft: Draft, analysis: Analysis, arguments: dict[str, str]) -> None:
@@ -104,12 +112,12 @@ def _carry_metric(template: Source, metric: Path, draft: Draft, analysis: Analys
     bounds = None if reason else _bounds(template, metric, arguments)
     if not reason and bounds is None:
         reason = f"has no condition that can be said here: it {_UNREAD}"
-    if bounds is None or query is None:
+    where = ""
+    if bounds is not None and query is not None:
+        where, reason = _add(name, query, bounds, draft, arguments, min(limit + 1, MOST_FAILURES))
+    if bounds is None or not where:
         template.leaves_out(metric, reason)
-        return
-    where, reason = _add(name, query, bounds, draft, arguments, min(limit + 1, MOST_FAILURES))
-    if not where:
-        template.leaves_out(metric, reason)
+        draft.lose_metric(name, reason)
         return
     _say_metric(template, metric, draft, f"{draft.name}: {where}", bounds)
 
@@ -141,8 +149,8 @@ def _add(
     where, reason = draft.add_metric(name, {"query": text, "margin": ASSUMED_MARGIN})
     if where:
         draft.decide(
-            f"Metric {draft.metrics[-1]['name']}: Argo allowed at most {bounds.high:g}; here it is compared with that of"
-            f" stable, within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a"
+            f"Metric {draft.metrics[-1]['name']}: Argo allowed at most {bounds.high:g}; here it is compared with that"
+            f" of stable, within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a"
             " version's share of the traffic: ask per pod or per request."
         )
     return where, reason

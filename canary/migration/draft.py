@@ -41,17 +41,20 @@ class Draft:
         self.metrics: list[Mapping[str, object]] = []
         self.spec: dict[str, Any] = {}
         self.analysis: dict[str, Any] = {}
-        self._metadata: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace else {})
+        self._metadata: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace is not None else {})
 
     def decide(self, sentence: str) -> None:
         """Ask a person something, once."""
         if sentence not in self.decisions:
             self.decisions.append(sentence)
 
+    def lose_metric(self, name: str, reason: str) -> None:
+        """Tell a person that a metric is judged no more."""
+        self.decide(f"Metric {quoted(name)} is not carried over: it {reason}.")
+
     def label(self, labels: Mapping[str, str]) -> None:
         """Give it labels."""
-        if labels:
-            self._metadata["labels"] = dict(labels)
+        self._metadata["labels"] = dict(labels)
 
     def add_metric(self, name: str, fields: Mapping[str, object]) -> tuple[str, str]:
         """Add a metric, under a name that is legal and free.

@@ -58,12 +58,14 @@ def carry_metrics(source: Source, analysis: Path, draft: Draft, templates: Templ
     for metric in source.items(*analysis, "metrics"):
         low, high = _range(source, metric)
         if source.at(*metric, "templateRef") is not None:
+            source.leaves_out((*metric, "query"), "stands beside templateRef, which says what is asked")
             _carry_template(source, metric, draft, templates, Wanted(low, high, failures))
         elif source.at(*metric, "query") is not None:
             query = source.needed(*metric, "query")
             where = _carry_query(source, metric, draft, _filled(query, source, metric), Wanted(low, high, failures))
             if where:
-                source.differently((*metric, "query"), f"{where}", "$workload stands for each version in turn")
+                source.differently((*metric, "query"), where, "$workload stands for each version in turn")
+                source.differently((*metric, "templateVariables"), where, "are filled into the query")
         else:
             _carry_built_in(source, metric, draft, Wanted(low, high, failures))
     if any("failures" in metric for metric in draft.metrics):
@@ -107,7 +109,7 @@ def _carry_built_in(source: Source, metric: Path, draft: Draft, wanted: Wanted) 
     if _add_threshold(source, metric, draft, _BUILT_IN[name], wanted):
         _say_window(source, metric, draft)
     else:
-        source.leaves_out(metric, _no_limit(_BUILT_IN[name]))
+        _lose(source, metric, draft, _no_limit(_BUILT_IN[name]))
 
 
 def _add_threshold(
@@ -139,6 +141,11 @@ def _add_threshold(
     if unused != used:
         source.leaves_out(unused, _ONE_SIDED)
     return where
+
+
+def _lose(source: Source, metric: Path, draft: Draft, reason: str) -> None:
+    source.leaves_out(metric, reason)
+    draft.lose_metric(source.needed(*metric, "name"), reason)
 
 
 def _no_limit(asked: Shares | Durations) -> str:
@@ -189,7 +196,7 @@ def _carry_template(
     kind = template.text("spec", "provider", "type")
     if kind != "prometheus":
         instead = f"asks {quoted(kind)}, and only Prometheus is asked: bring the figures there, by an exporter"
-        source.leaves_out(metric, instead)
+        _lose(source, metric, draft, instead)
         template.leaves_out(("spec",), instead)
         return
     query = _filled(template.needed("spec", "query"), source, metric)
@@ -230,15 +237,14 @@ def _carry_query(source: Source, metric: Path, draft: Draft, query: str, wanted:
             _say_window(source, metric, draft)
             return where
     if high is None:
-        source.leaves_out(
-            metric, f"{_ONE_SIDED}: write a query that tells the opposite" if low is not None else "has no range"
-        )
+        reason = "has no range" if low is None else "falls when it is worse, and only what grows then is judged"
+        _lose(source, metric, draft, f"{reason}: write a query that tells the opposite" if low is not None else reason)
         return ""
     where, reason = "", "uses a function of Go templates or a placeholder without a value: fill it in"
     if "{{" not in query:
         where, reason = draft.add_metric(source.needed(*metric, "name"), {"query": query, "margin": ASSUMED_MARGIN})
     if not where:
-        source.leaves_out(metric, reason)
+        _lose(source, metric, draft, reason)
         return ""
     _say_name(source, metric, draft)
     low_side, high_side = _sides(source, metric)

@@ -1,8 +1,8 @@
 """Flagger's ladder (`stepWeight` to `maxWeight`, or `stepWeights`) and its rhythm.
 
 Flagger looks once per interval, and each look that is good is a step. So an interval is two things here: how long a
-step lasts at least (`hold`) and the time between two measurements. The second is kept as long as ours can be, because the
-rule `threshold` counts failed looks, and more looks fail more often.
+step lasts at least (`hold`) and the time between two measurements. The second is kept as long as ours can be, because
+the rule `threshold` counts failed looks, and more looks fail more often.
 
 Flagger goes on from the last weight below `maxWeight`, so `stepWeight: 20, maxWeight: 50` visits 60; so does this.
 """

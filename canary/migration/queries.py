@@ -17,11 +17,13 @@ from canary.model.quantities import format_duration
 
 LONGEST_READ: Final = 4000
 """A longer query is no ratio of two sums."""
-_COUNTED: Final = re.compile(r"sum\((?:i?rate|increase)\(istio_requests_total\{([^{}]*)\}\[[0-9a-z]+\]\)\)")
+_SELECTOR: Final = r'\{((?:[^{}"]|"(?:[^"\\]|\\.)*")*)\}'
+_RATE: Final = r"(?:i?rate|increase)"
+_COUNTED: Final = re.compile(rf"sum\({_RATE}\(istio_requests_total{_SELECTOR}\[[0-9a-z]+\]\)\)")
 _BRACKETS: Final = re.compile(r"\((#0|#1|#0/#1|#0/#1\*100|100\*#0/#1)\)")
+_BUCKETS: Final = rf"{_RATE}\(istio_request_duration_(milliseconds|seconds)_bucket{_SELECTOR}\[[0-9a-z]+\]\)"
 _TIMED: Final = re.compile(
-    r"histogram_quantile\((0?\.[0-9]+),(?:sum\((?:i?rate|increase)\(%s\)\)by\(le\)|sumby\(le\)\((?:i?rate|increase)\(%s\)\))\)"
-    r"(/1000)?" % ((r"istio_request_duration_(milliseconds|seconds)_bucket\{([^{}]*)\}\[[0-9a-z]+\]",) * 2)
+    rf"histogram_quantile\((0?\.[0-9]+),(?:sum\({_BUCKETS}\)by\(le\)|sumby\(le\)\({_BUCKETS}\))\)(/1000)?"
 )
 _MATCHER: Final = re.compile(r'([a-zA-Z_]\w*)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)",?')
 _KNOWN_BY: Final = re.compile(

@@ -234,6 +234,8 @@ class Source:
 
     def _speaker(self, leaf: Path) -> tuple[Path, list[Rule]]:
         """Who speaks for a leaf: a path at or above it, and what is said there."""
+        if self.at(*leaf) is None:
+            return leaf, [_ABSENT]
         for length in range(len(leaf), 0, -1):
             path = leaf[:length]
             if path in self._notes:
@@ -241,8 +243,6 @@ class Source:
             rule = self._rule(path)
             if rule is not None:
                 return path, [rule]
-            if length == len(leaf) and self.at(*leaf) is None:
-                return leaf, [_ABSENT]
         return leaf, [UNKNOWN]
 
     def _rule(self, path: Path) -> Rule | None:

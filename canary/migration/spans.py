@@ -1,4 +1,4 @@
-"""Durations as Go writes them (`1m30s`, `1.5h`), which both tools take; `model.quantities` has no fractions, and writes.
+"""Durations as Go writes them (`1m30s`, `1.5h`), as both tools take them; `model.quantities` has no fractions.
 
 Own code of a few lines: a library for it would be one for Go's other formats, too.
 """

@@ -198,7 +198,7 @@ class Process:
             canaries=canaries,
             fleet=self._fleet,
             keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=STATUS_INTERVAL),
-            glance=_observer(IstioRouter(client, copies), Deployments(client, copies)),
+            glance=_observer(Routers.connect(client, copies), Deployments(client, copies)),
             look=_observer(router, workloads),
             metrics=metrics,
             calibrator=Calibrator(metrics, slow),
@@ -308,5 +308,5 @@ class Process:
             self.busy = False
 
 
-def _observer(router: IstioRouter, workloads: Deployments) -> Observer:
+def _observer(router: Routers, workloads: Deployments) -> Observer:
     return Observer(router=router, workloads=workloads, metrics_delay=PACE.metrics_delay, groups=PACE.groups)

@@ -1,0 +1,184 @@
+"""Flagger's Canary: its ladder, its rhythm, its ranges, and what is refused."""
+
+from typing import Any
+
+import pytest
+from foreign import ERROR_SHARE, convert, flagger, spec_of
+
+from canary.migration.migrate import migrate
+from canary.model.errors import InvalidDocument
+
+
+def refusal_of(*documents: dict[str, Any]) -> str:
+    with pytest.raises(InvalidDocument) as caught:
+        migrate(("old.yaml", document) for document in documents)
+    return str(caught.value)
+
+
+def metrics_of(*metrics: dict[str, Any], **analysis: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = spec_of(flagger(metrics=list(metrics), **analysis))["analysis"]["metrics"]
+    return found
+
+
+def test_the_target_becomes_the_canary_and_flaggers_copy_of_it_stable() -> None:
+    spec = spec_of(flagger())
+    assert (spec["stable"], spec["canary"]) == ({"deployment": "cart-primary"}, {"deployment": "cart"})
+    assert spec["traffic"]["istio"] == {
+        "virtualService": "cart",
+        "stable": {"host": "cart-primary"},
+        "canary": {"host": "cart-canary"},
+    }
+
+
+def test_a_service_of_another_name_names_the_hosts() -> None:
+    old = flagger()
+    old["spec"]["service"]["name"] = "shop"
+    assert spec_of(old)["traffic"]["istio"]["canary"] == {"host": "shop-canary"}
+
+
+@pytest.mark.parametrize(
+    ("analysis", "weights"),
+    [
+        ({"stepWeight": 10, "maxWeight": 50}, [10, 20, 30, 40, 50]),
+        ({"stepWeight": 20, "maxWeight": 50}, [20, 40, 60]),
+        ({"stepWeight": 30}, [30, 60, 90]),
+        ({"stepWeight": 50}, [50]),
+        ({"stepWeights": [1, 10, 10, 5, 80, 100]}, [1, 10, 80]),
+        ({"stepWeight": 100}, [5, 10, 25, 50]),
+    ],
+)
+def test_the_ladder_is_that_of_flagger_below_all_of_the_traffic(analysis: dict[str, Any], weights: list[int]) -> None:
+    steps = spec_of(flagger(**({"stepWeight": 0} | analysis)))["steps"]
+    assert [step["weight"] for step in steps] == weights
+    assert {step["hold"] for step in steps} == {"1m"}
+
+
+def test_a_ladder_too_long_is_thinned_and_lasts_as_long() -> None:
+    steps = spec_of(flagger(stepWeight=1))["steps"]
+    assert [step["weight"] for step in steps][:2] == [2, 4]
+    assert (len(steps), steps[0]["hold"]) == (49, "2m")
+
+
+@pytest.mark.parametrize(
+    ("written", "interval", "hold"),
+    [("10s", "10s", "10s"), ("3s", "10s", "10s"), ("1.5m", "1m30s", "1m30s"), ("1h", "5m", "1h")],
+)
+def test_an_interval_is_the_rhythm_and_the_time_on_a_step(written: str, interval: str, hold: str) -> None:
+    spec = spec_of(flagger(interval=written))
+    assert (spec["analysis"]["interval"], spec["steps"][0]["hold"]) == (interval, hold)
+
+
+def test_a_long_ladder_gets_time_for_its_evidence() -> None:
+    assert spec_of(flagger(interval="1h"))["analysis"]["maxDuration"] == "8h"
+    assert "maxDuration" not in spec_of(flagger())["analysis"]
+
+
+def test_a_success_rate_is_a_limit_of_what_answers_5xx() -> None:
+    [metric] = metrics_of({"name": "request-success-rate", "thresholdRange": {"min": 99.95}}, threshold=3)
+    assert metric == {
+        "name": "request-success-rate", "codes": ["5xx"], "limit": "0.05%", "method": "threshold", "failures": 3,
+    }  # fmt: skip
+
+
+def test_a_duration_is_a_limit_of_the_99th_percentile_in_whole_milliseconds() -> None:
+    [metric] = metrics_of({"name": "request-duration", "threshold": 500.9})
+    assert (metric["of"], metric["quantile"], metric["limit"], metric["failures"]) == ("latency", 0.99, "500ms", 5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ({"name": "request-success-rate", "thresholdRange": {"min": 100}}, "limit of failed requests"),
+        ({"name": "request-success-rate", "thresholdRange": {"max": 99}}, "limit of failed requests"),
+        ({"name": "request-duration", "thresholdRange": {"max": 0.5}}, "limit of latency"),
+        (
+            {"name": "own", "query": "avg(x{pod=~'{{ target }}-.*'})", "thresholdRange": {"min": 1}},
+            "falls when it is worse",
+        ),
+        ({"name": "own", "query": "avg(x)", "thresholdRange": {"max": 1}}, "does not name the version"),
+        ({"name": "own", "query": "x{a='{{ variables.none }}'}", "thresholdRange": {"max": 1}}, "without a value"),
+        ({"name": "own", "query": "avg(x{pod=~'{{ target }}-.*'})"}, "has no range"),
+    ],
+)
+def test_a_metric_that_cannot_be_said_is_told_and_replaced_by_the_default(metric: dict[str, Any], reason: str) -> None:
+    converted = convert(flagger(metrics=[metric]))
+    assert converted.canary is not None
+    assert converted.canary["spec"]["analysis"]["metrics"] == [{"name": "errors", "margin": "0.5pp"}]
+    assert any(reason in decision and metric["name"] in decision for decision in converted.decisions)
+
+
+def test_a_query_that_is_built_in_is_recognised_and_another_is_compared() -> None:
+    shares, own = metrics_of(
+        {"name": "Error share", "query": ERROR_SHARE, "thresholdRange": {"max": 0.01}},
+        {"name": "queue", "query": "avg(queue{pod=~'{{ target }}-.*'})", "thresholdRange": {"max": 7}},
+    )
+    assert (shares["name"], shares["limit"]) == ("error-share", "1%")
+    assert own == {"name": "queue", "query": "avg(queue{pod=~'$workload-.*'})", "margin": "10%"}
+
+
+def test_names_become_legal_and_stay_apart() -> None:
+    metric = {"query": ERROR_SHARE, "thresholdRange": {"max": 0.01}}
+    names = ["errors", "Errors", "guard", "%%%", "a" * 90]
+    found = [each["name"] for each in metrics_of(*({"name": name} | metric for name in names))]
+    assert found == ["errors-limit", "errors-limit-2", "guard-limit", "metric", "a" * 59]
+
+
+def test_more_metrics_than_can_be_written_are_told() -> None:
+    metric = {"name": "request-duration", "thresholdRange": {"max": 500}}
+    converted = convert(flagger(metrics=[metric] * 11))
+    assert converted.canary is not None
+    assert len(converted.canary["spec"]["analysis"]["metrics"]) == 10
+    assert any("spec.analysis.metrics[10]" in leaf for entry in converted.entries for leaf in entry.leaves)
+
+
+def test_a_gate_is_kept_by_a_person() -> None:
+    gate = {"name": "gate", "type": "confirm-promotion", "url": "http://gate"}
+    steps = spec_of(flagger(webhooks=[gate]))["steps"]
+    assert [step.get("approval", False) for step in steps] == [False, False, False, True]
+    steps = spec_of(flagger(webhooks=[gate | {"type": "confirm-traffic-increase"}]))["steps"]
+    assert all(step["approval"] for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "said"),
+    [
+        ({"provider": "linkerd"}, "spec.provider", "is not Istio"),
+        ({"targetRef": {"kind": "DaemonSet", "name": "x"}}, "spec.targetRef.kind", "is no Deployment"),
+        ({"targetRef": {"kind": "Deployment", "name": "x", "namespace": "y"}}, "spec.targetRef.namespace", "another"),
+        ({"targetRef": {"kind": "Deployment"}}, "spec.targetRef.name", "is missing"),
+        ({"analysis": {"iterations": 10}}, "spec.analysis.iterations", "blue/green"),
+        ({"analysis": {"iterations": 10, "match": [{}]}}, "spec.analysis.iterations", "A/B"),
+        ({"analysis": None}, "spec.analysis", "is missing"),
+        ({"analysis": {"stepWeight": "many"}}, "spec.analysis.stepWeight", "no"),
+        ({"analysis": {"interval": "soon"}}, "spec.analysis.interval", "is no duration"),
+        ({"analysis": {"metrics": [{"name": "own"}]}}, "spec.analysis.metrics[0].name", "no built-in metric"),
+        ({"analysis": {"metrics": {}}}, "spec.analysis.metrics", "is not a list"),
+        ({"progressDeadlineSeconds": "long"}, "spec.progressDeadlineSeconds", "whole number"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_with_its_path(change: dict[str, Any], path: str, said: str) -> None:
+    old = flagger()
+    old["spec"] |= change
+    text = refusal_of(old)
+    assert "old.yaml: Flagger's Canary shop/cart" in text
+    assert path in text
+    assert said in text
+
+
+def test_a_template_that_is_not_given_is_asked_for() -> None:
+    metric = {"name": "own", "templateRef": {"name": "own", "namespace": "mesh"}, "thresholdRange": {"max": 1}}
+    assert "names MetricTemplate mesh/own, which is not given; give the file" in refusal_of(flagger(metrics=[metric]))
+
+
+def test_all_that_cannot_be_converted_is_named_at_once() -> None:
+    first, second = flagger(iterations=1), flagger(interval="soon")
+    second["metadata"]["name"] = "search"
+    text = refusal_of(first, second)
+    assert "Flagger's Canary shop/cart: spec.analysis.iterations" in text
+    assert "Flagger's Canary shop/search: spec.analysis.interval" in text
+
+
+def test_a_name_that_cannot_be_ours_is_refused() -> None:
+    old = flagger()
+    old["spec"]["targetRef"]["name"] = "a.b"
+    assert "would be written and is not a DNS label" in refusal_of(old)
