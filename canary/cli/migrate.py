@@ -25,7 +25,8 @@ _WIDTH: Final = 118
     short_help="Turn releases of Flagger or Argo Rollouts into Canaries.",
     epilog="\b\nExamples:\n"
     "  canary migrate podinfo.yaml metric-templates.yaml > canary.yaml\n"
-    "  kubectl get rollouts,analysistemplates -n shop -o yaml | canary migrate - --report report.json",
+    "  kubectl get rollouts,analysistemplates -n shop -o yaml | canary migrate - --report report.json\n"
+    "  canary migrate podinfo.yaml | canary lint -",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(

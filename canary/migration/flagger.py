@@ -41,7 +41,7 @@ def convert_canary(source: Source, templates: Mapping[tuple[str, str], Source]) 
     _carry_workloads(source, draft)
     if source.flag("spec", "suspend"):
         draft.spec["paused"] = True
-    why = "a release is held where it stands; the traffic is put back, and harm and an abort acted upon, all the same"
+    why = "a release is held where it stands; evidence of harm and an abort are acted upon all the same"
     source.differently(("spec", "suspend"), "spec.paused", why)
     why = "every release is judged: who must ship at once changes the stable Deployment, too"
     if source.flag("spec", "skipAnalysis"):

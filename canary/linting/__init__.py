@@ -1,0 +1,1 @@
+"""Advice on Canaries that are valid: what is legal but unwise. Pure."""
