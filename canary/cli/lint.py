@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     short_help="Say what is unwise about Canaries.",
     epilog="\b\nExamples:\n"
     "  canary lint config/canaries/approval.yaml --scrape-interval 15s\n"
-    "  canary lint config/canaries/shortest.yaml --rps 20 --error-rate 0.2% --strict\n"
+    "  canary lint config/canaries/shortest.yaml --rps 120 --error-rate 0.2% --strict\n"
     "  canary migrate podinfo.yaml | canary lint - --output json",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))

@@ -17,9 +17,9 @@ from canary.migration.argo_analyses import Templates, read_analysis
 from canary.migration.argo_metrics import carry_analyses
 from canary.migration.argo_steps import carry_steps
 from canary.migration.draft import Draft, quoted
+from canary.migration.release_fields import carry_labels, carry_progress_deadline
 from canary.migration.source import Path, Source
 from canary.migration.spans import LONGEST
-from canary.migration.wording import carry_labels, carry_progress_deadline
 
 CANARY: Final[Path] = ("spec", "strategy", "canary")
 ISTIO: Final[Path] = (*CANARY, "trafficRouting", "istio")

@@ -16,9 +16,7 @@ from typing import Final
 
 from canary.migration.argo_analyses import Analysis
 from canary.migration.conditions import Bounds, read_bounds
-from canary.migration.draft import Draft
-from canary.migration.flagger_metrics import ASSUMED_MARGIN, MOST_FAILURES
-from canary.migration.flagger_steps import LONGEST_MEASUREMENT
+from canary.migration.draft import LONGEST_INTERVAL, MOST_FAILURES, Draft
 from canary.migration.queries import recognise
 from canary.migration.source import Path, Source
 from canary.migration.spans import read_span
@@ -51,11 +49,7 @@ def carry_analyses(source: Source, background: Path, analyses: Sequence[Analysis
         _say_analysis(source, analysis.path)
     why = "every step is judged, from the first on"
     source.leaves_out((*background, "startingStep"), why)
-    if draft.metrics and not any("margin" in metric for metric in draft.metrics):
-        draft.decide(
-            "These metrics look at the canary alone, by counting failed checks, which knows no stable version and no"
-            " chance of being wrong. Add {name: errors, margin: 0.5pp} to spec.analysis.metrics to compare both."
-        )
+    draft.ask_for_comparison()
 
 
 def _say_analysis(source: Source, path: Path) -> None:
@@ -82,7 +76,7 @@ def _carry_rhythm(analyses: Sequence[Analysis], draft: Draft) -> None:
     intervals = [_span(template, (*metric, "interval")) for template, metric in metrics]
     shortest = min((each for each in intervals if each), default=None)
     if shortest is not None:
-        seconds = max(1, round(min(shortest, LONGEST_MEASUREMENT).total_seconds()))
+        seconds = max(1, round(min(shortest, LONGEST_INTERVAL).total_seconds()))
         draft.analysis["interval"] = format_duration(timedelta(seconds=seconds))
     delays = [_span(template, (*metric, "initialDelay")) for template, metric in metrics]
     longest = max((each for each in delays if each), default=None)
@@ -116,7 +110,7 @@ def _carry_metric(template: Source, metric: Path, draft: Draft, analysis: Analys
     if bounds is not None and query is not None:
         where, reason = _add(name, query, bounds, draft, arguments, min(limit + 1, MOST_FAILURES))
     if bounds is None or not where:
-        template.leaves_out(metric, reason)
+        template.leaves_out(metric, f"{reason} (Rollout {draft.name})")
         draft.lose_metric(name, reason)
         return
     _say_metric(template, metric, draft, f"{draft.name}: {where}", bounds)
@@ -146,14 +140,7 @@ def _add(
         return "", "takes an argument whose value only Argo knows: write $workload where it tells the versions apart"
     canary = re.escape(draft.spec["canary"]["deployment"])
     text = re.sub(rf"(?<![\w-]){canary}(?!\w|-[a-z0-9])", "$workload", filled)
-    where, reason = draft.add_metric(name, {"query": text, "margin": ASSUMED_MARGIN})
-    if where:
-        draft.decide(
-            f"Metric {draft.metrics[-1]['name']}: Argo allowed at most {bounds.high:g}; here it is compared with that"
-            f" of stable, within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a"
-            " version's share of the traffic: ask per pod or per request."
-        )
-    return where, reason
+    return draft.compare_value(name, text, bounds.high)
 
 
 def _filled(text: str, arguments: dict[str, str]) -> str:

@@ -16,7 +16,6 @@ from typing import Final
 from canary.migration.argo_analyses import Analysis
 from canary.migration.argo_fields import STEPS
 from canary.migration.draft import HEAVIEST, MOST_STEPS, Draft
-from canary.migration.flagger_steps import allow_time
 from canary.migration.source import Path, Source
 from canary.migration.spans import LONGEST, read_seconds
 from canary.model.quantities import format_duration
@@ -137,4 +136,4 @@ def _write(ladder: Ladder, draft: Draft) -> None:
         {"weight": rung.weight, "hold": format_duration(rung.hold)} | ({"approval": True} if rung.approval else {})
         for rung in ladder.rungs
     ]
-    allow_time(draft, min(holds, LONGEST / 2))
+    draft.allow_time(min(holds, LONGEST / 2))

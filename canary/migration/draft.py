@@ -6,6 +6,7 @@ written here is told of its source's metric, and does not make the whole Canary 
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,13 +14,20 @@ from pydantic import ValidationError
 from canary.model.faults import faults_of, show
 from canary.model.metric_documents import MetricDocument
 from canary.model.metric_rules import BUILT_IN, RESERVED, broken_metric_rules
+from canary.model.quantities import format_duration
 from canary.model.resource import API_VERSION, KIND
 
 MOST_METRICS: Final = 10
 MOST_STEPS: Final = 50
 LONGEST_NAME: Final = 63
 HEAVIEST: Final = 99
+MOST_FAILURES: Final = 100
+LONGEST_INTERVAL: Final = timedelta(minutes=5)
 """The bounds of our resource; `parse_canary` holds them, and a conversion that misses one does not pass it."""
+ASSUMED_MARGIN: Final = "10%"
+"""Of a value that was kept below a number, until a person chooses."""
+LONGEST_UNASKED: Final = timedelta(hours=1)
+"""Holds up to half of the default maxDuration leave a release as long again for its evidence."""
 
 _NO_LABEL: Final = re.compile(r"[^a-z0-9]+")
 
@@ -75,6 +83,34 @@ class Draft:
             return "", f"cannot be written here, because its {faults[0].path} {faults[0].message}: {faults[0].remedy}"
         self.metrics.append(metric)
         return path, ""
+
+    def compare_value(self, name: str, query: str, high: float) -> tuple[str, str]:
+        """Add a metric of a query that was to stay below a number, and that has no unit; as `add_metric`."""
+        where, reason = self.add_metric(name, {"query": query, "margin": ASSUMED_MARGIN})
+        if where:
+            self.decide(
+                f"Metric {self.metrics[-1]['name']} was to be {high:g} at most; here it is compared with stable's,"
+                f" within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a version's"
+                " share of the traffic: ask per pod or per request."
+            )
+        return where, reason
+
+    def ask_for_comparison(self) -> None:
+        """Say so where no metric looks at stable."""
+        if self.metrics and not any("margin" in metric for metric in self.metrics):
+            self.decide(
+                "These metrics look at the canary alone and count failed checks, as they did: that knows no stable"
+                " version and no chance of being wrong. Add {name: errors, margin: 0.5pp} to spec.analysis.metrics to"
+                " compare both."
+            )
+
+    def allow_time(self, holds: timedelta) -> None:
+        """Set maxDuration where the holds would use up most of the default."""
+        if holds > LONGEST_UNASKED:
+            self.analysis["maxDuration"] = format_duration(2 * holds)
+            self.decide(
+                "maxDuration is twice the sum of all holds: the default of 2h would leave evidence little time."
+            )
 
     def complete(self) -> None:
         """Give it a metric if it has none, and say so: a release is never judged by nothing."""

@@ -17,8 +17,8 @@ from canary.migration.draft import Draft, quoted
 from canary.migration.flagger_fields import HOOKS
 from canary.migration.flagger_metrics import carry_metrics
 from canary.migration.flagger_steps import GATES, PROMOTION_GATE, carry_steps
+from canary.migration.release_fields import carry_labels, carry_progress_deadline
 from canary.migration.source import ANY, Path, Source
-from canary.migration.wording import carry_labels, carry_progress_deadline
 
 ISTIO: Final = "istio"
 _AT_REST: Final = (None, "Initialized", "Succeeded", "Failed")

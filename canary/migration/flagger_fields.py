@@ -14,9 +14,7 @@ _THE_SERVICE: Final = (
 )
 _THE_ROUTE: Final = "is in the VirtualService that Flagger made: keep it; it is yours, and only its weights are moved"
 _OTHER_MESH: Final = "is not of Istio, and only Istio's VirtualService is moved"
-_NO_ALERTS: Final = (
-    "no messages are sent to chats: Kubernetes Events tell every change, and /metrics what an alert rule needs"
-)
+_NO_ALERTS: Final = "no messages are sent to chats: Events tell every change, and deploy/alerts.yaml holds alert rules"
 _NO_HOOK: Final = "no webhooks are called: see the sentence at the head of the new file"
 _NOT_STICKY: Final = "no session affinity: a user may see both versions while a release lasts"
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from canary.migration.draft import Draft, quoted, share_of_requests
+from canary.migration.draft import ASSUMED_MARGIN, MOST_FAILURES, Draft, quoted, share_of_requests
 from canary.migration.queries import Durations, Shares, recognise
 from canary.migration.source import Path, Source
 from canary.migration.spans import read_span
@@ -23,8 +23,6 @@ from canary.model.metric_rules import BUILT_IN
 SUCCESS: Final = "request-success-rate"
 DURATION: Final = "request-duration"
 USUAL_WINDOW: Final = "1m"
-ASSUMED_MARGIN: Final = "10%"
-MOST_FAILURES: Final = 100
 _BUILT_IN: Final[Mapping[str, Shares | Durations]] = {
     SUCCESS: Shares(codes=("5xx",), of_failed=False, whole=100),
     DURATION: Durations(quantile=0.99, milliseconds=1.0),
@@ -72,11 +70,7 @@ def carry_metrics(source: Source, analysis: Path, draft: Draft, templates: Templ
         source.differently((*analysis, "threshold"), "spec.analysis.metrics[*].failures", _FAILURES)
     else:
         source.leaves_out((*analysis, "threshold"), _NONE_COUNTED)
-    if draft.metrics and not any("margin" in metric for metric in draft.metrics):
-        draft.decide(
-            "These metrics look at the canary alone, by Flagger's rule, which knows no stable version and no chance of"
-            " being wrong. Add {name: errors, margin: 0.5pp} to spec.analysis.metrics to compare both versions."
-        )
+    draft.ask_for_comparison()
 
 
 def _failures(source: Source, analysis: Path) -> int:
@@ -242,7 +236,7 @@ def _carry_query(source: Source, metric: Path, draft: Draft, query: str, wanted:
         return ""
     where, reason = "", "uses a function of Go templates or a placeholder without a value: fill it in"
     if "{{" not in query:
-        where, reason = draft.add_metric(source.needed(*metric, "name"), {"query": query, "margin": ASSUMED_MARGIN})
+        where, reason = draft.compare_value(source.needed(*metric, "name"), query, high)
     if not where:
         _lose(source, metric, draft, reason)
         return ""
@@ -255,9 +249,4 @@ def _carry_query(source: Source, metric: Path, draft: Draft, query: str, wanted:
         source.leaves_out(low_side, _ONE_SIDED)
     source.differently(high_side, f"{where}.margin", why)
     source.differently((*metric, "interval"), f"{where}.query", "is filled into the query")
-    draft.decide(
-        f"Metric {draft.metrics[-1]['name']}: Flagger allowed at most {high:g}; here it is compared with stable's value"
-        f" within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a version's share"
-        " of the traffic: ask per pod or per request."
-    )
     return where

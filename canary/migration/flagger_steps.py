@@ -12,7 +12,7 @@ from datetime import timedelta
 from math import ceil
 from typing import Final
 
-from canary.migration.draft import HEAVIEST, MOST_STEPS, Draft
+from canary.migration.draft import HEAVIEST, LONGEST_INTERVAL, MOST_STEPS, Draft
 from canary.migration.source import Path, Source
 from canary.migration.spans import read_span
 from canary.model.quantities import format_duration
@@ -25,10 +25,6 @@ GATES: Final = frozenset({PROMOTION_GATE, TRAFFIC_GATE})
 USUAL_WEIGHTS: Final = (5, 10, 25, 50)
 USUAL_INTERVAL: Final = timedelta(seconds=60)
 SHORTEST_INTERVAL: Final = timedelta(seconds=10)
-LONGEST_MEASUREMENT: Final = timedelta(minutes=5)
-_WITHOUT_LIMIT: Final = timedelta(hours=1)
-"""Below it the default maxDuration leaves a release at least as long again for its evidence."""
-
 _THINNED: Final = f"at most {MOST_STEPS} steps can be written, so some are skipped and the others last longer"
 
 
@@ -54,21 +50,12 @@ def carry_steps(source: Source, analysis: Path, draft: Draft, gates: Set[str | N
     gated = draft.spec["steps"][0 if TRAFFIC_GATE in gates else -1 :] if gates else []
     for step in gated:
         step["approval"] = True
-    measured = min(interval, LONGEST_MEASUREMENT)
+    measured = min(interval, LONGEST_INTERVAL)
     draft.analysis["interval"] = format_duration(timedelta(seconds=round(measured.total_seconds())))
     why = "the time between two measurements (at most 5m), and the least time on a step, which also needs its evidence"
     source.differently((*analysis, "interval"), "spec.analysis.interval", why)
     source.differently((*analysis, "interval"), "spec.steps[*].hold", why)
-    allow_time(draft, hold * len(weights))
-
-
-def allow_time(draft: Draft, holds: timedelta) -> None:
-    """Set maxDuration where the holds alone would use up the default."""
-    if holds > _WITHOUT_LIMIT:
-        draft.analysis["maxDuration"] = format_duration(2 * holds)
-        draft.decide(
-            "maxDuration is twice the sum of all holds, since the default of 2h would leave little time for evidence."
-        )
+    draft.allow_time(hold * len(weights))
 
 
 def _interval(source: Source, analysis: Path) -> timedelta:

@@ -56,7 +56,7 @@ SPEAKS: Final[list[tuple[str, CanarySpec, Circumstances, str]]] = [
         "spec.canary.replicas",
     ),
     ("blind-interval", spec_of(), SLOW_SCRAPES, "spec.analysis.interval"),
-    ("undecidable", spec_of({"maxDuration": "30m"}, steps=ONE_STEP), TOO_FEW, "spec.analysis.maxDuration"),
+    ("undecidable", spec_of({"maxDuration": "3m"}, steps=ONE_STEP), TOO_FEW, "spec.analysis.maxDuration"),
 ]
 SILENT: Final[list[tuple[str, CanarySpec, Circumstances]]] = [
     ("short-hold", spec_of(steps=steps((5, "15s"), (50, "0s"))), NOTHING),
@@ -106,9 +106,9 @@ def test_steps_on_the_way_are_between_their_neighbours() -> None:
 
 
 def test_the_advice_on_traffic_names_changes_that_were_rehearsed() -> None:
-    spec = spec_of({"maxDuration": "1h"}, steps=ONE_STEP)
-    [advice] = advice_of("undecidable", spec, Circumstances(traffic=Traffic(rps=1, error_rate=0.001)))
-    assert "are promoted within maxDuration (1h)" in advice.why
+    spec = spec_of({"maxDuration": "5m"}, steps=ONE_STEP)
+    [advice] = advice_of("undecidable", spec, Circumstances(traffic=Traffic(rps=12, error_rate=0.001)))
+    assert "are promoted within maxDuration (5m)" in advice.why
     assert "are then promoted in time" in advice.remedy
 
 

@@ -1,4 +1,4 @@
-"""What is carried over in one way wherever it comes from."""
+"""Fields of a release that mean the same wherever it comes from: its labels, and how long its pods may take."""
 
 from collections.abc import Mapping
 from typing import Final
