@@ -90,8 +90,8 @@ class Draft:
         if where:
             self.decide(
                 f"Metric {self.metrics[-1]['name']} was to be {high:g} at most; here it is compared with stable's,"
-                f" within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a version's"
-                " share of the traffic: ask per pod or per request."
+                f" within a margin of {ASSUMED_MARGIN}, which you should choose. Its value must not grow with a"
+                " version's share of the traffic: ask per pod or per request."
             )
         return where, reason
 
