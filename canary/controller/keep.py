@@ -2,7 +2,8 @@
 
 State is persisted before anything moves, under the version of the Canary that was read: that write is the fence. A
 decision that moves nothing and changes no word that people act on is kept in memory and written about once a minute;
-what a crash loses of it is counted again, because the watermark is lost with it.
+what a crash loses of it is counted again, because the watermark is lost with it. Where nothing is measured there is
+nothing to remember: the status says all.
 """
 
 from collections.abc import Mapping
@@ -118,8 +119,11 @@ class Keeper:
             before, canary = canary.status, self.canaries.write_status(canary, entry.status)
             self.reporter.report_warnings(canary, before, decision.warnings)
             written_at = now
-        recollection = Recollection(uid=canary.uid, status=canary.status, written_at=written_at, state=decision.state)
-        self.memory.keep(canary.key, recollection)
+        if decision.state.phase.measured:
+            found = Recollection(uid=canary.uid, status=canary.status, written_at=written_at, state=decision.state)
+            self.memory.keep(canary.key, found)
+        else:
+            self.memory.forget(canary.key)
         return canary
 
     def hold(

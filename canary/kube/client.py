@@ -14,7 +14,7 @@ and its generated methods are not; `resources` says why. On top of it:
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,7 +60,7 @@ OnAnswer = Callable[[Resource, ObjectKey, Document], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """All objects of a kind at one moment; `version` is where a watch goes on."""
+    """Objects of a kind at one moment; `version` is where a watch goes on."""
 
     items: tuple[Document, ...]
     version: str
@@ -171,16 +171,22 @@ class KubeClient:
     def list_objects(
         self, resource: Resource, namespace: str | None, *, selector: str = "", timeout: timedelta | None = None
     ) -> Listing:
+        """Read all objects of a namespace, or (None) of all namespaces; see `list_pages`."""
+        pages = list(self.list_pages(resource, namespace, selector=selector, timeout=timeout))
+        return Listing(items=tuple(item for page in pages for item in page.items), version=pages[-1].version)
+
+    def list_pages(
+        self, resource: Resource, namespace: str | None, *, selector: str = "", timeout: timedelta | None = None
+    ) -> Iterator[Listing]:
         """Read all objects of a namespace, or (None) of all namespaces, page by page; each page has its own deadline.
 
-        A selector (`label=value`) lists only the objects that have the label.
+        A selector (`label=value`) lists only the objects that have the label. There is at least one page.
 
         Raises:
             Transient: no answer within the deadline; `failures.Expired` when the pages outlived the server's memory.
             Refused: not allowed; `failures.NotFound` when the server does not serve the kind.
         """
         call = Call(verb="list", path=resource.collection(namespace), resource=resource, namespace=namespace)
-        items: list[Document] = []
         proceed = ""
         for _ in range(_MOST_PAGES):
             wanted = {"limit": str(_PAGE), "continue": proceed, "labelSelector": selector}
@@ -188,13 +194,14 @@ class KubeClient:
             # Items of a built-in list carry neither kind nor apiVersion; those of a watch do.
             named = {"apiVersion": resource.api_version, "kind": resource.kind}
             try:
-                items.extend(named | item for item in page.get("items") or ())
+                items = tuple(named | item for item in page.get("items") or ())
                 metadata = page.get("metadata") or {}
                 proceed = metadata.get("continue") or ""
             except (TypeError, AttributeError) as error:
                 raise silence(call, self.server, ValueError("the answer is no list")) from error
+            yield Listing(items=items, version=str(metadata.get("resourceVersion", "")))
             if not proceed:
-                return Listing(items=tuple(items), version=str(metadata.get("resourceVersion", "")))
+                return
         raise Refused(f"{call} failed: more than {_MOST_PAGES * _PAGE} objects; limit canary to one namespace")
 
     def create(

@@ -14,7 +14,7 @@ never be wrong for good, and nothing may be moved on its word (`controller.obser
   could be compared.
 * Objects are kept as text. Ten thousand Canaries have thirty thousand objects; as dictionaries they take about ten
   times the memory, and few of them are looked at between two changes. Who owns which field (`managedFields`, a third of
-  every object) is not kept.
+  every object) is not kept, and a list is taken in page by page.
 """
 
 import json
@@ -25,7 +25,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from canary.kube.client import KubeClient
+from canary.kube.client import KubeClient, Listing
 from canary.kube.resources import Document, Resource, is_older, object_key, resource_version
 from canary.model.spec import ObjectKey
 
@@ -111,27 +111,39 @@ class Copy:
         """The newest version of which this kind has been heard; empty before the first."""
         return self._newest
 
-    def replace(self, documents: Iterable[Document], version: str, *, after: str) -> None:
-        """Bring the whole copy up to date with a list, and tell what differs.
+    def replace(self, pages: Iterable[Listing], *, after: str) -> str:
+        """Bring the whole copy up to date with a list, page by page, and tell what differs.
 
         Args:
-            documents: all there are.
-            version: at which the list was made.
+            pages: all there is; at least one.
             after: `newest` before the list was asked for.
+
+        Returns:
+            The version of the list.
         """
-        current = {object_key(document): document for document in documents}
-        with self._lock:
+        found, version = set[ObjectKey](), ""
+        for page in pages:
+            version = page.version
             if is_older(version, after):
-                self._objects = {key: ("", text) for key, (_, text) in self._objects.items()}
-                self._newest = version
-            vanished = [key for key in self._objects if key not in current]
-        for key, document in current.items():
-            self.learn(key, document)
+                self._go_back()
+                after = ""
+            for document in page.items:
+                found.add(object_key(document))
+                self.learn(object_key(document), document)
+        with self._lock:
+            vanished = [key for key in self._objects if key not in found]
         for key in vanished:
             self.remove(key, version)
         with self._lock:
             self._advance(version)
         self._whole = True
+        return version
+
+    def _go_back(self) -> None:
+        """Whatever is told next counts, however old it is."""
+        with self._lock:
+            self._objects = {key: ("", text) for key, (_, text) in self._objects.items()}
+            self._newest = ""
 
     def learn(self, key: ObjectKey, document: Document) -> None:
         """The watch tells of an object as it was at its version; nothing happens when a newer one is known."""

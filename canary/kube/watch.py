@@ -119,11 +119,11 @@ class Watch:
     def _list(self) -> str:
         """Bring the copy up to date."""
         before = self._copy.newest
-        listing = self._client.list_objects(self._copy.resource, self._namespace)
-        self._copy.replace(listing.items, listing.version, after=before)
+        pages = self._client.list_pages(self._copy.resource, self._namespace)
+        version = self._copy.replace(pages, after=before)
         self._copy.heard()
         self._synced.set()
-        return listing.version
+        return version
 
     def _follow(self, version: str) -> tuple[str, bool]:
         """Follow one watch to its end; return the version to go on from, and whether it was of any use."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import Answer, ScriptedServer, says, serving
 
+from canary.kube.client import Listing
 from canary.kube.copies import Copies, Copy
 from canary.kube.resources import DEPLOYMENTS, Document, is_older
 from canary.model.spec import ObjectKey
@@ -22,6 +23,10 @@ def document(version: int | str, name: str = "a") -> Document:
         "metadata": {"namespace": "shop", "name": name, "resourceVersion": str(version), "managedFields": [{}]},
         "spec": {"replicas": version},
     }
+
+
+def page(version: str, *documents: Document) -> Listing:
+    return Listing(items=documents, version=version)
 
 
 def version_of(copy: Copy, key: ObjectKey = KEY) -> str | None:
@@ -86,23 +91,23 @@ def test_a_list_takes_back_nothing_that_was_learned_while_it_was_made(copy: Copy
     copy.learn(KEY, document(7))
     before = copy.newest
     copy.refresh(KEY, document(12))
-    copy.replace([document(9), document(8, "b")], "10", after=before)
+    copy.replace([page("10", document(9)), page("10", document(8, "b"))], after=before)
     assert version_of(copy) == "12"
     assert version_of(copy, ObjectKey("shop", "b")) == "8"
 
 
 def test_a_list_that_lacks_what_was_made_after_it_does_not_remove_it(copy: Copy) -> None:
     copy.learn(KEY, document(12))
-    copy.replace([], "10", after="9")
+    copy.replace([page("10")], after="9")
     assert version_of(copy) == "12"
-    copy.replace([], "13", after=copy.newest)
+    copy.replace([page("13")], after=copy.newest)
     assert version_of(copy) is None
 
 
 def test_a_cluster_that_was_restored_from_a_backup_is_believed(copy: Copy, told: list[str | None]) -> None:
     copy.learn(KEY, document(70))
     copy.learn(ObjectKey("shop", "b"), document(71, "b"))
-    copy.replace([document(30)], "40", after=copy.newest)
+    copy.replace([page("40", document(30)), page("40")], after=copy.newest)
     assert version_of(copy) == "30"
     assert version_of(copy, ObjectKey("shop", "b")) is None
     copy.learn(KEY, document(41))
@@ -121,21 +126,21 @@ def test_who_owns_the_fields_is_not_kept_and_the_caller_may_change_what_it_gets(
 
 
 def test_a_copy_is_current_from_its_first_list_until_its_watch_breaks(copy: Copy) -> None:
-    def is_current_after(*happenings: Callable[[], None]) -> list[bool]:
+    def is_current_after(*happenings: Callable[[], object]) -> list[bool]:
         found = []
         for happens in happenings:
             happens()
             found.append(copy.current)
         return found
 
-    lists = partial(copy.replace, [], "1", after="")
+    lists = partial(copy.replace, [page("1")], after="")
     assert is_current_after(lists, copy.heard, copy.lost, copy.heard) == [False, True, False, True]
 
 
 def test_a_copy_whose_watch_has_been_silent_for_too_long_is_not_current(
     copy: Copy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy.replace([], "1", after="")
+    copy.replace([page("1")], after="")
     copy.heard()
     monkeypatch.setattr("canary.kube.copies.FRESH_FOR", timedelta())
     assert not copy.current
@@ -154,7 +159,7 @@ def test_only_what_no_current_copy_can_answer_is_asked_for() -> None:
         (copy,) = copies
         assert copies.get(DEPLOYMENTS, KEY) is not None
         assert asked(server) == [GET]
-        copy.replace([document(7)], "7", after="")
+        copy.replace([page("7", document(7))], after="")
         copy.heard()
         found = copies.get(DEPLOYMENTS, KEY)
         assert found is not None
@@ -171,7 +176,7 @@ def test_every_answer_to_whomever_makes_the_copy_newer_except_of_a_subresource()
     answers: list[Answer] = [says(document(8)), says(scale), says(document(11))]
     with serving(*answers) as (_, client):
         (copy,) = Copies(client, [DEPLOYMENTS])
-        copy.replace([document(7)], "7", after="")
+        copy.replace([page("7", document(7))], after="")
         client.get(DEPLOYMENTS, KEY)
         assert version_of(copy) == "8"
         client.patch_merge(DEPLOYMENTS, KEY, {}, subresource="scale")

@@ -153,8 +153,7 @@ class Controller:
     def hears(self) -> None:
         """Its watches list everything anew; from then on it glances at what they know, until they break."""
         for copy in self.copies:
-            listing = self.client.list_objects(copy.resource, None)
-            copy.replace(listing.items, listing.version, after=copy.newest)
+            copy.replace(self.client.list_pages(copy.resource, None), after=copy.newest)
             copy.heard()
 
     def tick(self, keys: Sequence[ObjectKey]) -> list[Outcome]:
