@@ -3,7 +3,7 @@
 Each is made by replacing a part of the real code while a world lives, so that all the rest stays as it is shipped.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -22,8 +22,6 @@ from canary.controller.service import Wakers
 from canary.controller.tick import Ticker
 from canary.judge import guard
 from canary.kube.canaries import KubeCanaries
-from canary.kube.client import KubeClient
-from canary.kube.patch import Operation
 from canary.machine.moves import derive_actions
 from canary.machine.world import World
 from canary.model.action import Action, Decision, PromoteTemplate, ScaleCanary, SetWeight
@@ -160,21 +158,6 @@ def pods_scaled_down_before_their_traffic_is_gone() -> AbstractContextManager[ob
     return patch.object(decide_module, "derive_actions", hasty)
 
 
-def weights_without_a_fence() -> AbstractContextManager[object]:
-    """Weights are written by their place in a list that may have changed since."""
-    send = KubeClient.patch_json
-
-    def unfenced(
-        self: KubeClient, resource: Any, key: ObjectKey, operations: Sequence[Operation], *, version: str
-    ) -> Any:
-        if resource.kind == "VirtualService":
-            standing = self.get(resource, key) or {"metadata": {"resourceVersion": version}}
-            version = standing["metadata"]["resourceVersion"]
-        return send(self, resource, key, operations, version=version)
-
-    return patch.object(KubeClient, "patch_json", unfenced)
-
-
 @contextmanager
 def a_stale_list_trusted() -> Iterator[None]:
     """Deployments are read from what the watch last told."""
@@ -245,7 +228,6 @@ BUGS: Final[tuple[Bug, ...]] = (
     an_edge_triggered_promotion,
     edge_triggered_weights,
     pods_scaled_down_before_their_traffic_is_gone,
-    weights_without_a_fence,
     a_stale_list_trusted,
     the_guard_ignored,
     no_data_counted_as_pass,

@@ -57,11 +57,6 @@ def a_release_without_a_finalizer() -> AbstractContextManager[object]:
     return patch.object(KubeCanaries, "hold", lambda _, canary: canary)
 
 
-def what_was_to_be_left_is_turned_back() -> AbstractContextManager[object]:
-    """`spec.onDelete: leave` is not heard."""
-    return patch.object(tick_module, "_find_waiver", lambda *_: None)
-
-
 def only_the_first_metric_judged() -> AbstractContextManager[object]:
     """Latency is asked for, and looked at by nobody."""
 
@@ -92,7 +87,6 @@ IN_HANDS: Final = (
     respect_that_is_not_heard,
     a_deleted_canary_let_go_at_once,
     a_release_without_a_finalizer,
-    what_was_to_be_left_is_turned_back,
     only_the_first_metric_judged,
     noise_learned_in_the_middle,
 )

@@ -14,25 +14,11 @@ from canary.kube.copies import Copy
 from canary.kube.membership import Membership
 from canary.machine.decide import decide
 from canary.model.action import Decision
-from canary.model.errors import Conflict
 
 
 def a_glance_taken_for_a_look() -> AbstractContextManager[object]:
     """What the watches have told of is acted upon."""
     return patch.object(Ticker, "_look_again", lambda _, each: each.sight)
-
-
-def a_look_that_changes_nothing() -> AbstractContextManager[object]:
-    """The world is looked at, and what is seen is not held against the glance that the decision was made by."""
-    look = Ticker._look_again  # noqa: SLF001 - a bug is planted inside
-
-    def careless(self: Ticker, each: Any) -> Any:
-        try:
-            return look(self, each)
-        except Conflict:
-            return each.sight
-
-    return patch.object(Ticker, "_look_again", careless)
 
 
 def an_older_version_over_a_newer_one() -> AbstractContextManager[object]:
@@ -90,7 +76,6 @@ def a_newcomer_that_does_not_wait() -> AbstractContextManager[object]:
 
 IN_READING: Final = (
     a_glance_taken_for_a_look,
-    a_look_that_changes_nothing,
     an_older_version_over_a_newer_one,
     a_copy_used_although_its_watch_is_broken,
     a_canary_that_stays_busy_when_its_tick_fails,

@@ -247,9 +247,13 @@ class Process:
             copy.learn(key, change.document)
 
     def _check_copy(self, key: ObjectKey, document: Document | None) -> None:
-        """A copy has taken in what it was told: an older version of one object never comes after a newer one."""
+        """A copy has taken in what it was told: an older version never replaces a newer one.
+
+        What is gone may come back as it was, from a list that is heard of late; the watch then says again that it went.
+        """
         if document is None:
-            return  # what is made anew under that name has a version that is newer still
+            self._kept = {name: version for name, version in self._kept.items() if not name.endswith(f" {key}")}
+            return
         kept, version = f"{document['kind']} {key}", int(document["metadata"]["resourceVersion"])
         if version < self._kept.get(kept, 0):
             self._world.blame(f"{self.name} keeps version {version} of {kept}, and has kept {self._kept[kept]}")
