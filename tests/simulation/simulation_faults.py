@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import simulation_outages as outages
 from simulation_api import NAMESPACE, Document, Refusal
-from simulation_controller import KINDS
 from simulation_plan import SCALED_BACK_AFTER, Disturbance, metrics_of
 from simulation_prometheus import TROUBLES
 from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
@@ -82,77 +82,6 @@ def _switch(name: str) -> Fault:
         return lambda: setattr(world.network, name, False)
 
     return fault
-
-
-def _drop_events(world: "World", _disturbance: Disturbance) -> Undo:
-    world.network.dropping = True
-
-    def undo() -> None:
-        world.network.dropping = False
-        _relist(world)
-
-    return undo
-
-
-def _delay_events(world: "World", disturbance: Disturbance) -> Undo:
-    world.network.late = float(disturbance.detail)
-    return lambda: setattr(world.network, "late", 0.0)
-
-
-def _list_late(world: "World", disturbance: Disturbance) -> None:
-    """A list is made now, and what it said is heard of long after; then the watch tells what has changed since."""
-    asked = [(process, process.newest) for process in world.processes]
-    listed = {resource.kind: world.server.listed(resource.kind) for resource in KINDS}
-    version = str(world.server.revision)
-
-    def hear() -> None:
-        for process, newest in asked:
-            if process.blind:
-                continue
-            for kind, documents in listed.items():
-                process.hear_list(kind, documents, version, after=newest[kind])
-        world.after(timedelta(seconds=0.2), lambda: _relist(world))
-
-    world.after(timedelta(seconds=float(disturbance.detail)), hear)
-
-
-def _break_watches(world: "World", _disturbance: Disturbance) -> Undo:
-    """The API server answers, and tells nobody of changes."""
-    for process in world.processes:
-        process.lose_watches()
-    return lambda: _relist(world)
-
-
-def _relist(world: "World") -> None:
-    for process in world.processes:
-        world.relist(process)
-
-
-def _go_down(world: "World", _disturbance: Disturbance) -> Undo:
-    """The API server answers nobody, and all watches break off."""
-    world.network.down = True
-    for process in world.processes:
-        process.lose_watches()
-
-    def undo() -> None:
-        world.network.down = False
-        world.after(timedelta(seconds=0.5), lambda: _relist(world))
-
-    return undo
-
-
-def _cut_off(world: "World", _disturbance: Disturbance) -> Undo:
-    """One process reaches nobody."""
-    cut_off = world.processes[0] if world.processes else None
-    if cut_off is not None:
-        world.network.cut_off = cut_off.name
-        cut_off.lose_watches()
-
-    def undo() -> None:
-        world.network.cut_off = ""
-        world.after(timedelta(seconds=0.5), lambda: _relist(world))
-
-    return undo
 
 
 def _jump(world: "World", disturbance: Disturbance) -> Undo:
@@ -380,14 +309,14 @@ FAULTS: Final[dict[str, Fault]] = {
     "gateway restarts": _restart_gateway,
     "gateway replaced": _replace_gateway,
     "gateway not scraped": _stop_scraping,
-    "API server down": _go_down,
-    "cut off": _cut_off,
-    "watches broken": _break_watches,
+    "API server down": outages.go_down,
+    "cut off": outages.cut_off,
+    "watches broken": outages.break_watches,
     "API server busy": _switch("busy"),
-    "events dropped": _drop_events,
-    "events late": _delay_events,
+    "events dropped": outages.drop_events,
+    "events late": outages.delay_events,
     "events twice": _switch("twice"),
-    "stale list": _list_late,
+    "stale list": outages.list_late,
     "clock jumps": _jump,
     "second leader": _lead_too,
     "killed": _kill,
