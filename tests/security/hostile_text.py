@@ -4,9 +4,27 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 SCRIPT: Final = "</script><script>alert(1)</script>"
+WELL_FORMED: Final[dict[str, Any]] = {
+    "apiVersion": "canary.delivery/v1alpha1",
+    "kind": "Canary",
+    "metadata": {
+        "name": "order-service",
+        "namespace": "shop",
+        "uid": "u",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    },
+    "spec": {
+        "stable": {"deployment": "order-service-stable"},
+        "canary": {"deployment": "order-service-canary"},
+        "traffic": {"istio": {"virtualService": "order-service"}},
+    },
+}
+"""A Canary to spoil in one place."""
+
 HOSTILE: Final = (
     "\x1b[2J\x1b]0;owned\x07\x1b[31mred\x1b[0m \u202egnp.exe\u202c \u2066 \x00\x08\x7f\x9b31m\r\n"
     '{"level":"info","event":"forged"}\n[bold]loud[/bold] [/red] [link=http://evil]x[/link] :skull: '

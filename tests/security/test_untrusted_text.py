@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 import yaml
-from hostile_text import HOSTILE, SCRIPT, Hostile, hostile_server, is_legible
+from hostile_text import HOSTILE, SCRIPT, WELL_FORMED, Hostile, hostile_server, is_legible
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import RenderableType
@@ -64,22 +64,6 @@ KEY = ObjectKey("shop", "order-service")
 SENTENCE = 1000
 """Characters that a sentence with a quotation in it may have; a status takes half of them, an Event all."""
 
-WELL_FORMED: dict[str, Any] = {
-    "apiVersion": "canary.delivery/v1alpha1",
-    "kind": "Canary",
-    "metadata": {
-        "name": "order-service",
-        "namespace": "shop",
-        "uid": "u",
-        "resourceVersion": "1",
-        "creationTimestamp": "2026-01-01T00:00:00Z",
-    },
-    "spec": {
-        "stable": {"deployment": "order-service-stable"},
-        "canary": {"deployment": "order-service-canary"},
-        "traffic": {"istio": {"virtualService": "order-service"}},
-    },
-}
 RECORDING = json.dumps({"recording": 1, "canary": WELL_FORMED})
 SPAN = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:00:15Z", "weight": 1}
 

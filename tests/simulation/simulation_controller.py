@@ -30,7 +30,7 @@ from canary.controller.service import Wakers
 from canary.controller.shares import Share
 from canary.controller.tick import Outcome, Ticker
 from canary.kube.canaries import KubeCanaries
-from canary.kube.client import KubeClient
+from canary.kube.client import KubeClient, Listing
 from canary.kube.copies import Copies
 from canary.kube.events import KubeEvents
 from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, virtual_services
@@ -268,7 +268,7 @@ class Process:
         """A watch has listed anew, and follows again; `after` is what was newest before the list was asked for."""
         self.blind = False
         copy = self._by_kind[kind]
-        copy.replace(documents, version, after=after)
+        copy.replace([Listing(items=tuple(documents), version=version)], after=after)
         copy.heard()
 
     def hear_of_the_server(self) -> None:
