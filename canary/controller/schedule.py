@@ -44,8 +44,9 @@ MOST_TOGETHER: Final = 500
 
 _MOST_DOUBLINGS: Final = 5
 _SLOW_THREADS: Final = 4
-_MOST_INSTANCES: Final = 64
-"""Of one job at a time; the threads are the bound that is felt."""
+_JOB_THREADS: Final = 2
+_MOST_INSTANCES: Final = 8
+"""Of one job at a time; jobs only find out who is due, so there is hardly ever a second."""
 _MOST_SLICES: Final = 60
 _LEAST_SLICE: Final = timedelta(seconds=1)
 _WAKES: Final = "wakes"
@@ -102,13 +103,15 @@ class Schedule:
         self._bands: dict[Rhythm, set[ObjectKey]] = {}
         self._failures: dict[ObjectKey, int] = {}
         self._busy: set[ObjectKey] = set()
+        self._waiting: dict[ObjectKey, datetime] = {}
         self._asked_again: set[ObjectKey] = set()
         self._stopped = False
         self._threads = ThreadPoolExecutor(pace.workers, thread_name_prefix="tick")
+        self._lane = ThreadPoolExecutor(pace.workers, thread_name_prefix="lane")
         self._slow_threads = ThreadPoolExecutor(_SLOW_THREADS, thread_name_prefix="slow-tick")
         self._slow_lane = ThreadPoolExecutor(_SLOW_THREADS, thread_name_prefix="slow-lane")
         self._scheduler = BackgroundScheduler(
-            executors={"default": JobThreads(max_workers=pace.workers)},
+            executors={"default": JobThreads(max_workers=_JOB_THREADS)},
             job_defaults={"max_instances": _MOST_INSTANCES, "coalesce": True, "misfire_grace_time": None},
             timezone=UTC,
         )
@@ -132,7 +135,7 @@ class Schedule:
             self._scheduler.shutdown(wait=False)
         with self._lock:
             finished = self._lock.wait_for(lambda: not self._busy, patience.total_seconds())
-        for threads in (self._slow_lane, self._slow_threads, self._threads):
+        for threads in (self._lane, self._slow_lane, self._slow_threads, self._threads):
             threads.shutdown(wait=False)
         return finished
 
@@ -181,15 +184,24 @@ class Schedule:
         self._run(keys)
 
     def _run(self, due: Mapping[ObjectKey, datetime]) -> None:
-        """Tick those that no other tick is busy with; who failed last time goes the slow way."""
+        """Have those ticked that no other tick is busy with; who failed last time goes the slow way."""
         taken = self._take(due)
         with self._lock:
             troubled = {key: due[key] for key in taken if key in self._failures}
+            self._waiting.update({key: due[key] for key in taken if key not in troubled})
         if troubled:
             self._slow_lane.submit(self._carry, troubled, self._slow_threads)
-        steady = iter([key for key in taken if key not in troubled])
-        while piece := tuple(islice(steady, MOST_TOGETHER)):
-            self._carry({key: due[key] for key in piece}, self._threads)
+        for _ in range(0, len(taken) - len(troubled), MOST_TOGETHER):
+            self._lane.submit(self._carry_waiting)
+
+    def _carry_waiting(self) -> None:
+        """Tick whoever waits by now: the busier the lane is, the more go together, and the fewer queries they need."""
+        with self._lock:
+            together = dict(islice(self._waiting.items(), MOST_TOGETHER))
+            for key in together:
+                del self._waiting[key]
+        if together:
+            self._carry(together, self._threads)
 
     def _carry(self, due: Mapping[ObjectKey, datetime], threads: Executor) -> None:
         """Tick these, and settle each whatever happens."""
