@@ -42,10 +42,10 @@ def measure_size(canaries: int, timing: Timing, logs: Path, worlds: list[str]) -
     with staged(canaries, timing, logs) as stage:
         _say(began, canaries, f"{len(stage.world.services) * 6:,} objects are there")
         with stage.controller() as process:
-            stage.world.await_first_look(timing.patience)
+            stage.world.await_first_look(stage.supervisor.check, timing.patience)
             _say(began, canaries, "the controller has looked at all")
             stage.world.release()
-            stage.world.await_releases(timing.patience)
+            stage.world.await_releases(stage.supervisor.check, timing.patience)
             _say(began, canaries, "all releases are under way")
             found.append(_measure(stage, process, CONTROLLER))
             worlds.extend(stage.world.check())

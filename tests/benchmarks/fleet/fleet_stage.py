@@ -61,7 +61,7 @@ class Timing:
     @property
     def history(self) -> float:
         """Seconds that Prometheus must have known the traffic until it can be measured at every tick."""
-        return float(self.longest_scrape + self.scrape + 2 * self.interval)
+        return float(self.longest_scrape + self.scrape + 4 * self.interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ seen, weighed, and given its traffic, as ever. The only step is held for a day, 
 looked at, whatever its verdict.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import canary.lab
 from canary.lab.kube_api import DEPLOYMENTS, DESTINATION_RULES, SERVICES, VIRTUAL_SERVICES, ApiServer, Kind
 from canary.lab.manifest import apply, read_manifest
 from canary.lab.processes import LabError
-from canary.lab.waiting import comes_true
+from canary.lab.waiting import pause
 from canary.model.crd import custom_resource_definition
 
 Document = dict[str, Any]
@@ -256,22 +257,22 @@ class World:
         self._api.merge(DEPLOYMENTS.path(*at), {"spec": {"template": template}})
         self._api.merge(DEPLOYMENTS.path(*at, "status"), rolled_out(CANARY_PODS, 2))
 
-    def await_first_look(self, within_seconds: float) -> None:
-        """Wait until the controller has looked at every Canary once.
+    def await_first_look(self, check: Callable[[], None], within_seconds: float) -> None:
+        """Wait until the controller has looked at every Canary once; `check` raises when that is in vain.
 
         Raises:
             LabError: it has not in time.
         """
-        self._await(self.services, lambda status: bool(status.get("phase")), "was looked at", within_seconds)
+        self._await(self.services, lambda status: bool(status.get("phase")), "looked at", check, within_seconds)
 
-    def await_releases(self, within_seconds: float) -> None:
-        """Wait until all releases are under way, their traffic included.
+    def await_releases(self, check: Callable[[], None], within_seconds: float) -> None:
+        """Wait until all releases are under way, their traffic included; `check` raises when that is in vain.
 
         Raises:
             LabError: they are not in time.
         """
-        self._await(self.released, _is_under_way, "is under way", within_seconds)
-        self._await(self.released, lambda status: status.get("weight") == WEIGHT, "has its weight", within_seconds)
+        self._await(self.released, _is_under_way, "under way", check, within_seconds)
+        self._await(self.released, lambda status: status.get("weight") == WEIGHT, "weighed", check, within_seconds)
 
     def check(self) -> Iterator[str]:
         """What is wrong with the releases: each must still be where it was, in status and in the mesh."""
@@ -285,20 +286,24 @@ class World:
                 yield f"VirtualService {service.namespace}/{service.name} gives {weight} % to the canary"
 
     def _await(
-        self, whom: Sequence[Service], holds: Callable[[Document], bool], what: str, within_seconds: float
+        self,
+        whom: Sequence[Service],
+        holds: Callable[[Document], bool],
+        what: str,
+        check: Callable[[], None],
+        within_seconds: float,
     ) -> None:
         """Look at one after the other, so that waiting costs the API server little more than one call for each."""
+        deadline = time.monotonic() + within_seconds
         for service in whom:
-            if not comes_true(
-                lambda: holds(self._status(service)),  # noqa: B023 (called before the loop goes on)
-                within_seconds=within_seconds,
-                poll_seconds=_LOOK_SECONDS,
-            ):
-                status = self._status(service)
-                raise LabError(
-                    f"Canary {service.namespace}/{service.name} never {what} within {within_seconds:g} s; "
-                    f"it is {status.get('phase')}: {status.get('message')}"
-                )
+            while not holds(status := self._status(service)):
+                check()
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"Canary {service.namespace}/{service.name} was not {what} within {within_seconds:g} s; "
+                        f"it is {status.get('phase')}: {status.get('message')}"
+                    )
+                pause(_LOOK_SECONDS)
 
     def _status(self, service: Service) -> Document:
         found: Document = self._api.get(CANARIES.path(service.namespace, service.name)).get("status") or {}
