@@ -121,10 +121,12 @@ class Service:
                 has_begun = True
             members = self._follow(members)
         _log.info("stopping", reason="asked to stop" if stop.is_set() else "no longer a member")
+        for watch in self.watches:
+            watch.close()
         finished = self.schedule.stop(STOP_WITHIN)
         self.membership.stop()
-        for watch in self.watches:
-            watch.stop()
+        have_ended = [watch.stop() for watch in self.watches]
+        finished = finished and all(have_ended)
         self.telemetry.shared(members=0)
         _log.info("stopped", finished=finished)
         return finished

@@ -22,11 +22,11 @@ from typing import Final
 
 import structlog
 
-from canary.kube.client import KubeClient
+from canary.kube.client import KubeClient, Listing
 from canary.kube.copies import Copy
 from canary.kube.resources import object_key, resource_version
 from canary.kube.stream import EventStream
-from canary.model.errors import CanaryError
+from canary.model.errors import CanaryError, Transient
 
 _LIFETIME: Final = timedelta(seconds=60)
 _FIRST_PAUSE: Final = 0.2
@@ -68,14 +68,22 @@ class Watch:
         """Begin to follow; `synced` is set once the first list is in."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End within a second; afterwards nothing is called back any more, unless a callback is still running."""
+    def close(self) -> None:
+        """Begin to end, and do not wait."""
         self._stopping.set()
         with self._lock:
             if self._stream is not None:
                 self._stream.close()
+
+    def stop(self) -> bool:
+        """End within a second; afterwards nothing is called back any more.
+
+        False when something is still going on by then, such as a callback: Python must not end under its thread.
+        """
+        self.close()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_STOP_WITHIN)
+        return not self._thread.is_alive()
 
     def wait_synced(self, timeout: timedelta) -> bool:
         """Wait until the first list is in; False when that takes longer than `timeout`."""
@@ -120,10 +128,15 @@ class Watch:
         """Bring the copy up to date."""
         before = self._copy.newest
         pages = self._client.list_pages(self._copy.resource, self._namespace)
-        version = self._copy.replace(pages, after=before)
+        version = self._copy.replace(map(self._unless_stopped, pages), after=before)
         self._copy.heard()
         self._synced.set()
         return version
+
+    def _unless_stopped(self, page: Listing) -> Listing:
+        if self._stopping.is_set():
+            raise Transient("the watch is stopped")
+        return page
 
     def _follow(self, version: str) -> tuple[str, bool]:
         """Follow one watch to its end; return the version to go on from, and whether it was of any use."""

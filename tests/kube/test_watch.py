@@ -169,6 +169,25 @@ def test_stopping_is_quick_in_the_middle_of_silence_and_nothing_is_told_after_it
         assert len(server.requests) <= 2
 
 
+def test_a_watch_that_is_stopped_in_the_middle_of_a_callback_says_that_it_goes_on() -> None:
+    entered, released = threading.Event(), threading.Event()
+
+    def dawdle(_key: ObjectKey, _document: object) -> None:
+        entered.set()
+        released.wait(20)
+
+    with serving(listing(5, document("a", 4)), QUIET) as (_, client):
+        copy = Copy(DEPLOYMENTS)
+        copy.listen(dawdle)
+        watch = Watch(client, copy, None)
+        watch.start()
+        assert entered.wait(10)
+        assert not watch.stop()
+        released.set()
+        assert watch.stop()
+        assert not watch.synced or copy.get(ObjectKey("shop", "a")) is not None
+
+
 def test_silence_is_counted_from_the_last_sign_of_life() -> None:
     with serving(listing(5), QUIET) as (_, client):
         watch = Watch(client, Copy(DEPLOYMENTS), None)
