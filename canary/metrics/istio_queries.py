@@ -123,7 +123,8 @@ def duration_counts(selector: str, span: Span, scrape_interval: timedelta) -> st
     """The query for the durations of `span`; see `request_counts`.
 
     Rows without the label `part` are cumulative counts by reporter, namespace, workload and upper end of the bucket.
-    Rows with it stand for each bucket too: where some proxies have bounds that others lack, their numbers differ.
+    Those that tell what is there at the end stand for each bucket too: where some proxies have bounds that others lack,
+    their numbers differ.
     """
     now, before = _ends(DURATIONS + selector, span)
     difference = f"{now} - {before}"
@@ -148,7 +149,7 @@ def _counts(
     each = f"{arm}, {kinds_of_series}" if kinds_of_series else arm
     return (
         f"sum by ({arm}, {kinds}) ({counted})"
-        f' or label_replace(count by ({each}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
+        f' or label_replace(count by ({arm}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
         f' or label_replace(count by ({each}) ({now}), "{PART}", "{PRESENT}", "", "")'
     )
 

@@ -173,8 +173,7 @@ def buckets(
     told: list[object] = []
     for bound, count in zip(bounds, counts, strict=True):
         told += [row(workload, str(count), le=bound), row(workload, series, le=bound, part="present")]
-        told.append(row(workload, series, le=bound, part="known"))
-    return told
+    return [*told, row(workload, series, part="known")]
 
 
 def histograms(*rows: object) -> ArmCounts | ArmHistograms | NoData:

@@ -71,7 +71,7 @@ def test_durations_are_counted_as_requests_are_and_a_proxy_that_fell_counts_whol
     reads = (
         f"sum by ({arm}, le) (({now} - {before} unless ignoring (le) ({now} - {before} < 0))"
         f" or ({now} unless ({remembered} unless {before})))"
-        f' or label_replace(count by ({arm}, le) ({earlier}), "part", "known", "", "")'
+        f' or label_replace(count by ({arm}) ({earlier}), "part", "known", "", "")'
         f' or label_replace(count by ({arm}, le) ({now}), "part", "present", "", "")'
     )
     assert duration_counts("{}", span, timedelta(seconds=30)) == reads
