@@ -7,7 +7,7 @@ nothing to remember: the status says all.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from canary.controller.memory import Memory, Recollection
@@ -125,6 +125,13 @@ class Keeper:
         else:
             self.memory.forget(canary.key)
         return canary
+
+    def note_standing(self, canary: CanaryObject, known: Recollection, glanced: Decision) -> None:
+        """Remember of a decision that is dropped only since when which weights stood; it is written by a later tick."""
+        after, state = glanced.state, known.state
+        if (after.phase, after.step) == (state.phase, state.step):
+            state = replace(state, settled_at=after.settled_at, settled_weight=after.settled_weight)
+        self.memory.keep(canary.key, replace(known, status=canary.status, state=state))
 
     def hold(
         self,

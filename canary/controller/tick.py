@@ -252,7 +252,10 @@ class Ticker:
             each.result = each.result.worded()  # each of these reads it
         decision, entry = self._decide(each)
         if entry.is_news:
-            each.sight = self._look_again(each)
+            look = self.look.gather(each.canary, each.spec, each.sight.observation.now)
+            if not look.agrees_with(each.sight):
+                return self._begin_anew(each, decision)
+            each.sight = look
             decision, entry = self._decide(each)
         if decision.released:
             return self._release(each.canary, decision.reason, warning=bool(decision.warnings))
@@ -275,18 +278,15 @@ class Ticker:
         decision = decide(each.spec, each.state, seen, each.result)
         return decision, self.keeper.draft(each.canary, each.spec, decision, seen, each.result, each.share)
 
-    def _look_again(self, each: _Pass) -> Sight:
-        """The world as it is, once it is certain that the tick went by nothing else.
+    def _begin_anew(self, each: _Pass, glanced: Decision) -> Outcome:
+        """The world is no longer as it was glanced: nothing comes of this tick but that it was so.
 
-        Raises:
-            Conflict: it is not as it was glanced; the tick must begin anew.
-            Transient: something could not be read now.
-            Refused: something may not be read.
+        Weights that stood as asked and do not any more were changed by somebody, which the next tick must know.
         """
-        sight = self.look.gather(each.canary, each.spec, each.sight.observation.now)
-        if not sight.agrees_with(each.sight):
-            raise Conflict(f"what Canary {each.canary.key} refers to has changed since the watches told of it")
-        return sight
+        self.keeper.note_standing(each.canary, each.recollection, glanced)
+        changed = Conflict(f"what Canary {each.canary.key} refers to has changed since the watches told of it")
+        self.reporter.report_failure(each.canary.key, changed, conflict=True)
+        return Outcome(key=each.canary.key, failed=True, soon=RETRY_AFTER)
 
     def _tell(self, each: _Pass, canary: CanaryObject, decision: Decision) -> None:
         self.reporter.report_tick(

@@ -103,3 +103,32 @@ def test_a_release_to_its_end_by_a_controller_that_hears_of_each_change_late(ope
     assert open_shop.runs(STABLE) == "v2"
     assert open_shop.sees("Deployment", CANARY)["spec"]["replicas"] in (0, 2)
     assert "WeightsChanged" not in open_shop.told()
+
+
+class Reverter:
+    """A tool that puts the weights back between the controller's glance and its look, each time it has written them."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop, self.written, self.is_new = shop, 0, False
+
+    def __call__(self, what: str, send: Callable[[], Any]) -> Any:
+        if self.is_new and what.startswith("GET") and "/virtualservices/" in what:
+            self.is_new = False
+            self.shop.weighs(100, 0)
+        answer = send()
+        if what.startswith("PATCH") and "/virtualservices/" in what:
+            self.written, self.is_new = self.written + 1, True
+        return answer
+
+
+def test_a_tool_that_is_quicker_than_the_second_look_is_not_fought_for_ever(shop: Shop) -> None:
+    shop.opens(steps=[{"weight": 10, "hold": "1h"}])
+    reverter = Reverter(shop)
+    shop.restarts(around=reverter)
+    shop.ships("v2")
+    shop.ticks(1)
+    shop.controller.hears()
+    shop.runs_for(timedelta(minutes=5))
+    assert shop.weights == (100, 0)
+    assert "WeightsContested" in {each["type"] for each in shop.status["conditions"]}
+    assert reverter.written <= 7, "the first, and six that put it back"
