@@ -119,22 +119,23 @@ class SimulatedPrometheus:
     def _count_durations(self, ends: "_Ends", names: frozenset[str]) -> list[dict[str, Any]]:
         """All buckets of a proxy come, go and fall together, so one of them speaks for all."""
         rows: dict[str, list[int]] = {}
-        parts: dict[tuple[str, str], int] = {}
+        present: dict[str, int] = {}
+        known_buckets: dict[str, int] = {}
         for each in self.histograms:
             if each.workload not in names:
                 continue
             now = self._last(each, ends.end, _LOOK_BACK)
             if now is not None:
-                parts[each.workload, "present"] = parts.get((each.workload, "present"), 0) + 1
+                present[each.workload] = present.get(each.workload, 0) + 1
                 before = self._last(each, ends.start, _LOOK_BACK)
                 if before is None and self._last(each, ends.start, _MEMORY) is not None:
                     continue
                 has_fallen = before is None or any(new < old for new, old in zip(now, before, strict=True))
                 risen = now if before is None or has_fallen else map(int.__sub__, now, before)
-                known = rows.get(each.workload, [0] * len(now))
-                rows[each.workload] = [count + more for count, more in zip(known, risen, strict=True)]
+                counted = rows.get(each.workload, [0] * len(now))
+                rows[each.workload] = [count + more for count, more in zip(counted, risen, strict=True)]
             if self._last(each, ends.known, _LOOK_BACK) is not None:
-                parts[each.workload, "known"] = parts.get((each.workload, "known"), 0) + 1
+                known_buckets[each.workload] = known_buckets.get(each.workload, 0) + len(LABELS)
         return [
             *(
                 self._row(name, value, ends.end, le=label)
@@ -142,10 +143,11 @@ class SimulatedPrometheus:
                 for label, value in zip(LABELS, counts, strict=True)
             ),
             *(
-                self._row(name, value, ends.end, part=part, le=label)
-                for (name, part), value in parts.items()
+                self._row(name, value, ends.end, part="present", le=label)
+                for name, value in present.items()
                 for label in LABELS
             ),
+            *(self._row(name, value, ends.end, part="known") for name, value in known_buckets.items()),
         ]
 
     def _counted(self, series: Series, now: int, start: int) -> int | None:
