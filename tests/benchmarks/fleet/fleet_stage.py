@@ -136,6 +136,8 @@ class Stage:
 def staged(canaries: int, timing: Timing, logs: Path) -> Iterator[Stage]:
     """Set everything up but who is measured; the world is full, and no release is under way."""
     logs.mkdir(parents=True, exist_ok=True)
+    for left_over in logs.glob("*.log"):
+        left_over.unlink()
     supervisor, metrics_port = Supervisor(logs), find_free_port()
     with tempfile.TemporaryDirectory(prefix="canary-fleet-") as folder, running_apiserver(accounts=[ACCOUNT]) as server:
         world = World(server.kubeconfig, canaries, timing.interval)
