@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts tests tests-in-the-lab tests-elsewhere simulate benchmark-reaction benchmark-judge benchmark-fleet figures lock clean
+.PHONY: help demo test lint types contracts tests tests-in-the-lab tests-in-worlds tests-elsewhere simulate benchmark-reaction benchmark-judge benchmark-fleet figures lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,14 +34,19 @@ contracts: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 tests: $(READY)
-	@$(MAKE) --no-print-directory --jobs=2 tests-in-the-lab tests-elsewhere
+	@$(MAKE) --no-print-directory --jobs=3 tests-in-the-lab tests-in-worlds tests-elsewhere
 
-# Beside each other, because each keeps about one core busy; they share nothing but the installed code.
+# Beside each other, because none keeps more than a core busy; they share nothing but the installed code.
+WORLDS := tests/machine tests/simulation tests/stories
+
 tests-in-the-lab: $(READY)
 	$(BIN)/pytest -p no:cacheprovider -m lab
 
+tests-in-worlds: $(READY)
+	$(BIN)/pytest -p no:cacheprovider -m "not lab" $(WORLDS)
+
 tests-elsewhere: $(READY)
-	$(BIN)/pytest -p no:cacheprovider -m "not lab"
+	$(BIN)/pytest -p no:cacheprovider -m "not lab" $(addprefix --ignore=,$(WORLDS))
 
 SEEDS ?= 2000
 FIRST_SEED ?= 0
