@@ -252,10 +252,10 @@ class Ticker:
             each.result = each.result.worded()  # each of these reads it
         decision, entry = self._decide(each)
         if entry.is_news:
-            look = self.look.gather(each.canary, each.spec, each.sight.observation.now)
-            if not look.agrees_with(each.sight):
+            found = self._look_again(each)
+            if not found.agrees_with(each.sight):
                 return self._begin_anew(each, decision)
-            each.sight = look
+            each.sight = found
             decision, entry = self._decide(each)
         if decision.released:
             return self._release(each.canary, decision.reason, warning=bool(decision.warnings))
@@ -277,6 +277,9 @@ class Ticker:
         seen = each.sight.observation
         decision = decide(each.spec, each.state, seen, each.result)
         return decision, self.keeper.draft(each.canary, each.spec, decision, seen, each.result, each.share)
+
+    def _look_again(self, each: _Pass) -> Sight:
+        return self.look.gather(each.canary, each.spec, each.sight.observation.now)
 
     def _begin_anew(self, each: _Pass, glanced: Decision) -> Outcome:
         """The world is no longer as it was glanced: nothing comes of this tick but that it was so.
