@@ -66,11 +66,6 @@ class Copy:
         self._listeners.append(on_change)
 
     @property
-    def whole(self) -> bool:
-        """Whether every object has been heard of once."""
-        return self._whole
-
-    @property
     def current(self) -> bool:
         """Whether it is whole, and its watch tells of every change."""
         silence = self.silence

@@ -80,7 +80,9 @@ class Telemetry:
             registry=registry,
         )
         self._conflicts = Counter(
-            "canary_api_conflicts", "Writes refused because somebody else had written first.", registry=registry
+            "canary_api_conflicts",
+            "Ticks begun anew because somebody else had changed what they went by.",
+            registry=registry,
         )
         self._rollouts = Counter("canary_rollouts", "Rollouts that ended, by outcome.", ["outcome"], registry=registry)
         self._members = Gauge(
