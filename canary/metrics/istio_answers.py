@@ -147,12 +147,9 @@ def pick_sample(
     return ArmCounts(stable=_counts(told[0], source.codes), canary=_counts(told[1], source.codes))
 
 
-def pick_beside(query: MeasurementQuery, answer: Answer, reporters: Sequence[str], signal: Signal) -> Counts | None:
-    """What stable's own pods served beside a baseline; None where no reporter can tell."""
+def pick_beside(query: MeasurementQuery, answer: Answer, reporter: str, signal: Signal) -> Counts:
+    """What stable's own pods served beside a baseline, as this reporter tells it."""
     stable, *_ = arms(query)
-    reporter = pick_reporter(query, answer, reporters)
-    if reporter is None:
-        return None
     told = answer.of(stable, reporter)
     return Counts(told.up_to.get(math.inf, 0)) if signal is Signal.DURATIONS else _counts(told, ())
 

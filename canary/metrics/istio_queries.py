@@ -27,10 +27,12 @@ which may hold more (the product of namespaces and names).
 
 Latency is counted the same way, from the buckets of a histogram, with one more grouping label (`le`). Where any bucket
 of a proxy fell, all of that proxy's buckets count from zero: a bucket that happens to stand higher after a restart than
-before would otherwise be counted by a rule of its own, and the buckets of one proxy would no longer add up.
+before would otherwise be counted by a rule of its own, and the buckets of one proxy would no longer add up. Whether a
+proxy was known is asked of its last bucket alone, the one without an end: all of its buckets come and go together.
 
-Measured with Prometheus 2.42: 0.2 s for 100 Canaries with 30 series each, 0.7 s for 300 (65 us of its CPU a series); a
-quarter of it is the half hour's memory.
+Measured with Prometheus 2.42 for 250 Canaries with two versions, one gateway and two pods each (seconds of its CPU):
+requests 0.09 as told by the gateway alone, 0.23 by all; durations in 20 buckets 0.8 and 2.8. So durations are asked of
+one reporter only, wherever the requests tell which. Asking every bucket whether it was known took 5.2 instead of 2.8.
 
 Rejected: `@` instead of `offset` (the same, but not every store has it), a ratio in PromQL (empty when every request
 fails), one query per Canary (a thousand Canaries would ask a thousand times), a classification of codes in PromQL
@@ -57,6 +59,8 @@ UP_TO: Final = "le"
 PART: Final = "part"
 KNOWN: Final = "known"
 PRESENT: Final = "present"
+_ARM: Final = f"{REPORTER}, {NAMESPACE}, {WORKLOAD}"
+_WITHOUT_END: Final = f'{UP_TO}="+Inf"'
 
 LOOK_BACK: Final = timedelta(minutes=5)
 """How long a counter stands for itself after its last sample; Prometheus' own look-back, made explicit."""
@@ -114,9 +118,14 @@ def request_counts(selector: str, span: Span, scrape_interval: timedelta) -> str
         span: the span.
         scrape_interval: in which every target is scraped at least once.
     """
-    now, before = _ends(REQUESTS + selector, span)
+    series = REQUESTS + selector
+    now, before = _ends(series, span)
     codes = f"{HTTP_CODE}, {FLAGS}, {GRPC_STATUS}"
-    return _counts(REQUESTS + selector, span, scrape_interval, f"{now} - {before} >= 0", codes)
+    return (
+        f"sum by ({_ARM}, {codes}) (({now} - {before} >= 0) or ({now} unless ({_gone(series, span)})))"
+        f" or {_known(series, span, scrape_interval)}"
+        f" or {_present(now, _ARM)}"
+    )
 
 
 def duration_counts(selector: str, span: Span, scrape_interval: timedelta) -> str:
@@ -127,9 +136,14 @@ def duration_counts(selector: str, span: Span, scrape_interval: timedelta) -> st
     their numbers differ.
     """
     now, before = _ends(DURATIONS + selector, span)
+    last_bucket = DURATIONS + selector.removesuffix("}") + f",{_WITHOUT_END}}}"
     difference = f"{now} - {before}"
     risen = f"{difference} unless ignoring ({UP_TO}) ({difference} < 0)"
-    return _counts(DURATIONS + selector, span, scrape_interval, risen, UP_TO, UP_TO)
+    return (
+        f"sum by ({_ARM}, {UP_TO}) (({risen}) or ({now} unless ignoring ({UP_TO}) ({_gone(last_bucket, span)})))"
+        f" or {_known(last_bucket, span, scrape_interval)}"
+        f" or {_present(now, f'{_ARM}, {UP_TO}')}"
+    )
 
 
 def _ends(series: str, span: Span) -> tuple[str, str]:
@@ -137,21 +151,21 @@ def _ends(series: str, span: Span) -> tuple[str, str]:
     return _last(series, LOOK_BACK, timedelta(0)), _last(series, LOOK_BACK, span.length)
 
 
-def _counts(
-    series: str, span: Span, scrape_interval: timedelta, risen: str, kinds: str, kinds_of_series: str = ""
-) -> str:
-    """The query of every counter: what has `risen`, what is new, and how many series there are."""
-    now, before = _ends(series, span)
-    remembered = _last(series, MEMORY, span.length)
+def _gone(series: str, span: Span) -> str:
+    """What is remembered but was not there at the start of the span: should it come back, it is not new."""
+    remembered, before = _last(series, MEMORY, span.length), _last(series, LOOK_BACK, span.length)
+    return f"{remembered} unless {before}"
+
+
+def _known(series: str, span: Span, scrape_interval: timedelta) -> str:
+    """How many series of each workload were there one scrape interval before the span."""
     earlier = _last(series, LOOK_BACK, span.length + scrape_interval)
-    counted = f"({risen}) or ({now} unless ({remembered} unless {before}))"
-    arm = f"{REPORTER}, {NAMESPACE}, {WORKLOAD}"
-    each = f"{arm}, {kinds_of_series}" if kinds_of_series else arm
-    return (
-        f"sum by ({arm}, {kinds}) ({counted})"
-        f' or label_replace(count by ({arm}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
-        f' or label_replace(count by ({each}) ({now}), "{PART}", "{PRESENT}", "", "")'
-    )
+    return f'label_replace(count by ({_ARM}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
+
+
+def _present(now: str, by: str) -> str:
+    """How many series are there at the end of the span."""
+    return f'label_replace(count by ({by}) ({now}), "{PART}", "{PRESENT}", "", "")'
 
 
 def select(workloads: Iterable[tuple[str, str]], reporters: Iterable[str], pods: Iterable[str] | None = None) -> str:

@@ -18,7 +18,7 @@ Rejected: `increase()` (see `istio_queries`), asking for each Canary by itself w
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,48 +30,23 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
-from canary.metrics.istio_answers import (
-    REPORTERS,
-    Answer,
-    NotAnAnswer,
-    pick_beside,
-    pick_reporter,
-    pick_sample,
-    read_answer,
-)
-from canary.metrics.istio_queries import (
-    DURATIONS,
-    REQUESTS,
-    Span,
-    arms,
-    batch,
-    duration_counts,
-    request_counts,
-    select,
-)
+from canary.metrics.case import COUNTED, Case, plan
+from canary.metrics.istio_answers import REPORTERS, Answer, NotAnAnswer, read_answer
+from canary.metrics.istio_queries import Span, arms, duration_counts, request_counts, select
 from canary.metrics.own_queries import measure_values, read_number, shown
 from canary.metrics.pod_history import Grid, recall
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
-from canary.model.evidence import (
-    NO_REQUESTS,
-    ArmCounts,
-    ArmHistograms,
-    Counts,
-    Measurement,
-    NoData,
-    QueryFailed,
-    Sample,
-)
+from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.history import PodHistory
 from canary.model.quantities import format_duration
 from canary.model.quoting import quote
-from canary.model.spec import MetricSource, ObjectKey, Signal
+from canary.model.spec import ObjectKey, Signal
 from canary.ports import HistoryQuery, MeasurementQuery
 from canary.settings import ReporterPolicy, credentials_of, without_credentials
 
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
-SIGNALS: Final = {Signal.REQUESTS: (REQUESTS, request_counts), Signal.DURATIONS: (DURATIONS, duration_counts)}
-"""By signal: what is counted, and how to ask for it. The first chooses the reporter for all."""
+QUESTIONS: Final = {Signal.REQUESTS: request_counts, Signal.DURATIONS: duration_counts}
+"""How to ask for the counts of each signal."""
 QueryWatcher = Callable[[float, Literal["answered", "failed"]], None]
 _T = TypeVar("_T")
 _CONNECT_SECONDS: Final = 3.0
@@ -136,48 +111,29 @@ class PrometheusProvider:
         """
         if len({query.key for query in queries}) != len(queries):
             raise ValueError("two queries of one call have the same key")
-        samples: dict[ObjectKey, dict[str, Sample]] = {query.key: {} for query in queries}
         call = _Call(self._url, self._timeout)
-        chosen: dict[ObjectKey, str | None] = {}
-        beside: dict[ObjectKey, Counts] = {}
-        for signal, span, piece in _plan([query for query in queries if not self._is_too_long(query)]):
-            answer = self._ask(call, signal, span, piece)
-            for query in piece:
-                sources = {name: source for name, source in query.metrics.items() if source.signal is signal}
-                if isinstance(answer, QueryFailed):
-                    samples[query.key].update(dict.fromkeys(sources, answer))
-                    continue
-                for name, source in sources.items():
-                    samples[query.key][name] = self._pick(source, query, answer, chosen)
-                told = pick_beside(query, answer, self._reporters, signal) if query.baseline else None
-                if told is not None:
-                    beside.setdefault(query.key, told)
-        self._drop(call, [query for query in queries if self._is_too_long(query)], samples)
-        self._measure_values(call, queries, samples)
-        return {
-            query.key: Measurement(
-                start=query.start,
-                end=query.end,
-                samples=samples[query.key],
-                beside=beside.get(query.key, NO_REQUESTS),
-            )
-            for query in queries
-        }
+        cases = [Case(query, self._reporters) for query in queries]
+        countable = [case for case in cases if not self._is_too_long(case.query)]
+        for signal in COUNTED:
+            for span, reporters, piece in plan(signal, countable):
+                answer = self._ask(call, signal, span, [case.query for case in piece], reporters)
+                for case in piece:
+                    case.take(signal, answer, self._scrape_interval)
+        self._drop(call, [case for case in cases if self._is_too_long(case.query)])
+        self._measure_values(call, cases)
+        return {case.query.key: case.measurement for case in cases}
 
-    def _measure_values(
-        self, call: "_Call", queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
-    ) -> None:
+    def _measure_values(self, call: "_Call", cases: Sequence[Case]) -> None:
         """Ask the teams' own queries; with each call another Canary is the first, for the last may come too late."""
-        asking = [query for query in queries if any(source.query is not None for source in query.metrics.values())]
+        asking = [case for case in cases if case.open(Signal.VALUES)]
         if not asking:
             return
         with self._lock:
             self._turn += 1
             first = self._turn % len(asking)
-        for query in (*asking[first:], *asking[:first]):
-            for name, source in query.metrics.items():
-                if source.query is not None and name not in samples[query.key]:
-                    samples[query.key][name] = measure_values(query, source, partial(self._evaluate, call))
+        for case in (*asking[first:], *asking[:first]):
+            for name, source in case.open(Signal.VALUES).items():
+                case.samples[name] = measure_values(case.query, source, partial(self._evaluate, call))
 
     def _evaluate(self, call: "_Call", text: str, span: Span) -> float | NoData | QueryFailed:
         """Ask a query of a team's own; only when the server is out of reach nothing is lost by its failure."""
@@ -195,31 +151,18 @@ class PrometheusProvider:
         call.unreachable = own.unreachable
         return found
 
-    def _pick(
-        self, source: MetricSource, query: MeasurementQuery, answer: Answer, chosen: dict[ObjectKey, str | None]
-    ) -> ArmCounts | ArmHistograms | NoData:
-        """The sample as told by the reporter that told the query's first signal."""
-        first = chosen.setdefault(query.key, pick_reporter(query, answer, self._reporters))
-        # where nobody could tell the requests, nobody tells the durations: the sample says who was looked for
-        reporters = self._reporters if first is None else (first,)
-        if first is None and source.signal != next(iter(SIGNALS)) and pick_reporter(query, answer, reporters):
-            return NoData("the requests of this span could not be counted, so its durations are dropped")
-        return pick_sample(query, answer, reporters=reporters, settling=self._scrape_interval, source=source)
-
     def _is_too_long(self, query: MeasurementQuery) -> bool:
         return query.end - query.start > self._longest_span
 
-    def _drop(
-        self, call: "_Call", queries: Sequence[MeasurementQuery], samples: Mapping[ObjectKey, dict[str, Sample]]
-    ) -> None:
+    def _drop(self, call: "_Call", cases: Sequence[Case]) -> None:
         """Give up spans that are too long, if the server answers what it is asked about the end of one of them."""
-        if not queries:
+        if not cases:
             return
-        newest = Span.between(queries[0].end - self._scrape_interval, queries[0].end)
-        answer = self._ask(call, Signal.REQUESTS, newest, queries[:1])
-        for query in queries:
-            outcome = answer if isinstance(answer, QueryFailed) else self._dropped(query)
-            samples[query.key].update(dict.fromkeys(query.metrics, outcome))
+        first = cases[0].query
+        newest = Span.between(first.end - self._scrape_interval, first.end)
+        answer = self._ask(call, Signal.REQUESTS, newest, [first], self._reporters)
+        for case in cases:
+            case.close(answer if isinstance(answer, QueryFailed) else self._dropped(case.query), *Signal)
 
     def _dropped(self, query: MeasurementQuery) -> NoData:
         length = query.end - query.start
@@ -230,12 +173,16 @@ class PrometheusProvider:
         )
 
     def _ask(
-        self, call: "_Call", signal: Signal, span: Span, piece: Sequence[MeasurementQuery]
+        self,
+        call: "_Call",
+        signal: Signal,
+        span: Span,
+        piece: Sequence[MeasurementQuery],
+        reporters: Sequence[str],
     ) -> Answer | QueryFailed:
         """Ask one query and read its answer."""
-        selector = select((arm for query in piece for arm in arms(query)), self._reporters)
-        _, question = SIGNALS[signal]
-        text = question(selector, span, self._scrape_interval)
+        selector = select((arm for query in piece for arm in arms(query)), reporters)
+        text = QUESTIONS[signal](selector, span, self._scrape_interval)
         return self._attempt(call, f"the query for {signal}", lambda left: read_answer(call.query(text, span, left)))
 
     def recall(self, query: HistoryQuery) -> Mapping[str, PodHistory | NoData | QueryFailed]:
@@ -301,18 +248,6 @@ class PrometheusProvider:
             f"the exchange with Prometheus at {self._shown_url} failed: {self._brief(_root(error))}. Check that it "
             "runs, CANARY_PROMETHEUS_URL, and that network policies let the controller reach it."
         )
-
-
-def _plan(queries: Sequence[MeasurementQuery]) -> Iterator[tuple[Signal, Span, tuple[MeasurementQuery, ...]]]:
-    """What to ask, in bounded pieces."""
-    together: dict[tuple[Signal, Span], list[MeasurementQuery]] = {}
-    for query in queries:
-        span = Span.between(query.start, query.end)
-        for signal in {source.signal for source in query.metrics.values()} & SIGNALS.keys():
-            together.setdefault((signal, span), []).append(query)
-    for (signal, span), group in sorted(together.items(), key=lambda each: list(SIGNALS).index(each[0][0])):
-        for piece in batch(group):
-            yield signal, span, piece
 
 
 class _Call:

@@ -64,17 +64,19 @@ def test_the_query_reads_as_written() -> None:
 def test_durations_are_counted_as_requests_are_and_a_proxy_that_fell_counts_whole() -> None:
     span = Span.between(NOON - timedelta(seconds=15), NOON)
     arm = "reporter, destination_workload_namespace, destination_workload"
-    now = "last_over_time(istio_request_duration_milliseconds_bucket{}[300000ms])"
-    before = "last_over_time(istio_request_duration_milliseconds_bucket{}[300000ms] offset 15000ms)"
-    remembered = "last_over_time(istio_request_duration_milliseconds_bucket{}[1800000ms] offset 15000ms)"
-    earlier = "last_over_time(istio_request_duration_milliseconds_bucket{}[300000ms] offset 45000ms)"
+    now = 'last_over_time(istio_request_duration_milliseconds_bucket{x="y"}[300000ms])'
+    before = 'last_over_time(istio_request_duration_milliseconds_bucket{x="y"}[300000ms] offset 15000ms)'
+    whole = 'istio_request_duration_milliseconds_bucket{x="y",le="+Inf"}'
+    remembered = f"last_over_time({whole}[1800000ms] offset 15000ms)"
+    whole_before = f"last_over_time({whole}[300000ms] offset 15000ms)"
+    earlier = f"last_over_time({whole}[300000ms] offset 45000ms)"
     reads = (
         f"sum by ({arm}, le) (({now} - {before} unless ignoring (le) ({now} - {before} < 0))"
-        f" or ({now} unless ({remembered} unless {before})))"
+        f" or ({now} unless ignoring (le) ({remembered} unless {whole_before})))"
         f' or label_replace(count by ({arm}) ({earlier}), "part", "known", "", "")'
         f' or label_replace(count by ({arm}, le) ({now}), "part", "present", "", "")'
     )
-    assert duration_counts("{}", span, timedelta(seconds=30)) == reads
+    assert duration_counts('{x="y"}', span, timedelta(seconds=30)) == reads
 
 
 @given(st.integers(-1_000_000_000_000, 4_000_000_000_000), st.lists(st.integers(1, 300_000), min_size=1))

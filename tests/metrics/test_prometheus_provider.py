@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -192,6 +193,40 @@ def test_a_span_costs_one_query_however_many_canaries_ask() -> None:
     assert told == ["answered", "answered"]
     assert {measured[each.key].samples["errors"] for each in asked} == {ArmCounts(stable=Counts(12), canary=Counts(3))}
     assert all(measured[each.key].end == each.end for each in asked)
+
+
+def told_of_both(first: Answer) -> tuple[list[str], Mapping[str, Sample]]:
+    """What is asked when errors and latency are wanted and the first query has this answer; and what is found."""
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        asked.extend(form["query"])
+        (first if len(asked) == 1 else saying(vector()))(handler, form)
+
+    one = replace(query(), metrics=SOURCES)
+    with serving(answer) as url:
+        return asked, PrometheusProvider(url).measure([one])[one.key].samples
+
+
+def test_durations_are_asked_of_the_reporter_alone_that_told_the_requests() -> None:
+    asked, samples = told_of_both(saying(GOOD))
+    assert [re.findall(r'reporter=~"([^"]*)"', text)[0] for text in asked] == [
+        "destination|source|waypoint",
+        "source",
+    ]
+    assert isinstance(samples["errors"], ArmCounts)
+    assert "from reporter source" in getattr(samples["latency"], "reason", "")
+
+
+def test_durations_are_not_asked_for_where_requests_were_not_counted() -> None:
+    asked, samples = told_of_both(saying({"error": "too many samples"}, 422))
+    assert (len(asked), samples["latency"]) == (1, samples["errors"])
+    assert isinstance(samples["errors"], QueryFailed)
+
+    asked, samples = told_of_both(saying(vector()))
+    assert len(asked) == 1
+    assert "Prometheus holds no istio_requests_total" in getattr(samples["errors"], "reason", "")
+    assert samples["latency"] == NoData("the requests of this span could not be counted, so nothing else of it is")
 
 
 def test_nothing_is_asked_when_there_is_nothing_to_ask() -> None:

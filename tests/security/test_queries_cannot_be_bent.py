@@ -124,8 +124,10 @@ def selectors(query: str) -> list[dict[str, tuple[str, ...]]]:
     for inside in re.findall(r"\{([^{}]*)\}", frame):
         matchers = MATCHER.findall(inside)
         assert MATCHER.sub("", inside) == "", f"no list of matchers: {inside}"
-        assert all(operator == "=~" for _, operator, _ in matchers)
-        found.append({label: tuple(alternatives(strings[int(place)])) for label, _, place in matchers})
+        by_name = [(label, strings[int(place)]) for label, operator, place in matchers if operator == "=~"]
+        others = [(label, operator, strings[int(place)]) for label, operator, place in matchers if operator != "=~"]
+        assert others in ([], [("le", "=", "+Inf")]), "nothing but the last bucket is asked for by a text of ours"
+        found.append({label: tuple(alternatives(pattern)) for label, pattern in by_name})
     return found
 
 

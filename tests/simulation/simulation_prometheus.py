@@ -120,7 +120,7 @@ class SimulatedPrometheus:
         """All buckets of a proxy come, go and fall together, so one of them speaks for all."""
         rows: dict[str, list[int]] = {}
         present: dict[str, int] = {}
-        known_buckets: dict[str, int] = {}
+        known: dict[str, int] = {}
         for each in self.histograms:
             if each.workload not in names:
                 continue
@@ -135,7 +135,7 @@ class SimulatedPrometheus:
                 counted = rows.get(each.workload, [0] * len(now))
                 rows[each.workload] = [count + more for count, more in zip(counted, risen, strict=True)]
             if self._last(each, ends.known, _LOOK_BACK) is not None:
-                known_buckets[each.workload] = known_buckets.get(each.workload, 0) + len(LABELS)
+                known[each.workload] = known.get(each.workload, 0) + 1
         return [
             *(
                 self._row(name, value, ends.end, le=label)
@@ -147,7 +147,7 @@ class SimulatedPrometheus:
                 for name, value in present.items()
                 for label in LABELS
             ),
-            *(self._row(name, value, ends.end, part="known") for name, value in known_buckets.items()),
+            *(self._row(name, value, ends.end, part="known") for name, value in known.items()),
         ]
 
     def _counted(self, series: Series, now: int, start: int) -> int | None:
