@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from canary.model.evidence import Measurement, NoData, QueryFailed
+from canary.model.exposure import Exposure
 from canary.model.observation import Problem, Split, Workload
 from canary.model.spec import MetricSource, ObjectKey, Traffic
 
@@ -39,6 +40,7 @@ class MeasurementQuery:
 
     `metrics` says by name what to measure; the workloads are in one namespace. With a `baseline` the canary's samples
     are told beside the baseline's instead of stable's, and what stable served is told besides (`Measurement.beside`).
+    Where the canary gets copies (`mirrored`), only its own proxies know of them: the callers' send each and forget it.
     """
 
     key: ObjectKey
@@ -48,6 +50,7 @@ class MeasurementQuery:
     start: datetime
     end: datetime
     baseline: str | None = None
+    mirrored: bool = False
 
     @property
     def control(self) -> str:
@@ -112,6 +115,7 @@ class Routing:
         split: what stands there, one entry per rule that is ours, in percent.
         paths: per rule the JSON Pointers of the stable and of the canary weight.
         totals: per rule what the two add up to when they are written, a multiple of 100.
+        document: the object as read.
         author: who else last wrote them, as far as that is known; for people.
     """
 
@@ -121,6 +125,7 @@ class Routing:
     split: Split
     paths: tuple[tuple[str, str], ...]
     totals: tuple[int, ...]
+    document: Mapping[str, object]
     author: str = ""
 
 
@@ -131,8 +136,8 @@ class TrafficRouter(Protocol):
         """Read the weights; `key` is the object that holds them, of the kind that `traffic` names."""
         ...
 
-    def write(self, routing: Routing, canary_weight: int) -> None:
-        """Give the canary `canary_weight` percent and stable the rest, in every route, and change nothing else.
+    def write(self, routing: Routing, asked: Exposure) -> None:
+        """Let exactly what is asked reach the canary, and the rest stable, in every route; change nothing else.
 
         Raises:
             Conflict: the object was changed since `routing` was read; nothing was written.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from canary.controller.observe import Sight
-from canary.model.action import Action, CopyStable, PromoteTemplate, ScaleBaseline, ScaleCanary, SetWeight
+from canary.model.action import Action, CopyStable, Expose, PromoteTemplate, ScaleBaseline, ScaleCanary
 from canary.model.observation import Workload
 from canary.model.spec import CanarySpec
 from canary.ports import Routing, TrafficRouter, Workloads
@@ -28,9 +28,9 @@ class Applier:
         """
         for action in actions:
             match action:
-                case SetWeight(canary):
+                case Expose(exposure):
                     if isinstance(sight.routing, Routing):
-                        self.router.write(sight.routing, canary)
+                        self.router.write(sight.routing, exposure)
                 case ScaleCanary(replicas):
                     if isinstance(sight.observation.canary, Workload):
                         self.workloads.scale(spec.canary_key, replicas, sight.observation.canary.version)

@@ -130,7 +130,7 @@ class Keeper:
         """Remember of a decision that is dropped only since when which weights stood; it is written by a later tick."""
         after, state = glanced.state, known.state
         if (after.phase, after.step) == (state.phase, state.step):
-            state = replace(state, settled_at=after.settled_at, settled_weight=after.settled_weight)
+            state = replace(state, settled_at=after.settled_at, settled_as=after.settled_as)
         self.memory.keep(canary.key, replace(known, status=canary.status, state=state))
 
     def hold(

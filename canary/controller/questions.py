@@ -9,7 +9,7 @@ from canary.judge.ledger import GUARDED
 from canary.judge.words import BASELINE, STABLE
 from canary.machine.admission import is_admissible, is_settled
 from canary.machine.control import find_fault
-from canary.machine.moves import current_step
+from canary.machine.moves import current_exposure, current_step
 from canary.model.evidence import Measurement
 from canary.model.spec import STANDARD_ERRORS, CanarySpec
 from canary.model.state import RolloutState
@@ -32,6 +32,7 @@ def ask_metrics(canary: CanaryObject, spec: CanarySpec, state: RolloutState, sig
         start=watermark,
         end=instant,
         baseline=spec.baseline_deployment,
+        mirrored=current_exposure(spec, state).mirror > 0,
     )
 
 
@@ -47,7 +48,7 @@ def ask_judge(
         analysis=spec.analysis,
         step=step,
         steps=len(spec.steps),
-        weight=spec.steps[step].weight,
+        share=spec.steps[step].exposure.share,
         next_weight=spec.weight_after(step),
         evidence=evidence,
         measurement=measurement,

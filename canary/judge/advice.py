@@ -40,7 +40,7 @@ def advise_holds(steps: Sequence[StepForecast]) -> list[str]:
     advice = []
     for number, plan in enumerate(steps, start=1):
         hold, evidence = plan.step.hold, plan.evidence
-        where = f"step {number} ({plan.step.weight}%)"
+        where = f"step {number} ({plan.step.exposure.brief})"
         if evidence.median is not None and hold < evidence.median:
             advice.append(
                 f"{where}: the evidence takes about {_rough(evidence.median)}, so its hold of {format_duration(hold)} "
@@ -123,7 +123,7 @@ def _diagnose(case: Case, place: int, metric: MetricSpec, good: Sequence[Rehears
     return (
         f"only {arrived} of {len(good)} rehearsed good versions are promoted within maxDuration "
         f"({format_duration(case.analysis.max_duration)}); most of the others still wait for evidence{what} at step "
-        f"{place + 1} ({case.steps[place].weight}%)"
+        f"{place + 1} ({case.steps[place].exposure.brief})"
     )
 
 
@@ -136,7 +136,7 @@ def _heavier(case: Case, place: int) -> list[_Change]:
             replace(case, steps=(*steps[:place], replace(step, weight=weight), *steps[place + 1 :])),
         )
         for weight in _WEIGHTS
-        if step.weight < weight < ceiling
+        if 0 < step.weight < weight < ceiling
     ]
 
 

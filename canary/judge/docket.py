@@ -17,7 +17,7 @@ from canary.judge.interval import radius
 from canary.judge.ledger import Entry
 from canary.judge.method import Reading
 from canary.model.evidence import ArmCounts, unpack
-from canary.model.spec import FULL_WEIGHT, AnalysisSpec
+from canary.model.spec import AnalysisSpec
 from canary.model.verdict import MetricVerdict, Verdict, Words
 
 SERIOUS: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.NODATA, Verdict.INCONCLUSIVE, Verdict.PASS)
@@ -31,7 +31,7 @@ class Docket:
 
     Attributes:
         analyses: how they were to be compared.
-        weights: of the canaries, in percent, that were asked for.
+        shares: of the requests of both versions that the canaries should get, 0 to 1, where that is known.
         controls: what the canaries were compared with.
         entries: the books after this tick.
         findings: by slot.
@@ -42,7 +42,7 @@ class Docket:
     """
 
     analyses: Sequence[AnalysisSpec]
-    weights: Sequence[int]
+    shares: Sequence[float | None]
     controls: Sequence[str]
     entries: Sequence[Entry]
     findings: Findings
@@ -109,14 +109,15 @@ def _sentence(docket: Docket, place: int, slot: int, metric: MetricVerdict, read
             return words.passed(reading, metric.promotion_evidence, metric.promotion_bound, margin)
         case Verdict.INCONCLUSIVE:
             upper = metric.interval[1] if metric.interval else None
-            pace = _pace(entry.traffic, docket.weights[place], docket.analyses[place])
+            pace = _pace(entry.traffic, docket.shares[place], docket.analyses[place])
             return words.undecided(entry.totals, reading, upper, margin, metric.requests_needed, pace)
 
 
-def _pace(traffic: ArmCounts, weight: int, analysis: AnalysisSpec) -> float:
-    """Canary requests per second, by the requests of both sides in this span and the weight that is asked for."""
+def _pace(traffic: ArmCounts, share: float | None, analysis: AnalysisSpec) -> float:
+    """Canary requests per second, by the requests of both sides in this span and the share that is asked for."""
     served = traffic.stable_requests + traffic.canary_requests
-    return served * weight / FULL_WEIGHT / analysis.interval.total_seconds()
+    ours = traffic.canary_requests if share is None else served * share
+    return ours / analysis.interval.total_seconds()
 
 
 def _compare(reading: Reading, alpha: float, margin: float) -> tuple[float | None, tuple[float, float] | None]:

@@ -147,7 +147,7 @@ def forecast_step(
     )
     return StepForecast(
         step=step,
-        canary_requests_per_minute=traffic.rps * 60 * step.weight / FULL_WEIGHT,
+        canary_requests_per_minute=traffic.rps * 60 * (step.mirror or step.weight) / FULL_WEIGHT,
         metrics=metrics,
         evidence=_wait([visit.excluded_after for visit in visits]),
         stay=_wait([*climbed, *(None,) * (len(there) - len(climbed))]),

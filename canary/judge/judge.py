@@ -66,7 +66,8 @@ class Question:
         analysis: how the comparison is to be made.
         step: index of the step that the rollout stands on.
         steps: how many steps it has.
-        weight: the canary's weight in percent that this step asks for.
+        share: the canary's part (0 to 1) of the requests of both versions that this step asks for; None where chosen
+            users decide it, and no split can be held against it.
         next_weight: the weight that passing this step leads to.
         evidence: what is remembered of the release.
         measurement: the span after `evidence.watermark`; None when this tick brings no new one.
@@ -80,7 +81,7 @@ class Question:
     analysis: AnalysisSpec
     step: int
     steps: int
-    weight: int
+    share: float | None
     next_weight: int
     evidence: Evidence
     measurement: Measurement | None
@@ -106,7 +107,7 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     common = dict(zip(Row._fields, shared.T, strict=False))
     splits = _check_splits(questions, entries, common)
     for place in np.flatnonzero((common["admissible"] > 0) & ~splits.is_comparable).tolist():
-        if questions[place].settled:
+        if questions[place].settled and questions[place].share is not None:
             common["admissible"][place] = 0.0
             entries[place] = entries[place]._replace(judged=questions[place].evidence.judged)
     remembered = [each.evidence for each in questions]
@@ -118,7 +119,7 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     decisions, overruled = _overrule(np.minimum.reduceat(codes, found.starts[:-1]), questions, splits, streaks)
     docket = Docket(
         analyses=[each.analysis for each in questions],
-        weights=[each.weight for each in questions],
+        shares=[each.share for each in questions],
         controls=[each.control for each in questions],
         entries=entries,
         findings=found,
@@ -158,7 +159,9 @@ def _check_splits(
         canary=traffic[:, 2],
         requests=traffic[:, 0] + traffic[:, 2],
         weight=common["weight"],
-        counts=np.fromiter((question.settled for question in questions), np.bool_, len(questions)),
+        counts=np.fromiter(
+            (question.settled and question.share is not None for question in questions), np.bool_, len(questions)
+        ),
         restarted=common["restarted"] > 0,
         steps=common["steps"],
         planned_spans=common["planned_spans"],
@@ -178,7 +181,7 @@ def _shared_numbers(question: Question) -> tuple[float, ...]:
         question.steps,
         analysis.false_rollback,
         analysis.false_promotion,
-        question.weight / FULL_WEIGHT,
+        question.share or 0.0,
         question.next_weight / FULL_WEIGHT,
     )
 

@@ -30,7 +30,6 @@ from canary.model.errors import Fault, InvalidDocument
 from canary.model.faults import one_of
 from canary.model.quantities import Percentage
 from canary.model.spec import (
-    FULL_WEIGHT,
     STANDARD_DURATIONS,
     STANDARD_ERRORS,
     AnalysisSpec,
@@ -128,7 +127,15 @@ def make_plan(spec: CanarySpec, traffic: Traffic, dice: Dice) -> Plan:
 
 
 def _find_faults(spec: CanarySpec, metrics: Sequence[MetricSpec], traffic: Traffic) -> Iterator[Fault]:
-    """Why these metrics cannot be rehearsed with this traffic."""
+    """Why these metrics cannot be rehearsed with this traffic, or these steps with any."""
+    for place, step in enumerate(spec.steps):
+        if step.audience:
+            yield Fault(
+                path=f"spec.steps[{place}].match",
+                value="...",
+                message="leads users to the canary, and how many requests they make is not known beforehand",
+                remedy="plan a copy of the Canary without the steps that have a match",
+            )
     if not metrics:
         yield Fault(
             path="spec.analysis.metrics",
@@ -235,12 +242,12 @@ def _hear(case: Case, traffic: Traffic) -> list[tuple[MetricVerdict, ...]]:
     """
     service, steps = Service.of(traffic, case.analysis.metrics), range(len(case.steps))
     rollouts = [Rehearsal(case=case, visits=[Visit() for _ in case.steps[: place + 1]]) for place in steps]
-    weights = np.array([step.weight / FULL_WEIGHT for step in case.steps])
-    seconds = _TO_LEARN / (traffic.rps * weights)
+    shares = np.array([step.exposure.share for step in case.steps])
+    seconds = _TO_LEARN / (traffic.rps * shares)
     heard = []
     for span in range(2):
         start, end = span * case.analysis.interval, (span + 1) * case.analysis.interval
-        served = service.serve([GOOD for _ in steps], weights, seconds, Expectation())
+        served = service.serve([GOOD for _ in steps], shares, seconds, Expectation())
         results = judge(
             [
                 rollout.ask(start, end, samples, admissible=span > 0)

@@ -33,6 +33,7 @@ from canary.judge.judge import Question, judge
 from canary.judge.ledger import GUARDED
 from canary.judge.service import GOOD, Dice, Regression, Service, Traffic
 from canary.model.evidence import ArmCounts, Evidence, Measurement, Sample
+from canary.model.exposure import Exposure
 from canary.model.spec import FULL_WEIGHT, AnalysisSpec, Step
 from canary.model.verdict import AnalysisResult, Verdict
 
@@ -111,9 +112,9 @@ class Rehearsal:
         return len(self.visits) - 1
 
     @property
-    def weight(self) -> int:
-        """The canary's weight there, in percent."""
-        return self.case.steps[self.step].weight
+    def exposure(self) -> Exposure:
+        """What reaches the canary there."""
+        return self.case.steps[self.step].exposure
 
     def has_passed(self, step: int) -> bool:
         """Whether it left this step by climbing."""
@@ -128,13 +129,13 @@ class Rehearsal:
     def ask(self, start: timedelta, end: timedelta, samples: Mapping[str, Sample], *, admissible: bool) -> Question:
         """The question at the end of a span."""
         steps, step = self.case.steps, self.step
-        following = steps[step + 1].weight if step + 1 < len(steps) else FULL_WEIGHT
+        following = max(steps[step + 1].weight, 1) if step + 1 < len(steps) else FULL_WEIGHT
         measurement = Measurement(start=_EPOCH + start, end=_EPOCH + end, samples=samples)
         return Question(
             analysis=self.case.analysis,
             step=step,
             steps=len(steps),
-            weight=steps[step].weight,
+            share=steps[step].exposure.share,
             next_weight=following,
             evidence=self._evidence,
             measurement=measurement,
@@ -201,8 +202,13 @@ def _live_through(
     seconds = [rollout.evidence_seconds(start, end) for rollout in live]
     served = service.serve(
         [rollout.case.regression for rollout in live],
-        np.array([rollout.weight / FULL_WEIGHT for rollout in live]),
-        np.array([part or (end - start).total_seconds() for part in seconds]),
+        np.array([rollout.exposure.share for rollout in live]),
+        np.array(
+            [
+                (part or (end - start).total_seconds()) * rollout.exposure.volume
+                for rollout, part in zip(live, seconds, strict=True)
+            ]
+        ),
         dice,
     )
     questions = [

@@ -208,7 +208,7 @@ def _ask(
         analysis=spec.analysis,
         step=step,
         steps=len(spec.steps),
-        weight=span.weight,
+        share=span.weight / FULL_WEIGHT,
         next_weight=spec.weight_after(step),
         evidence=evidence,
         measurement=span.measurement,

@@ -30,12 +30,18 @@ class Census:
     """By workload and status."""
     versions: Counter[str] = field(default_factory=Counter)
     latency_bins: dict[str, Counter[int]] = field(default_factory=dict)
+    testers: Counter[str] = field(default_factory=Counter)
+    """Answers to users who say that they are testers, by workload."""
     hurt: set[int] = field(default_factory=set)
     """Users who saw a 5xx or no answer at least once."""
 
-    def record(self, *, workload: str, version: str, status: int, latency_ms: float, user: int) -> None:
+    def record(
+        self, *, workload: str, version: str, status: int, latency_ms: float, user: int, is_tester: bool = False
+    ) -> None:
         """Count one finished request."""
         self.responses[workload, status] += 1
+        if is_tester:
+            self.testers[workload] += 1
         if version:
             self.versions[version] += 1
         if status == NO_ANSWER or status >= 500:
@@ -85,6 +91,7 @@ class Census:
             "dropped": self.dropped,
             "responses": workloads,
             "versions": dict(self.versions),
+            "testers": dict(self.testers),
             "latency_ms": {
                 workload: {
                     name: self.quantile_ms(workload, q) for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))

@@ -52,6 +52,8 @@ class LabOptions:
     rate: float = 0.0
     """Requests per second from the start."""
     users: int = 10_000
+    testers: int = 0
+    """Percent of the users, who send the header `x-tester: yes`."""
     seed: int = 1
 
 
@@ -69,6 +71,8 @@ class ClientCounts:
     responses: Mapping[str, Mapping[int, int]]
     """By workload, then by status; status 0 is a request that never got an answer."""
     versions: Mapping[str, int]
+    testers: Mapping[str, int]
+    """Answers to testers, by workload."""
     latency_ms: Mapping[str, Mapping[str, float]]
     """p50, p90 and p99 by workload."""
     users: int
@@ -326,7 +330,8 @@ class Lab:
         arguments = (
             *("--port", str(self._gateway_port), "--host", f"{HOST}.{NAMESPACE}"),
             *("--control", str(self.directory / "load.json"), "--output", str(self.directory / "clients.json")),
-            *("--users", str(self.options.users), "--seed", str(self.options.seed)),
+            *("--users", str(self.options.users), "--testers", str(self.options.testers)),
+            *("--seed", str(self.options.seed)),
         )
         self._supervisor.start(Program(name="load", argv=python_module("canary.lab.load", *arguments)))
 

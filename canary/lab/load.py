@@ -33,6 +33,8 @@ PUBLISH_SECONDS = 0.2
 REQUEST_SECONDS = 20.0
 DRAIN_SECONDS = 5.0
 MOST_CONNECTIONS = 512
+TESTER_HEADER = "x-tester: yes"
+PERCENT = 100
 
 
 class Client(asyncio.Protocol):
@@ -68,7 +70,7 @@ class Client(asyncio.Protocol):
             raise ConnectionError("the connection is closed")
         self._due, self._user, self._headers = due, user, {}
         self._timeout = self._pool.loop.call_later(REQUEST_SECONDS, self._transport.abort)
-        self._transport.write(self._pool.request)
+        self._transport.write(self._pool.request_of(user))
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
@@ -102,15 +104,25 @@ class Client(asyncio.Protocol):
 class Pool:
     """The connections to the gateway: the last used is used next, so that idle ones are few and warm ones are many."""
 
-    def __init__(self, *, port: int, host: str, path: str, census: Census) -> None:
+    def __init__(self, *, port: int, host: str, path: str, census: Census, testers: int = 0) -> None:
         self.loop = asyncio.get_running_loop()
         self.census = census
-        self.request = f"GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: canary-lab\r\n\r\n".encode()
+        self._testers = testers
+        request = f"GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: canary-lab\r\n"
+        self._request, self._testers_request = f"{request}\r\n".encode(), f"{request}{TESTER_HEADER}\r\n\r\n".encode()
         self._port = port
         self._idle: deque[Client] = deque()
         self._open = 0
         self._quiet: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def is_tester(self, user: int) -> bool:
+        """Whether this user says so in every request: of a hundred users the first few do."""
+        return user % PERCENT < self._testers
+
+    def request_of(self, user: int) -> bytes:
+        """What this user sends."""
+        return self._testers_request if self.is_tester(user) else self._request
 
     def send(self, *, due: float, user: int) -> None:
         """Send a request on an idle connection, or on a new one; too many at once are dropped and counted."""
@@ -154,6 +166,7 @@ class Pool:
             status=status,
             latency_ms=(self.loop.time() - due) * 1000,
             user=user,
+            is_tester=self.is_tester(user),
         )
         if self._quiet is not None and not self.census.in_flight():
             self._quiet.set()
@@ -231,7 +244,13 @@ class Generator:
 
 async def generate(arguments: argparse.Namespace) -> None:
     """Run one generator until SIGTERM."""
-    pool = Pool(port=arguments.port, host=arguments.host, path=arguments.path, census=Census(users=arguments.users))
+    pool = Pool(
+        port=arguments.port,
+        host=arguments.host,
+        path=arguments.path,
+        census=Census(users=arguments.users),
+        testers=arguments.testers,
+    )
     generator = Generator(pool, control=arguments.control, output=arguments.output, seed=arguments.seed)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, generator.stop)
     await generator.run()
@@ -246,6 +265,7 @@ def main() -> None:
     parser.add_argument("--control", type=Path, required=True, help='JSON file with {"rate": requests/s}')
     parser.add_argument("--output", type=Path, required=True, help="JSON file to publish counts in")
     parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--testers", type=int, default=0, help=f"percent of the users, who send {TESTER_HEADER!r}")
     parser.add_argument("--seed", type=int, default=1)
     uvloop.run(generate(parser.parse_args()))
 

@@ -102,11 +102,17 @@ def step_is_steep(spec: CanarySpec, _known: Circumstances) -> Iterator[Finding]:
     """A step that leads to more than ten times as many users, the promotion included."""
     for place, step in enumerate(spec.steps):
         after = spec.weight_after(place)
-        if after > STEEPEST * step.weight:
-            next_one = f"step {place + 2}" if place + 1 < len(spec.steps) else "the promotion"
+        least = max(step.weight, 1)
+        if after <= STEEPEST * least:
+            continue
+        next_one = f"step {place + 2}" if place + 1 < len(spec.steps) else "the promotion"
+        remedy = f"add a step of about {round((after * least) ** 0.5)}% between"
+        if step.weight:
             why = f"{next_one} gives the version {after / step.weight:.3g} times as many users at once ({after}%)"
-            remedy = f"add a step of about {round((after * step.weight) ** 0.5)}% between"
             yield f"spec.steps[{place}].weight", str(step.weight), why, remedy
+        else:
+            why = f"{next_one} is the first that gives the version a share of the users, and gives it {after}% at once"
+            yield f"spec.steps[{place}]", step.exposure.brief, why, remedy
 
 
 def old_pods_are_the_control_of_cold_ones(spec: CanarySpec, _known: Circumstances) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ nothing about the version. They are counted, but move no test.
 """
 
 from canary.machine.control import find_fault
-from canary.machine.moves import current_step
+from canary.machine.moves import current_exposure
 from canary.model.observation import Observation, Split
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
@@ -21,7 +21,7 @@ def is_settled(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool
     start, settled_at = state.evidence.watermark, state.settled_at
     if start is None or settled_at is None:
         return False
-    return seen.split.stands_at(spec.steps[current_step(spec, state)].weight) and settled_at <= start
+    return seen.split.stands_as(current_exposure(spec, state)) and settled_at <= start
 
 
 def is_admissible(spec: CanarySpec, state: RolloutState, seen: Observation) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from canary.machine.beginning import leave_when_replaced
 from canary.machine.control import find_fault
 from canary.machine.ending import leave_when_harmful, roll_back
-from canary.machine.moves import asked_weight, current_step, is_paused
+from canary.machine.moves import asked_exposure, current_step, is_paused
 from canary.machine.obedience import describe_pause, find_objection, find_order, note_obeyed
 from canary.machine.phases import enter
 from canary.machine.turn import Turn
@@ -63,9 +63,9 @@ def _skip_when_told(turn: Turn, state: RolloutState) -> tuple[RolloutState, str]
 
 def _find_unsteadiness(turn: Turn, state: RolloutState) -> str | None:
     """Why the step cannot be left, whatever is thought of the version."""
-    asked = asked_weight(turn.spec, state, turn.world)
-    if asked is not None and not turn.world.split.stands_at(asked):
-        return f"bringing the canary's weight to {asked}%"
+    asked = asked_exposure(turn.spec, state, turn.world)
+    if asked is not None and not turn.world.split.stands_as(asked):
+        return f"bringing {asked}"
     if not turn.world.canary.rolled_out:
         return "the canary's pods are not all ready: holding"
     if not turn.world.stable.serving:
@@ -86,7 +86,7 @@ def _is_step_done(turn: Turn, state: RolloutState) -> tuple[bool, str]:
     else:
         return False, turn.sentence
     if state.settled_at is None or turn.now - state.settled_at < step.hold:
-        return False, f"holding {step.weight}% for {format_duration(step.hold)}; {why}"
+        return False, f"holding {step.exposure} for {format_duration(step.hold)}; {why}"
     return True, why
 
 

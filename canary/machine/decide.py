@@ -30,7 +30,7 @@ from canary.machine.deadline import warn_of_delay
 from canary.machine.drift import attend, describe_drift, warn_of_contest
 from canary.machine.ending import finish_promotion, finish_rollback, leave_when_harmful
 from canary.machine.leaving import leave
-from canary.machine.moves import asked_weight, derive_actions, is_left_to_others
+from canary.machine.moves import asked_exposure, derive_actions, is_left_to_others
 from canary.machine.obedience import heed, warn_of_refusal
 from canary.machine.sentences import describe_wrong_sum
 from canary.machine.timing import note_times
@@ -67,14 +67,14 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
     drift = attend(spec, state, world)
     state, reason = _advance(turn, heed(spec, drift.state, world))
     state = note_times(turn, state)
-    weight, actions = asked_weight(spec, state, world), derive_actions(spec, state, world)
-    is_held = weight is not None and is_left_to_others(state)
+    asked, actions = asked_exposure(spec, state, world), derive_actions(spec, state, world)
+    is_held = asked is not None and is_left_to_others(state)
     is_next = state.phase.terminal and find_news(turn, state) is not None  # it came while this release ended
     return Decision(
         state=state,
         actions=actions,
         reason=describe_drift(state, world) if is_held else reason,
-        weight=weight,
+        weight=asked.weight if asked else None,
         requeue_after=CONFIRM_AFTER if actions or is_next else None,
         warnings=(
             *warn_of_contest(spec, state, world),

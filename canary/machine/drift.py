@@ -21,13 +21,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from canary.machine.moves import asked_weight
-from canary.machine.sentences import describe_weights
+from canary.machine.moves import asked_exposure
+from canary.machine.sentences import describe_exposure, describe_weights
 from canary.machine.world import World
 from canary.model.action import Warned
 from canary.model.command import remember
+from canary.model.exposure import Exposure
 from canary.model.quantities import format_duration
-from canary.model.spec import FULL_WEIGHT, CanarySpec, DriftPolicy
+from canary.model.spec import CanarySpec, DriftPolicy
 from canary.model.state import Phase, RolloutState
 
 MOST_REASSERTIONS: Final = 5
@@ -45,11 +46,11 @@ class Drift:
 
 def attend(spec: CanarySpec, state: RolloutState, world: World) -> Drift:
     """Take in whether somebody else has changed the weights."""
-    asked, now = asked_weight(spec, state, world), world.seen.now
+    asked, now = asked_exposure(spec, state, world), world.seen.now
     if asked is None:
         return Drift(state=replace(state, drifted_at=None, reasserted=()))
-    is_known = state.settled_at is not None and state.settled_weight is not None
-    is_changed = is_known and not world.split.stands_at(state.settled_weight or 0)
+    stood = state.settled_as if state.settled_at is not None else None
+    is_changed = stood is not None and not world.split.stands_as(stood)
     state = _count(spec, state, now, is_changed=is_changed)
     order = world.seen.commands.put_back
     if order is not None and order.drifted_at == state.drifted_at:
@@ -69,10 +70,10 @@ def _count(spec: CanarySpec, state: RolloutState, now: datetime, *, is_changed: 
 
 
 def _drifted_at(
-    spec: CanarySpec, state: RolloutState, world: World, asked: int, *, is_changed: bool
+    spec: CanarySpec, state: RolloutState, world: World, asked: Exposure, *, is_changed: bool
 ) -> datetime | None:
     """Since when nothing is written against somebody else's weights; None when it is."""
-    now, is_as_asked = world.seen.now, world.split.stands_at(asked)
+    now, is_as_asked = world.seen.now, world.split.stands_as(asked)
     order = world.seen.commands.put_back
     is_resumed = order is not None and order.drifted_at == state.drifted_at
     if state.phase is Phase.ROLLING_BACK or is_resumed:
@@ -122,11 +123,11 @@ def _describe_resume(state: RolloutState) -> str:
     return "" if at is None else f", or annotate canary.delivery/resume={at.isoformat().replace('+00:00', 'Z')}"
 
 
-def _describe_change(spec: CanarySpec, state: RolloutState, world: World, asked: int) -> str:
-    wanted = asked if state.settled_weight is None else state.settled_weight
+def _describe_change(spec: CanarySpec, state: RolloutState, world: World, asked: Exposure) -> str:
+    wanted = state.settled_as or asked
     made = "they are left so" if state.drifted_at else "they are put back"
     return (
         f"{_author(world)} has changed the weights of {spec.traffic_object} to "
-        f"{describe_weights(world.split)} (asked for: {FULL_WEIGHT - wanted}/{wanted}): {made}, and what is counted "
+        f"{describe_weights(world.split)} (asked for: {describe_exposure(wanted)}): {made}, and what is counted "
         "meanwhile is no evidence"
     )

@@ -17,7 +17,8 @@ from datetime import datetime
 from typing import Final
 
 from canary.machine.phases import enter
-from canary.model.action import Action, Decision, ScaleBaseline, ScaleCanary, SetWeight, Warned
+from canary.model.action import Action, Decision, Expose, ScaleBaseline, ScaleCanary, Warned
+from canary.model.exposure import NOTHING
 from canary.model.observation import Observation, Problem, Split, Workload
 from canary.model.quantities import format_duration
 from canary.model.spec import CanarySpec
@@ -35,7 +36,7 @@ def leave(spec: CanarySpec, state: RolloutState, seen: Observation) -> Decision:
         return _hold(replace(state, settled_at=None), obstacle)
     if isinstance(seen.split, Split) and not seen.split.stands_at(0):
         reason = "the Canary is deleted: returning all traffic to stable"
-        return Decision(state=replace(state, settled_at=None), actions=(SetWeight(0),), reason=reason, weight=0)
+        return Decision(state=replace(state, settled_at=None), actions=(Expose(NOTHING),), reason=reason, weight=0)
     state = replace(state, settled_at=state.settled_at or seen.now)
     return _retire(spec, state, seen)
 

@@ -16,7 +16,9 @@ from canary.machine.control import (
     starting_replicas,
 )
 from canary.machine.world import World
-from canary.model.action import Action, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.action import Action, Expose, PromoteTemplate, ScaleCanary
+from canary.model.exposure import EVERYTHING, NOTHING, Exposure
+from canary.model.observation import RouteWeights
 from canary.model.spec import FULL_WEIGHT, CanarySpec, DriftPolicy
 from canary.model.state import Phase, RolloutState
 
@@ -26,8 +28,13 @@ def current_step(spec: CanarySpec, state: RolloutState) -> int:
     return min(state.step, len(spec.steps) - 1)
 
 
-def asked_weight(spec: CanarySpec, state: RolloutState, world: World) -> int | None:
-    """The canary weight in percent that this state asks for; None when it asks for nothing.
+def current_exposure(spec: CanarySpec, state: RolloutState) -> Exposure:
+    """What reaches the canary on the step that the rollout stands on."""
+    return spec.steps[current_step(spec, state)].exposure
+
+
+def asked_exposure(spec: CanarySpec, state: RolloutState, world: World) -> Exposure | None:
+    """What this state asks to reach the canary; None when it asks for nothing.
 
     While stable is being brought to the promoted revision the canary carries everything, so that users never meet a
     stable version which is half changed; they return to it when it is whole and no baseline answers in its name with
@@ -35,27 +42,27 @@ def asked_weight(spec: CanarySpec, state: RolloutState, world: World) -> int | N
     """
     match state.phase:
         case Phase.PENDING:
-            return 0 if state.revision is not None else None
+            return NOTHING if state.revision is not None else None
         case Phase.PROGRESSING | Phase.PAUSED:
-            return spec.steps[current_step(spec, state)].weight
+            return current_exposure(spec, state)
         case Phase.PROMOTING:
             return _asked_while_promoting(spec, state, world)
         case Phase.ROLLING_BACK:
-            return 0
+            return NOTHING
         case Phase.SUCCEEDED | Phase.FAILED:
             return None
     assert_never(state.phase)
 
 
-def _asked_while_promoting(spec: CanarySpec, state: RolloutState, world: World) -> int:
+def _asked_while_promoting(spec: CanarySpec, state: RolloutState, world: World) -> Exposure:
     canary, stable = world.canary, world.stable
     canary_serves = canary.serving and canary.revision == state.revision
     if stable.revision == state.revision:
         is_whole = stable.rolled_out and (is_baseline_gone(world) or not world.split.stands_at(FULL_WEIGHT))
-        return 0 if is_whole or (stable.serving and not canary_serves) else FULL_WEIGHT
+        return NOTHING if is_whole or (stable.serving and not canary_serves) else EVERYTHING
     if canary_serves and (is_large_enough(world) or world.split.stands_at(FULL_WEIGHT)):
-        return FULL_WEIGHT
-    return spec.steps[current_step(spec, state)].weight
+        return EVERYTHING
+    return current_exposure(spec, state)
 
 
 def is_large_enough(world: World) -> bool:
@@ -127,17 +134,28 @@ def _promote(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
 
 
 def _move_weight(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
-    weight = asked_weight(spec, state, world)
-    if weight is None or world.split.stands_at(weight):
+    asked = asked_exposure(spec, state, world)
+    if asked is None or world.split.stands_as(asked):
         return ()
-    gains_canary = any(route.canary < weight for route in world.split.routes)
-    gains_stable = any(route.stable < FULL_WEIGHT - weight for route in world.split.routes)
+    gains_canary = any(_gains_canary(route, asked) for route in world.split.routes)
+    gains_stable = any(_gains_stable(route, asked) for route in world.split.routes)
     canary_may_gain = world.canary.revision == state.revision and world.canary.rolled_out
     if is_left_to_others(state) and (gains_canary or spec.on_drift is DriftPolicy.RESPECT):
         return ()
     if (gains_canary and not canary_may_gain) or (gains_stable and not world.stable.serving):
         return ()
-    return (SetWeight(weight),)
+    return (Expose(asked),)
+
+
+def _gains_canary(route: RouteWeights, asked: Exposure) -> bool:
+    """Whether requests, or copies of some, would reach the canary that do not yet."""
+    is_new = asked.audience not in ("", route.audience)
+    return is_new or route.canary < asked.weight or route.mirror < asked.mirror
+
+
+def _gains_stable(route: RouteWeights, asked: Exposure) -> bool:
+    """Whether stable would answer requests that it does not yet."""
+    return route.audience not in ("", asked.audience) or route.stable < FULL_WEIGHT - asked.weight
 
 
 def _retire(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:

@@ -2,7 +2,8 @@
 
 from canary.machine.moves import is_large_enough
 from canary.machine.world import World
-from canary.model.observation import Split, Workload
+from canary.model.exposure import FOREIGN, Exposure
+from canary.model.observation import RouteWeights, Split, Workload
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 from canary.model.state import RolloutState
 
@@ -15,8 +16,19 @@ def describe_return(stable: Workload) -> str:
 
 
 def describe_weights(split: Split) -> str:
-    """The weights as they stand, in every route."""
-    return ", ".join(f"{route.stable}/{route.canary}" for route in split.routes)
+    """What every route gives stable and the canary, as it stands."""
+    return ", ".join(_describe(route) for route in split.routes)
+
+
+def describe_exposure(asked: Exposure) -> str:
+    """What is asked of a route, in the same form."""
+    return _describe(RouteWeights(FULL_WEIGHT - asked.weight, asked.weight, asked.mirror, asked.audience))
+
+
+def _describe(route: RouteWeights) -> str:
+    mirror = f" with {route.mirror:g}% mirrored" if route.mirror else ""
+    users = " with users chosen by somebody else" if route.audience == FOREIGN else " with chosen users"
+    return f"{route.stable}/{route.canary}{mirror}{users if route.audience else ''}"
 
 
 def describe_wrong_sum(spec: CanarySpec, split: Split) -> str:

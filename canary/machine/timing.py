@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from canary.machine.control import fit_pods
-from canary.machine.moves import asked_weight
+from canary.machine.moves import asked_exposure
 from canary.machine.turn import Turn
 from canary.model.state import Phase, RolloutState
 
@@ -12,7 +12,7 @@ def note_times(turn: Turn, state: RolloutState) -> RolloutState:
     """The state with the times as they are now."""
     world = turn.world
     state = _note_pods(turn, state)
-    asked = asked_weight(turn.spec, state, world)
+    asked = asked_exposure(turn.spec, state, world)
     if asked is None:
         return state
     promoted = state.phase is Phase.PROMOTING and world.stable.revision == state.revision
@@ -20,11 +20,11 @@ def note_times(turn: Turn, state: RolloutState) -> RolloutState:
     is_asked_for = awaited.replicas > 0 or state.phase is not Phase.PENDING
     is_needed = state.phase in (Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING)
     unserving = is_needed and not promoted and world.canary.available == 0
-    is_settled = world.split.stands_at(asked)
+    is_settled = world.split.stands_as(asked)
     return replace(
         state,
         settled_at=(state.settled_at or turn.now) if is_settled else None,
-        settled_weight=asked if is_settled else None,
+        settled_as=asked if is_settled else None,
         unready_since=None if awaited.rolled_out or not is_asked_for else state.unready_since or turn.now,
         unserving_since=(state.unserving_since or turn.now) if unserving else None,
     )

@@ -50,4 +50,4 @@ class Turn:
     def describe_step(self, state: RolloutState) -> str:
         """Which step the release is on."""
         index = current_step(self.spec, state)
-        return f"step {index + 1} of {len(self.spec.steps)}, {self.spec.steps[index].weight}% to the canary"
+        return f"step {index + 1} of {len(self.spec.steps)}, {self.spec.steps[index].exposure}"

@@ -43,6 +43,8 @@ from canary.ports import MeasurementQuery
 
 REPORTERS: Final = ("source", "waypoint", "destination")
 """In order of preference."""
+SERVERS: Final = ("destination",)
+"""Who hears of copies: whoever gets them."""
 
 GRPC_SERVER_FAULTS: Final = frozenset({"2", "4", "12", "13", "14", "15"})
 _GRPC_NAMES: Final = {str(number): name for number, name in enumerate(GRPC_STATUSES, start=1)}

@@ -31,7 +31,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
 from canary.metrics.case import COUNTED, Case, plan
-from canary.metrics.istio_answers import REPORTERS, Answer, NotAnAnswer, read_answer
+from canary.metrics.istio_answers import REPORTERS, SERVERS, Answer, NotAnAnswer, read_answer
 from canary.metrics.istio_queries import Span, arms, duration_counts, request_counts, select
 from canary.metrics.own_queries import measure_values, read_number, shown
 from canary.metrics.pod_history import Grid, recall
@@ -112,7 +112,7 @@ class PrometheusProvider:
         if len({query.key for query in queries}) != len(queries):
             raise ValueError("two queries of one call have the same key")
         call = _Call(self._url, self._timeout)
-        cases = [Case(query, self._reporters) for query in queries]
+        cases = [Case(query, SERVERS if query.mirrored else self._reporters) for query in queries]
         countable = [case for case in cases if not self._is_too_long(case.query)]
         for signal in COUNTED:
             for span, reporters, piece in plan(signal, countable):

@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from canary.model.exposure import Exposure
 from canary.model.state import RolloutState
 
 
 @dataclass(frozen=True, slots=True)
-class SetWeight:
-    """Give the canary this share of the traffic, in percent, and stable the rest, in every route that is ours."""
+class Expose:
+    """Let exactly this reach the canary, and the rest stable, in every route that is ours."""
 
-    canary: int
+    exposure: Exposure
+
+    def __str__(self) -> str:
+        return f"Expose({self.exposure})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class PromoteTemplate:
     revision: str
 
 
-Action = SetWeight | ScaleCanary | CopyStable | ScaleBaseline | PromoteTemplate
+Action = Expose | ScaleCanary | CopyStable | ScaleBaseline | PromoteTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ from canary.model.status_documents import StatusDocument
 
 _ORDER: Final = (
     "description", "type", "format", "default", "enum", "pattern", "minLength", "maxLength", "minimum",
-    "exclusiveMinimum", "maximum", "exclusiveMaximum", "minItems", "maxItems", "x-kubernetes-list-type",
-    "x-kubernetes-list-map-keys", "required", "properties", "items", "additionalProperties",
+    "exclusiveMinimum", "maximum", "exclusiveMaximum", "minItems", "maxItems", "maxProperties",
+    "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "required", "properties", "items", "additionalProperties",
 )  # fmt: skip
 """Every keyword that is written, in the order in which it reads best."""
 

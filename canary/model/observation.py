@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from canary.model.command import NOTHING_SAID, Commands
+from canary.model.exposure import Exposure
 from canary.model.spec import FULL_WEIGHT
 
 
@@ -43,10 +44,16 @@ NO_WORKLOAD = Workload(revision="", replicas=0, available=0, rolled_out=False, v
 
 @dataclass(frozen=True, slots=True, order=True)
 class RouteWeights:
-    """The weights of our two destinations in one http route, as they stand; they may be anything a person wrote."""
+    """What one route gives our two destinations, as it stands; it may be anything a person wrote.
+
+    `mirror` is the percentage of the requests that are copied to the canary, `audience` the name of the users who are
+    led to it, or `exposure.FOREIGN`.
+    """
 
     stable: int
     canary: int
+    mirror: float = 0
+    audience: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +62,14 @@ class Split:
 
     routes: tuple[RouteWeights, ...]
 
+    def stands_as(self, asked: Exposure) -> bool:
+        """Whether every route gives the canary exactly what is asked, and stable the rest."""
+        wanted = RouteWeights(FULL_WEIGHT - asked.weight, asked.weight, asked.mirror, asked.audience)
+        return all(route == wanted for route in self.routes)
+
     def stands_at(self, canary_weight: int) -> bool:
-        """Whether every route gives exactly `canary_weight` percent to the canary and the rest to stable."""
-        return all(
-            route.canary == canary_weight and route.stable == FULL_WEIGHT - canary_weight for route in self.routes
-        )
+        """Whether it stands so with nothing but a weight."""
+        return self.stands_as(Exposure(weight=canary_weight))
 
     @property
     def adds_up(self) -> bool:

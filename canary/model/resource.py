@@ -17,6 +17,7 @@ Decisions:
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -31,7 +32,6 @@ from canary.model.fields import (
     Interval,
     Label,
     PositiveDuration,
-    Weight,
 )
 from canary.model.metric_documents import MetricDocument, metric_spec
 from canary.model.quantities import parse_duration
@@ -42,9 +42,11 @@ from canary.model.spec import (
     CanaryWorkload,
     DeletionPolicy,
     InconclusivePolicy,
+    IstioTraffic,
     ObjectKey,
-    Step,
+    Traffic,
 )
+from canary.model.step_documents import StepDocument, audiences_of, step_of
 from canary.model.traffic_documents import TrafficDocument, traffic_of
 
 GROUP: Final = "canary.delivery"
@@ -88,22 +90,6 @@ class BaselineDocument(Document):
         description="Name of a third Deployment whose pods carry the labels that lead stable's traffic to them; its "
         "template and its size are the controller's.",
         examples=["order-service-baseline"],
-    )
-
-
-class StepDocument(Document):
-    """One rung of the ladder."""
-
-    weight: Weight = Field(
-        description=(
-            "Percent of the requests that the canary gets, at most 99: passing the last step leads to all "
-            "of the traffic."
-        ),
-        examples=[10],
-    )
-    hold: Duration = Field(default="1m", description="The least time on this step.", examples=["2m"])
-    approval: bool = Field(
-        default=False, description="Whether a person must agree before this step is left.", examples=["true"]
     )
 
 
@@ -165,8 +151,8 @@ class SpecDocument(Document):
         default=[StepDocument(weight=weight) for weight in (5, 10, 25, 50)],
         min_length=1,
         max_length=50,
-        description="The ladder of weights; they strictly increase.",
-        examples=["[{weight: 10, hold: 2m}, {weight: 50, hold: 5m}]"],
+        description="The ladder: steps without a weight first, then weights that strictly increase.",
+        examples=["[{mirror: 20, hold: 2m}, {weight: 10, hold: 2m}, {weight: 50, hold: 5m}]"],
     )
     analysis: AnalysisDocument = Field(default=AnalysisDocument(), description="How the comparison is made.")
     progress_deadline: PositiveDuration = Field(
@@ -224,10 +210,8 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
             replicas=spec.canary.replicas,
             scale_down_delay=parse_duration(spec.canary.scale_down_delay),
         ),
-        traffic=traffic_of(spec.traffic),
-        steps=tuple(
-            Step(weight=step.weight, hold=parse_duration(step.hold), approval=step.approval) for step in spec.steps
-        ),
+        traffic=_traffic(parsed.metadata.name, spec),
+        steps=tuple(map(step_of, spec.steps)),
         analysis=_analysis(spec.analysis),
         progress_deadline=parse_duration(spec.progress_deadline),
         paused=spec.paused,
@@ -235,6 +219,14 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
         on_delete=spec.on_delete,
         on_drift=spec.traffic.on_drift,
     )
+
+
+def _traffic(owner: str, spec: SpecDocument) -> Traffic:
+    traffic = traffic_of(spec.traffic)
+    if not isinstance(traffic, IstioTraffic):
+        return traffic
+    is_mirrored = any(step.mirror for step in spec.steps)
+    return replace(traffic, owner=owner, audiences=audiences_of(spec.steps), mirrored=is_mirrored)
 
 
 def _analysis(document: AnalysisDocument) -> AnalysisSpec:

@@ -10,6 +10,7 @@ from typing import Final
 from canary.model.errors import Fault
 from canary.model.faults import show
 from canary.model.metric_rules import broken_metric_rules
+from canary.model.step_rules import broken_step_rules
 
 _LONGEST_LIST: Final = 100
 """Beyond the bound of every list; what comes after it is refused anyway."""
@@ -23,7 +24,8 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
     if isinstance(_at(document, "spec", "traffic", "gatewayAPI"), Mapping):
         yield from _has_one_of(document, ("httpRoute", "grpcRoute"), "spec", "traffic", "gatewayAPI")
     yield from _backends_differ(document)
-    yield from _steps_climb(document)
+    is_gateway = _at(document, "spec", "traffic", "gatewayAPI") is not None
+    yield from broken_step_rules(_list(document, "spec", "steps"), is_gateway=is_gateway)
     metrics = _list(document, "spec", "analysis", "metrics")
     for index, metric in enumerate(metrics):
         if isinstance(metric, Mapping):
@@ -121,22 +123,6 @@ def _destination(document: Mapping[str, object], arm: str) -> tuple[str | None, 
     if not isinstance(host, str | None) or not isinstance(subset, str | None):
         return None
     return host, subset
-
-
-def _steps_climb(document: Mapping[str, object]) -> Iterator[Fault]:
-    before: int | None = None
-    for index, step in enumerate(_list(document, "spec", "steps")):
-        weight = step.get("weight") if isinstance(step, Mapping) else None
-        if not isinstance(weight, int) or isinstance(weight, bool):
-            continue
-        if before is not None and weight <= before:
-            yield Fault(
-                path=f"spec.steps[{index}].weight",
-                value=show(weight),
-                message=f"is not more than {show(before)}, the step before it",
-                remedy="let the weights strictly increase; any other list goes nowhere",
-            )
-        before = weight
 
 
 def _are_unique(values: Sequence[object], path: str) -> Iterator[Fault]:

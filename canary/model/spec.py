@@ -9,9 +9,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from canary.model.exposure import ALL, Audience, Exposure
 from canary.model.quantities import Percentage, PercentagePoints
 
-FULL_WEIGHT = 100
+FULL_WEIGHT = ALL
 """All of the traffic, in percent."""
 
 
@@ -47,7 +48,8 @@ class IstioTraffic:
     """The weights that are ours: two destinations in some http routes of one VirtualService.
 
     `routes` are names of http routes; empty means "the only http route that has both destinations".
-    `destination_rule`, when given, must define the subsets.
+    `destination_rule`, when given, must define the subsets. `audiences` are those that some step names; the routes that
+    are made for them bear the name of their `owner`, the Canary.
     """
 
     virtual_service: str
@@ -55,6 +57,9 @@ class IstioTraffic:
     destination_rule: str | None
     stable: Destination
     canary: Destination
+    owner: str = ""
+    audiences: tuple[Audience, ...] = ()
+    mirrored: bool = False
 
     @property
     def kind(self) -> str:
@@ -126,11 +131,21 @@ else it has is between its document and its router."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One rung: canary weight (1 to 99 percent), the least time on it, whether a person must agree to leave it."""
+    """One rung: what reaches the canary, the least time on it, whether a person must agree to leave it.
+
+    `weight` is 1 to 99 percent, or 0 where there is a `mirror` or an `audience`; see `exposure`.
+    """
 
     weight: int
     hold: timedelta
     approval: bool = False
+    mirror: int = 0
+    audience: str = ""
+
+    @property
+    def exposure(self) -> Exposure:
+        """What reaches the canary on it."""
+        return Exposure(weight=self.weight, mirror=self.mirror, audience=self.audience)
 
 
 class Signal(StrEnum):
@@ -264,8 +279,9 @@ class CanaryWorkload:
 class CanarySpec:
     """One Canary, whole.
 
-    `steps` is not empty and its weights strictly increase. `progress_deadline` bounds every wait for the canary's and
-    stable's readiness. `baseline_deployment` is the control of the comparison; None means that stable itself is.
+    `steps` is not empty: those without a weight come first, and the weights of the others strictly increase.
+    `progress_deadline` bounds every wait for the canary's and stable's readiness. `baseline_deployment` is the control
+    of the comparison; None means that stable itself is.
     """
 
     key: ObjectKey
@@ -306,5 +322,8 @@ class CanarySpec:
         return f"{self.traffic.kind} {self.traffic_key}"
 
     def weight_after(self, step: int) -> int:
-        """The canary weight in percent that passing step `step` leads to; after the last one it is everything."""
-        return self.steps[step + 1].weight if step + 1 < len(self.steps) else FULL_WEIGHT
+        """The canary weight in percent that passing step `step` leads to; after the last one it is everything.
+
+        Where no share of the requests comes next, but a mirror or chosen users, it counts as the least there is.
+        """
+        return max(self.steps[step + 1].weight, 1) if step + 1 < len(self.steps) else FULL_WEIGHT

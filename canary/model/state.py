@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from canary.model.command import Obeyed, name_release
 from canary.model.evidence import Evidence
+from canary.model.exposure import Exposure
 
 
 class Phase(StrEnum):
@@ -49,7 +50,7 @@ class RolloutState:
         step: index into the spec's steps.
         started_at: when the release left the wait for its pods and traffic began to move; None before.
         settled_at: since when the split has been seen standing as asked, without a break; None while it does not.
-        settled_weight: the canary weight at which it has stood since then.
+        settled_as: what has reached the canary since then.
         drifted_at: since when weights that somebody else has set are not written against; None while they are.
         reasserted: when weights that somebody else had changed were put back, the last few times.
         ready_at: when a pod of the canary, or of the baseline, was last seen to have become ready; None before the
@@ -77,7 +78,7 @@ class RolloutState:
     step: int = 0
     started_at: datetime | None = None
     settled_at: datetime | None = None
-    settled_weight: int | None = None
+    settled_as: Exposure | None = None
     drifted_at: datetime | None = None
     reasserted: tuple[datetime, ...] = ()
     ready_at: datetime | None = None

@@ -21,6 +21,7 @@ from canary.model.action import Warned
 from canary.model.command import Obeyed
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack, unpack
+from canary.model.exposure import Exposure
 from canary.model.faults import faults_of
 from canary.model.observation import Problem
 from canary.model.quoting import spell_out
@@ -65,7 +66,7 @@ def read_state(status: Mapping[str, object]) -> RolloutState:
         step=document.step_index,
         started_at=document.started_at,
         settled_at=document.settled_at,
-        settled_weight=document.settled_weight,
+        settled_as=_read_exposure(document),
         drifted_at=document.drifted_at,
         reasserted=tuple(document.reasserted),
         ready_at=document.ready_at,
@@ -147,7 +148,7 @@ def _standing(state: RolloutState) -> dict[str, object | None]:
         "enteredAt": _instant(state.entered_at),
         "startedAt": _instant(state.started_at),
         "settledAt": _instant(state.settled_at),
-        "settledWeight": state.settled_weight,
+        **_exposure(state.settled_as),
         "driftedAt": _instant(state.drifted_at),
         "reasserted": [_instant(at) for at in state.reasserted] or None,
         "readyAt": _instant(state.ready_at),
@@ -156,6 +157,22 @@ def _standing(state: RolloutState) -> dict[str, object | None]:
         "unreadySince": _instant(state.unready_since),
         "unservingSince": _instant(state.unserving_since),
     }
+
+
+def _exposure(settled_as: Exposure | None) -> dict[str, object | None]:
+    if settled_as is None:
+        return {}
+    return {
+        "settledWeight": settled_as.weight,
+        "settledMirror": settled_as.mirror or None,
+        "settledAudience": settled_as.audience or None,
+    }
+
+
+def _read_exposure(document: StatusDocument) -> Exposure | None:
+    if document.settled_weight is None:
+        return None
+    return Exposure(weight=document.settled_weight, mirror=document.settled_mirror, audience=document.settled_audience)
 
 
 def _said(state: RolloutState) -> dict[str, object | None]:

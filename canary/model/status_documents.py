@@ -174,6 +174,12 @@ class StatusDocument(Document):
     settled_weight: Annotated[int, Field(ge=0, le=100)] | None = Field(
         default=None, description="The canary weight at which it has stood since then."
     )
+    settled_mirror: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0, description="Percent of stable's requests that have been copied to the canary since then."
+    )
+    settled_audience: Annotated[str, Field(max_length=64)] = Field(
+        default="", description="Name of the chosen users who have been led to the canary since then."
+    )
     drifted_at: Instant | None = Field(
         default=None, description="Since when weights that somebody else has set are not written against."
     )

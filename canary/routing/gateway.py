@@ -10,6 +10,7 @@ v1beta1 of the other. So it is asked which kinds a version has, once, and again 
 from canary.kube.client import KubeClient
 from canary.kube.copies import Reader
 from canary.kube.resources import GATEWAY_GROUP, GATEWAY_VERSIONS, Resource, gateway_routes, resource_version
+from canary.model.exposure import Exposure
 from canary.model.observation import Problem
 from canary.model.spec import GatewayTraffic, ObjectKey, RouteKind
 from canary.ports import Routing
@@ -79,11 +80,14 @@ class GatewayRouter:
             split=found.split,
             paths=found.paths,
             totals=found.totals,
+            document=document,
             author=find_author(document, "rules"),
         )
 
-    def write(self, routing: Routing, canary_weight: int) -> None:
-        """Give the canary `canary_weight` percent of what the two get, in every rule, and change nothing else.
+    def write(self, routing: Routing, asked: Exposure) -> None:
+        """Give the canary its weight, in percent of what the two get, in every rule, and change nothing else.
+
+        A Canary that is routed so asks for no mirror and chooses no users (`model.step_rules`).
 
         Raises:
             Conflict: the object was changed since `routing` was read; nothing was written.
@@ -91,7 +95,7 @@ class GatewayRouter:
             Refused: not allowed, or the route is gone.
         """
         kind = RouteKind(routing.traffic.kind)
-        operations = weight_patch(routing.split, routing.paths, routing.totals, canary_weight)
+        operations = weight_patch(routing.split, routing.paths, routing.totals, asked.weight)
         if operations:
             routes = self._routes(kind) or gateway_routes(kind, GATEWAY_VERSIONS[0])
             self._client.patch_json(routes, routing.key, operations, version=routing.version)

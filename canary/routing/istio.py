@@ -16,12 +16,14 @@ from canary.kube.resources import (
     resource_version,
     virtual_services,
 )
+from canary.model.exposure import Exposure
 from canary.model.observation import Problem
 from canary.model.spec import IstioTraffic, ObjectKey
 from canary.ports import Routing
 from canary.routing.authorship import find_author
+from canary.routing.istio_exposure import exposure_patch, read_exposures
 from canary.routing.istio_patch import locate_weights
-from canary.routing.weights import listed, weight_patch
+from canary.routing.weights import Weights, listed, weight_patch
 
 
 class IstioRouter:
@@ -63,6 +65,9 @@ class IstioRouter:
         found = locate_weights(document, traffic, key)
         if isinstance(found, Problem):
             return found
+        found = read_exposures(document, found, traffic, key)
+        if isinstance(found, Problem):
+            return found
         problem = self._check_subsets(destination_rules(version), key, traffic)
         if problem is not None:
             return problem
@@ -73,18 +78,22 @@ class IstioRouter:
             split=found.split,
             paths=found.paths,
             totals=found.totals,
+            document=document,
             author=find_author(document, "http"),
         )
 
-    def write(self, routing: Routing, canary_weight: int) -> None:
-        """Give the canary `canary_weight` percent and stable the rest, in every route, and change nothing else.
+    def write(self, routing: Routing, asked: Exposure) -> None:
+        """Let exactly what is asked reach the canary, and the rest stable, in every route; change nothing else.
 
         Raises:
             Conflict: the object was changed since `routing` was read; nothing was written.
             Transient: no answer within the deadline; it may have been written.
             Refused: not allowed, or the VirtualService is gone.
         """
-        operations = weight_patch(routing.split, routing.paths, routing.totals, canary_weight)
+        found = Weights(split=routing.split, paths=routing.paths, totals=routing.totals)
+        operations = weight_patch(found.split, found.paths, found.totals, asked.weight)
+        if isinstance(routing.traffic, IstioTraffic):
+            operations += exposure_patch(routing.document, found, routing.traffic, asked)
         if operations:
             version = self._served_version() or ISTIO_VERSIONS[0]
             self._client.patch_json(virtual_services(version), routing.key, operations, version=routing.version)

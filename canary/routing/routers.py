@@ -9,6 +9,7 @@ from typing import Self, assert_never
 
 from canary.kube.client import KubeClient
 from canary.kube.copies import Reader
+from canary.model.exposure import Exposure
 from canary.model.observation import Problem
 from canary.model.spec import GatewayTraffic, IstioTraffic, ObjectKey, Traffic
 from canary.ports import Routing
@@ -38,12 +39,12 @@ class Routers:
             case _:
                 assert_never(traffic)
 
-    def write(self, routing: Routing, canary_weight: int) -> None:
-        """Move the weights; see the router of this traffic."""
+    def write(self, routing: Routing, asked: Exposure) -> None:
+        """Write what is asked; see the router of this traffic."""
         match routing.traffic:
             case IstioTraffic():
-                self.istio.write(routing, canary_weight)
+                self.istio.write(routing, asked)
             case GatewayTraffic():
-                self.gateway.write(routing, canary_weight)
+                self.gateway.write(routing, asked)
             case _:
                 assert_never(routing.traffic)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from canary.kube.patch import Operation
-from canary.model.observation import RouteWeights, Split
+from canary.model.observation import Split
 from canary.model.quoting import quote
 from canary.model.spec import FULL_WEIGHT
 
@@ -57,13 +57,13 @@ def weight_patch(
     """
     if not 0 <= canary_weight <= FULL_WEIGHT:
         raise ValueError(f"a canary weight is 0 to {FULL_WEIGHT} percent, not {canary_weight}")
-    wanted = RouteWeights(stable=FULL_WEIGHT - canary_weight, canary=canary_weight)
+    wanted = FULL_WEIGHT - canary_weight, canary_weight
     leaves: list[Operation] = []
     for standing, (stable_path, canary_path), total in zip(split.routes, paths, totals, strict=True):
-        if standing != wanted:
+        if (standing.stable, standing.canary) != wanted:
             unit = total // FULL_WEIGHT
-            leaves.append({"op": "add", "path": stable_path, "value": wanted.stable * unit})
-            leaves.append({"op": "add", "path": canary_path, "value": wanted.canary * unit})
+            leaves.append({"op": "add", "path": stable_path, "value": wanted[0] * unit})
+            leaves.append({"op": "add", "path": canary_path, "value": wanted[1] * unit})
     return tuple(leaves)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,8 +14,9 @@ from canary.kube.client import FIELD_MANAGER, KubeClient
 from canary.kube.failures import NotFound
 from canary.lab.apiserver.process import running_apiserver
 from canary.model.errors import Conflict
+from canary.model.exposure import NOTHING, Audience, Exposure, Likeness, TextRule, Users
 from canary.model.observation import Problem
-from canary.model.spec import ObjectKey
+from canary.model.spec import IstioTraffic, ObjectKey
 from canary.ports import Routing, TrafficRouter
 from canary.routing.routers import Routers
 
@@ -55,7 +57,7 @@ def problem(router: TrafficRouter, case: RouteCase, key: ObjectKey) -> Problem:
 
 @pytest.mark.parametrize("weight", [0, 1, 50, 100])
 def test_what_was_written_is_read(router: TrafficRouter, case: RouteCase, key: ObjectKey, weight: int) -> None:
-    router.write(routing(router, case, key), weight)
+    router.write(routing(router, case, key), Exposure(weight=weight))
 
     assert routing(router, case, key).split.stands_at(weight)
 
@@ -65,7 +67,7 @@ def test_everything_but_the_weights_stays(
 ) -> None:
     before = case.standing(witness, key.namespace)
 
-    router.write(routing(router, case, key), 25)
+    router.write(routing(router, case, key), Exposure(weight=25))
 
     expected = copy.deepcopy(before["spec"])
     for rule in expected[case.rules][OURS]:
@@ -82,10 +84,10 @@ def test_everything_but_the_weights_stays(
 def test_writing_what_stands_there_writes_nothing(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
-    router.write(routing(router, case, key), 25)
+    router.write(routing(router, case, key), Exposure(weight=25))
     before = case.standing(witness, key.namespace)["metadata"]["resourceVersion"]
 
-    router.write(routing(router, case, key), 25)
+    router.write(routing(router, case, key), Exposure(weight=25))
 
     assert case.standing(witness, key.namespace)["metadata"]["resourceVersion"] == before
 
@@ -100,7 +102,7 @@ def test_weights_that_are_no_split_are_read_as_such_and_mended(
 
     seen = routing(router, case, key)
     assert not seen.split.adds_up
-    router.write(seen, 10)
+    router.write(seen, Exposure(weight=10))
 
     assert routing(router, case, key).split.stands_at(10)
 
@@ -116,17 +118,17 @@ def test_a_change_by_somebody_else_wins(
     case.replace(witness, theirs)
 
     with pytest.raises(Conflict, match=str(key)):
-        router.write(seen, 50)
+        router.write(seen, Exposure(weight=50))
 
     assert case.standing(witness, key.namespace)["spec"] == theirs["spec"]
-    router.write(routing(router, case, key), 50)
+    router.write(routing(router, case, key), Exposure(weight=50))
     assert routing(router, case, key).split.stands_at(50)
 
 
 def test_who_else_wrote_the_weights_is_told(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
-    router.write(routing(router, case, key), 20)
+    router.write(routing(router, case, key), Exposure(weight=20))
     theirs = case.standing(witness, key.namespace)
     case.refs(case.rules_of(theirs)[1])[0]["weight"] = 60
     case.replace(witness, theirs)
@@ -155,7 +157,7 @@ def test_what_went_meanwhile_is_not_made_again(
     case.remove(witness, key.namespace)
 
     with pytest.raises(NotFound, match=str(key)):
-        router.write(seen, 50)
+        router.write(seen, Exposure(weight=50))
 
     found = problem(router, case, key)
     assert (found.reason, found.absent) == (f"{case}NotFound", True)
@@ -174,6 +176,32 @@ def test_a_destination_rule_must_exist_and_define_both_subsets(
     witness.custom.delete_namespaced_custom_object("networking.istio.io", "v1", space, "destinationrules", NAME)
     witness.make(destination_rule(space, "canary", "stable", "other"))
     assert not routing(router, istio, key).split.stands_at(1)
+
+
+def test_a_mirror_and_chosen_users_come_and_go_and_leave_nothing(
+    router: TrafficRouter, space: str, witness: Witness
+) -> None:
+    testers = Audience((Users(headers=(("x-tester", TextRule(Likeness.EXACT, "yes")),)),))
+    traffic = CASES[0].traffic
+    assert isinstance(traffic, IstioTraffic)
+    case = replace(CASES[0], traffic=replace(traffic, owner=NAME, audiences=(testers,), mirrored=True))
+    case.make(witness, space)
+    key = ObjectKey(space, NAME)
+    for asked in (Exposure(weight=10), NOTHING):  # from now on both weights are written out
+        router.write(routing(router, case, key), asked)
+    before = case.standing(witness, space)["spec"]
+
+    for asked in (
+        Exposure(mirror=20),
+        Exposure(mirror=35),
+        Exposure(audience=testers.name),
+        Exposure(audience=testers.name, weight=10),
+        NOTHING,
+    ):
+        router.write(routing(router, case, key), asked)
+        assert routing(router, case, key).split.stands_as(asked)
+
+    assert case.standing(witness, space)["spec"] == before
 
 
 @pytest.fixture
@@ -204,7 +232,7 @@ def test_a_cluster_that_gets_the_kind_later_is_understood_without_a_restart(
         witness.install(definition(case.group, kind, plural, version))
     for document in (*companions, case.write("default", version)):
         witness.make(document)
-    router.write(routing(router, case, key), 10)
+    router.write(routing(router, case, key), Exposure(weight=10))
 
     assert routing(router, case, key).split.stands_at(10)
 

@@ -147,7 +147,7 @@ def ask(evidence: Evidence, sample: Sample | None, method: str | None = None, **
         analysis=analysis,
         step=evidence.step,
         steps=4,
-        weight=10,
+        share=0.1,
         next_weight=25,
         evidence=evidence,
         measurement=Measurement(start=start, end=end, samples=samples) if samples else None,

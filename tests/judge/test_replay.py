@@ -68,7 +68,7 @@ def test_it_asks_what_the_controller_asks() -> None:
             analysis=SPEC.analysis,
             step=step,
             steps=4,
-            weight=(5, 10)[step],
+            share=(5, 10)[step] / 100,
             next_weight=(10, 25)[step],
             evidence=evidence,
             measurement=measurement,

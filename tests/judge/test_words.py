@@ -86,10 +86,13 @@ def test_counted_but_not_judged() -> None:
     )
 
 
-@pytest.mark.parametrize(("weight", "said"), [(100, "19 s"), (20, "2 min"), (10, "4 min"), (1, "32 min"), (0, None)])
-def test_what_is_missing_is_told_in_time_too(weight: int, said: str | None) -> None:
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, "19 s"), (0.2, "2 min"), (0.1, "4 min"), (0.01, "32 min"), (0.0, None), (None, "4 min")]
+)
+def test_what_is_missing_is_told_in_time_too(share: float | None, said: str | None) -> None:
+    """Where chosen users decide the share, by the requests that they make."""
     known = watch(NEW, [((1350, 2), (150, 1))] * 3, next_weight=100)[-1].evidence
-    sentence = answer(known, counts((1350, 2), (150, 1)), next_weight=100, weight=weight).sentence
+    sentence = answer(known, counts((1350, 2), (150, 1)), next_weight=100, share=share).sentence
 
     assert ("at this rate" in sentence) == (said is not None)
     assert said is None or f"1,900 more canary requests, {said} at this rate, if" in sentence

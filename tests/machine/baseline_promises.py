@@ -7,7 +7,8 @@ from broken_machines import workload_of
 from invariants import Invariant
 from worlds import Decide, Move, World
 
-from canary.model.action import CopyStable, Decision, ScaleBaseline, ScaleCanary, SetWeight
+from canary.model.action import CopyStable, Decision, Expose, ScaleBaseline, ScaleCanary
+from canary.model.exposure import NOTHING
 from canary.model.observation import Observation
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
@@ -53,7 +54,7 @@ def only_a_copy_of_stable_gets_pods(move: Move) -> str | None:
 
 def the_old_version_is_gone_before_stable_gets_its_traffic_back(move: Move) -> str | None:
     world, baseline = move.before, move.before.baseline
-    returns = any(isinstance(action, SetWeight) and action.canary == 0 for action in move.decision.actions)
+    returns = any(isinstance(action, Expose) and action.exposure == NOTHING for action in move.decision.actions)
     promoted = move.decision.state.phase is Phase.PROMOTING and world.stable_revision == move.decision.state.revision
     canary_serves = world.canary_pods == "ready" and world.canary_revision == move.decision.state.revision
     if not (returns and promoted and world.split.canary == 100 and canary_serves):

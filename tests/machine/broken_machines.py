@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from worlds import Decide, judgment
 
-from canary.model.action import Decision, PromoteTemplate, SetWeight
+from canary.model.action import Action, Decision, Expose, PromoteTemplate
+from canary.model.exposure import NOTHING
 from canary.model.observation import Observation, Workload
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
@@ -16,10 +17,16 @@ def workload_of(part: object) -> Workload:
     return part
 
 
+def _more(action: Action) -> Action:
+    if not isinstance(action, Expose):
+        return action
+    return Expose(replace(action.exposure, weight=action.exposure.weight + 1))
+
+
 def _asks_for_more_than_planned(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         decision = decider(spec, state, seen, result)
-        actions = tuple(SetWeight(a.canary + 1) if isinstance(a, SetWeight) else a for a in decision.actions)
+        actions = tuple(_more(each) for each in decision.actions)
         return replace(decision, actions=actions)
 
     return broken
@@ -80,7 +87,7 @@ def _returns_traffic_when_a_promotion_fails(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         decision = decider(spec, state, seen, result)
         failed = state.phase is Phase.PROMOTING and decision.state.phase is Phase.FAILED
-        return replace(decision, actions=(SetWeight(0),)) if failed else decision
+        return replace(decision, actions=(Expose(NOTHING),)) if failed else decision
 
     return broken
 
@@ -101,7 +108,7 @@ def _promotes_while_rolling_back(decider: Decide) -> Decide:
 def _goes_on_after_the_end(decider: Decide) -> Decide:
     def broken(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         decision = decider(spec, state, seen, result)
-        return replace(decision, actions=(SetWeight(0),)) if state.phase.terminal else decision
+        return replace(decision, actions=(Expose(NOTHING),)) if state.phase.terminal else decision
 
     return broken
 

@@ -8,7 +8,7 @@ from invariants import Invariant
 from worlds import Decide, Move, judgment
 
 from canary.machine.decide import decide
-from canary.model.action import Decision, SetWeight
+from canary.model.action import Decision, Expose
 from canary.model.command import NOTHING_SAID, Verb
 from canary.model.observation import Observation
 from canary.model.spec import CanarySpec
@@ -35,7 +35,7 @@ def a_pause_holds(move: Move) -> str | None:
     if not is_held or world.stable_revision == before.revision:
         return None
     plan = move.spec.steps[before.step].weight
-    gains = [each for each in move.decision.actions if isinstance(each, SetWeight) and each.canary > plan]
+    gains = [each for each in move.decision.actions if isinstance(each, Expose) and each.exposure.weight > plan]
     stays = (after.step, after.phase) == (before.step, Phase.PAUSED) or after.phase in (
         Phase.ROLLING_BACK,
         Phase.PENDING,

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Final
 
-from worlds import Move, World
+from worlds import ALL_ON_STABLE, Move, World
 
 from canary.machine.phases import LEGAL_MOVES
-from canary.model.action import PromoteTemplate, SetWeight
+from canary.model.action import Expose, PromoteTemplate
 from canary.model.command import Verb
+from canary.model.exposure import EVERYTHING, NOTHING
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import Verdict
 
@@ -15,20 +16,22 @@ Invariant = Callable[[Move], str | None]
 
 
 def weights_are_of_the_plan(move: Move) -> str | None:
-    plan = {0, 100, *(step.weight for step in move.spec.steps)}
-    wrong = [action for action in move.decision.actions if isinstance(action, SetWeight) and action.canary not in plan]
+    plan = {NOTHING, EVERYTHING, *(step.exposure for step in move.spec.steps)}
+    wrong = [action for action in move.decision.actions if isinstance(action, Expose) and action.exposure not in plan]
     return f"asks for a weight outside the plan: {wrong}" if wrong else None
 
 
 def traffic_moves_only_toward_a_ready_subset(move: Move) -> str | None:
     for action in move.decision.actions:
-        if not isinstance(action, SetWeight):
+        if not isinstance(action, Expose):
             continue
-        split = move.before.split
-        if action.canary > split.canary and not _canary_is_ready(move.before):
-            return f"gives the canary {action.canary}% while its pods are {move.before.canary_pods}"
-        if 100 - action.canary > split.stable and move.before.stable_pods == "none":
-            return f"gives stable {100 - action.canary}% while its pods are none"
+        split, asked = move.before.split, action.exposure
+        is_new = asked.mirror > split.mirror or asked.audience not in ("", split.audience)
+        if (asked.weight > split.canary or is_new) and not _canary_is_ready(move.before):
+            return f"gives {asked} while its pods are {move.before.canary_pods}"
+        is_back = split.audience not in ("", asked.audience)
+        if (100 - asked.weight > split.stable or is_back) and move.before.stable_pods == "none":
+            return f"gives stable {100 - asked.weight}% while its pods are none"
     return None
 
 
@@ -63,7 +66,7 @@ def only_the_judged_revision_is_promoted(move: Move) -> str | None:
 
 def a_rollback_ends_without_canary_traffic(move: Move) -> str | None:
     ends = move.state.phase is Phase.ROLLING_BACK and move.decision.state.phase is Phase.FAILED
-    return "failed with traffic on the canary" if ends and move.before.split.canary != 0 else None
+    return "failed with traffic on the canary" if ends and move.before.split != ALL_ON_STABLE else None
 
 
 def success_means_stable_runs_the_revision(move: Move) -> str | None:
@@ -71,7 +74,9 @@ def success_means_stable_runs_the_revision(move: Move) -> str | None:
     if state.phase is not Phase.SUCCEEDED or move.state.phase is Phase.SUCCEEDED:
         return None
     whole = move.before.stable_revision == state.revision and move.before.stable_pods == "ready"
-    return None if whole and move.before.split.canary == 0 else "success without a ready stable that has all traffic"
+    return (
+        None if whole and move.before.split == ALL_ON_STABLE else "success without a ready stable that has all traffic"
+    )
 
 
 def a_failed_promotion_leaves_the_traffic(move: Move) -> str | None:

@@ -13,7 +13,8 @@ from invariants import moves_are_legal, story, traffic_moves_only_toward_a_ready
 from worlds import NEW, Decide, Move, World, age, disturb, explore, tick, two_step_spec
 
 from canary.machine.decide import decide
-from canary.model.action import Decision, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.action import Decision, Expose, PromoteTemplate, ScaleCanary
+from canary.model.exposure import NOTHING
 from canary.model.observation import Observation, Problem
 from canary.model.spec import CanarySpec
 from canary.model.state import RolloutState
@@ -55,8 +56,8 @@ def actions(kind: type) -> Iterator[Move]:
 
 
 def test_traffic_moves_only_to_stable_and_only_when_it_is_ready() -> None:
-    for move in actions(SetWeight):
-        assert move.decision.actions == (SetWeight(0),), story(move)
+    for move in actions(Expose):
+        assert move.decision.actions == (Expose(NOTHING),), story(move)
         assert traffic_moves_only_toward_a_ready_subset(move) is None, story(move)
     for move in deletions():
         assert moves_are_legal(move) is None, story(move)

@@ -15,7 +15,7 @@ from worlds import NEW, NOW, Decide, World, age, explore, tick, two_step_spec
 
 from canary.machine.decide import decide
 from canary.machine.drift import MOST_REASSERTIONS
-from canary.model.action import Decision, SetWeight
+from canary.model.action import Decision, Expose
 from canary.model.command import PutBack
 from canary.model.observation import Observation
 from canary.model.spec import CanarySpec, DriftPolicy
@@ -52,8 +52,8 @@ def test_every_promise_holds_whoever_sets_the_weights(spec: CanarySpec, decider:
             continue
         held += 1
         for action in move.decision.actions:
-            is_upward = isinstance(action, SetWeight) and action.canary > move.before.split.canary
-            is_any = isinstance(action, SetWeight) and spec.on_drift is DriftPolicy.RESPECT
+            is_upward = isinstance(action, Expose) and action.exposure.weight > move.before.split.canary
+            is_any = isinstance(action, Expose) and spec.on_drift is DriftPolicy.RESPECT
             assert not is_upward, story(move)
             assert not is_any, story(move)
     assert held

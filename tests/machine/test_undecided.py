@@ -7,6 +7,7 @@ from worlds import NEW, NOW, REPLICAS, TICK, World, two_step_spec
 
 from canary.machine.decide import decide
 from canary.model.evidence import Evidence
+from canary.model.exposure import Exposure
 from canary.model.observation import RouteWeights
 from canary.model.spec import InconclusivePolicy
 from canary.model.state import Phase, RolloutState
@@ -20,7 +21,7 @@ OVERDUE = RolloutState(
     entered_at=LONG_AGO,
     started_at=LONG_AGO,
     settled_at=LONG_AGO,
-    settled_weight=10,
+    settled_as=Exposure(weight=10),
     ready_at=LONG_AGO,
     ready_pods=REPLICAS,
     evidence=Evidence(watermark=NOW),

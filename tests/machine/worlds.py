@@ -17,10 +17,10 @@ from canary.model.action import (
     Action,
     CopyStable,
     Decision,
+    Expose,
     PromoteTemplate,
     ScaleBaseline,
     ScaleCanary,
-    SetWeight,
 )
 from canary.model.command import Command, Commands, Verb
 from canary.model.evidence import Evidence
@@ -163,8 +163,8 @@ def _workload(revision: str, replicas: int, pods: str) -> Workload:
 def act(world: World, action: Action) -> World:
     """What the API server and the cluster make of one action; pods that must start are not ready yet."""
     match action:
-        case SetWeight(canary):
-            return replace(world, split=RouteWeights(100 - canary, canary))
+        case Expose(asked):
+            return replace(world, split=RouteWeights(100 - asked.weight, asked.weight, asked.mirror, asked.audience))
         case ScaleCanary(replicas):
             return replace(world, canary_replicas=replicas, canary_pods="none")
         case CopyStable(revision, release) if world.baseline and revision == world.stable_revision:
@@ -255,7 +255,7 @@ def _essence(state: RolloutState) -> tuple[object, ...]:
         state.entered_at,
         state.started_at,
         state.settled_at,
-        state.settled_weight if state.settled_at else None,
+        state.settled_as if state.settled_at else None,
         state.drifted_at,
         state.unready_since,
         state.unserving_since,

@@ -218,6 +218,23 @@ def test_durations_are_asked_of_the_reporter_alone_that_told_the_requests() -> N
     assert "from reporter source" in getattr(samples["latency"], "reason", "")
 
 
+def test_copies_are_asked_of_those_who_get_them() -> None:
+    asked: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        asked.extend(form["query"])
+        saying(GOOD)(handler, form)
+
+    mirrored = replace(query("mirrored"), mirrored=True)
+    with serving(answer) as url:
+        measured = PrometheusProvider(url).measure([query(), mirrored])
+    reporters = [re.findall(r'reporter=~"([^"]*)"', text)[0] for text in asked]
+    assert sorted(reporters) == ["destination", "destination|source|waypoint"]
+    assert isinstance(measured[query().key].samples["errors"], ArmCounts)
+    reason = getattr(measured[mirrored.key].samples["errors"], "reason", "")
+    assert "from reporter destination" in reason, "the callers' account, which was answered, knows of no copy"
+
+
 def test_durations_are_not_asked_for_where_requests_were_not_counted() -> None:
     asked, samples = told_of_both(saying({"error": "too many samples"}, 422))
     assert (len(asked), samples["latency"]) == (1, samples["errors"])

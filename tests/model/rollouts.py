@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack
+from canary.model.exposure import Exposure
 from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
@@ -67,7 +68,7 @@ STATE: Final = RolloutState(
     step=1,
     started_at=NOW - timedelta(minutes=3),
     settled_at=NOW - timedelta(minutes=1),
-    settled_weight=10,
+    settled_as=Exposure(weight=10),
     reasserted=(NOW - timedelta(minutes=2),),
     ready_at=NOW - timedelta(minutes=4),
     ready_pods=2,

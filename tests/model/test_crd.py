@@ -26,7 +26,7 @@ from canary.model.resource import parse_canary
 
 ALLOWED: Final = {
     "type", "format", "description", "default", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum",
-    "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "required", "properties", "items",
+    "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "maxProperties", "required", "properties", "items",
     "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
 }  # fmt: skip
 TYPES: Final = {"object", "array", "string", "integer", "number", "boolean"}

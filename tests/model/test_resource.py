@@ -153,7 +153,8 @@ def test_every_fault_is_named_at_once() -> None:
 def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() -> None:
     found = faults(with_spec(steps=[{"weight": 1, "wieght": 2}]))
     assert found == {
-        "spec.steps[0].wieght": "2|is not a known field|did you mean 'weight'? known: weight, hold, approval"
+        "spec.steps[0].wieght": "2|is not a known field|did you mean 'weight'? known: weight, mirror, match, hold, "
+        "approval"
     }
 
 
@@ -169,7 +170,38 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"steps": [{"weight": "10"}]}, "spec.steps[0].weight", "a whole number"),
         ({"steps": [{"weight": True}]}, "spec.steps[0].weight", "a whole number"),
         ({"steps": [{"weight": 9}, {"weight": 9}]}, "spec.steps[1].weight", "any other list goes nowhere"),
-        ({"steps": [{"mirror": 20, "weight": 1}]}, "spec.steps[0].mirror", "known: weight, hold, approval"),
+        ({"steps": [{"mirror": 20, "weight": 1}]}, "spec.steps[0].mirror", "stands beside weight: copies could"),
+        ({"steps": [{"hold": "2m"}]}, "spec.steps[0]", "none of weight, mirror and match"),
+        ({"steps": [{"mirror": 0}]}, "spec.steps[0].mirror", "at least 1"),
+        ({"steps": [{"weight": 5}, {"mirror": 20}]}, "spec.steps[1]", "no weight after one of 5: the canary"),
+        ({"steps": [{"match": []}]}, "spec.steps[0].match", "at least 1"),
+        ({"steps": [{"match": [{}]}]}, "spec.steps[0].match[0]", "would lead everybody"),
+        (
+            {"steps": [{"match": [{"headers": {"X-A": {"exact": "b"}}}]}]},
+            "spec.steps[0].match[0].headers",
+            "lower case",
+        ),
+        ({"steps": [{"match": [{"headers": {"x": {}}}]}]}, "spec.steps[0].match[0].headers[x]", "exactly one of exact"),
+        (
+            {"steps": [{"match": [{"headers": {"x": {"exact": "b", "regex": "b"}}}]}]},
+            "spec.steps[0].match[0].headers[x]",
+            "exactly one of exact",
+        ),
+        (
+            {"steps": [{"match": [{"headers": {"x": {"regex": ".+"}}}]}]},
+            "spec.steps[0].match[0].headers[x].regex",
+            "matches whatever the header says",
+        ),
+        (
+            {"steps": [{"match": [{"cookies": {"a": "1", "b": "2"}}]}]},
+            "spec.steps[0].match[0].cookies",
+            "more than one cookie",
+        ),
+        (
+            {"steps": [{"match": [{"cookies": {"a": "1"}, "headers": {"cookie": {"exact": "a=1"}}}]}]},
+            "spec.steps[0].match[0].headers",
+            "keep one of the two",
+        ),
         ({"steps": [{"weight": 1, "hold": 90}]}, "spec.steps[0].hold", 'write "90s" for seconds or "90m" for minutes'),
         ({"steps": {"weight": 1}}, "spec.steps", "write a list"),
         ({"analysis": {"interval": "0s"}}, "spec.analysis.interval", "from 1s to 5m"),

@@ -14,6 +14,7 @@ from rollouts import EVIDENCE, NOW, SPEC, STATE, judged, written
 from canary.model.command import Obeyed, Verb
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import ArmCounts, Counts, Evidence, pack
+from canary.model.exposure import Exposure
 from canary.model.observation import Problem
 from canary.model.state import Phase, RolloutState
 from canary.model.status import read_state
@@ -197,7 +198,10 @@ STATES = st.builds(
     step=st.integers(0, 49),
     started_at=st.none() | INSTANTS,
     settled_at=st.none() | INSTANTS,
-    settled_weight=st.none() | st.integers(0, 100),
+    settled_as=st.none()
+    | st.builds(
+        Exposure, weight=st.integers(0, 100), mirror=st.integers(0, 100), audience=st.sampled_from(["", "0123456789"])
+    ),
     drifted_at=st.none() | INSTANTS,
     reasserted=st.lists(INSTANTS, max_size=6).map(tuple),
     ready_at=st.none() | INSTANTS,

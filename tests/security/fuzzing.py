@@ -113,7 +113,7 @@ def judged(measurement: Measurement | None, analysis: AnalysisSpec = SPEC.analys
         analysis=analysis,
         step=0,
         steps=3,
-        weight=5,
+        share=0.05,
         next_weight=25,
         evidence=Evidence(watermark=START),
         measurement=measurement,

@@ -24,7 +24,7 @@ from canary.judge import guard
 from canary.kube.canaries import KubeCanaries
 from canary.machine.moves import derive_actions
 from canary.machine.world import World
-from canary.model.action import Action, Decision, PromoteTemplate, ScaleCanary, SetWeight
+from canary.model.action import Action, Decision, Expose, PromoteTemplate, ScaleCanary
 from canary.model.command import Command, Commands, Verb
 from canary.model.errors import Conflict
 from canary.model.observation import Observation
@@ -140,7 +140,7 @@ def edge_triggered_weights() -> AbstractContextManager[object]:
     def edgy(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         decision = _decide(spec, state, seen, result)
         same = (decision.state.phase, decision.state.step) == (state.phase, state.step)
-        kept = tuple(each for each in decision.actions if not (same and isinstance(each, SetWeight)))
+        kept = tuple(each for each in decision.actions if not (same and isinstance(each, Expose)))
         return replace(decision, actions=kept, requeue_after=decision.requeue_after if kept else None)
 
     return _deciding(edgy)

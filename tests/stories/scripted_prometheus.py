@@ -27,6 +27,7 @@ _QUERY: Final = re.compile(
 _KNOWN: Final = re.compile(rf'count by \([^)]*\) \({_LAST} offset (?P<back>\d+)ms\)\), "part", "known"')
 _SELECTOR: Final = re.compile(
     r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
+    r'reporter=~"(?P<reporters>[^"]*)"\}'
 )
 _PODS: Final = re.compile(
     r"(?P<sum>count by \(pod\)|sum by \(pod, response_code, response_flags, grpc_response_status\)) "
@@ -81,7 +82,9 @@ class ScriptedPrometheus:
             for namespace, traffic in self.traffic.items()
             for workload in traffic.workloads
             if namespace in namespaces and workload in names
-            for row in _rows(traffic, (namespace, workload), start=start, end=end, vouched=vouched)
+            for reporter in selector["reporters"].split("|")
+            if reporter != "waypoint"
+            for row in _rows(traffic, (namespace, workload), reporter, start=start, end=end, vouched=vouched)
         ]
 
     def recall(self, query: str, start: float, end: float, step: float) -> list[dict[str, Any]] | None:
@@ -113,21 +116,22 @@ def _pod_rows(pod: PodTraffic, times: Sequence[float], *, is_count: bool) -> Ite
 
 
 def _rows(
-    traffic: Traffic, arm: tuple[str, str], *, start: datetime, end: datetime, vouched: datetime
+    traffic: Traffic, arm: tuple[str, str], reporter: str, *, start: datetime, end: datetime, vouched: datetime
 ) -> Iterator[dict[str, Any]]:
     namespace, workload = arm
     labels = {
-        "reporter": "source",
+        "reporter": reporter,
         "destination_workload_namespace": namespace,
         "destination_workload": workload,
     }
-    now = traffic.counter(workload, end)
+    heard = reporter == "destination"
+    now = traffic.counter(workload, end, heard=heard)
     if now is not None:
-        counted = now - (traffic.counter(workload, start) or Served())
+        counted = now - (traffic.counter(workload, start, heard=heard) or Served())
         for code, count in (("200", counted.requests - counted.errors), ("503", counted.errors)):
             yield _row({**labels, "response_code": code, "response_flags": "-"}, count, end)
         yield _row({**labels, "part": "present"}, 2, end)
-    if traffic.counter(workload, vouched) is not None:
+    if traffic.counter(workload, vouched, heard=heard) is not None:
         yield _row({**labels, "part": "known"}, 2, end)
 
 

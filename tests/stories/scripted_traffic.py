@@ -58,6 +58,7 @@ class Traffic:
         self.stable, self.canary = stable, canary
         self._begins = begins
         self._counters = {stable: Counter(), canary: Counter()}
+        self._copies = Counter()
 
     @property
     def recorded_until(self) -> datetime:
@@ -82,6 +83,7 @@ class Traffic:
         weight: int,
         failing: dict[str, int],
         beside: Mapping[str, int] = MappingProxyType({}),
+        copied: int = 0,
     ) -> None:
         """Let `rate` requests a second arrive, `weight` percent of them at the canary, up to a whole second.
 
@@ -91,18 +93,31 @@ class Traffic:
             weight: the canary's, in percent.
             failing: failures per mille, by workload.
             beside: of all requests, in percent, what those that joined take of stable's.
+            copied: percent of stable's requests of which the canary gets a copy.
         """
         for _ in range((until - self.recorded_until) // SECOND):
             percents = {self.stable: 100 - weight - sum(beside.values()), self.canary: weight, **beside}
             for workload, counter in self._counters.items():
                 counter.flow(rate, percents.get(workload, 0), failing[workload])
+            self._copies.flow(rate, copied * percents[self.stable] // 100, failing[self.canary])
 
-    def counter(self, workload: str, at: datetime) -> Served | None:
-        """What the counters of a workload stood at; None when there were none yet."""
-        served = self._counters[workload].served
+    def counter(self, workload: str, at: datetime, *, heard: bool = False) -> Served | None:
+        """What the counters of a workload stood at; None when there were none yet.
+
+        Where its own proxies are asked what they have `heard`, copies are among it; callers know of none.
+        """
         second = (at - self._begins) // SECOND
-        found = served[min(second, len(served) - 1)] if second >= 0 else Served()
+        counters = [self._counters[workload], *([self._copies] if heard and workload == self.canary else [])]
+        found = Served()
+        for served in (each.served for each in counters if second >= 0):
+            at_last = served[min(second, len(served) - 1)]
+            found = Served(found.requests + at_last.requests, found.errors + at_last.errors)
         return found if found.requests else None
+
+    @property
+    def copies(self) -> Served:
+        """What was copied to the canary, and how many of its answers, which nobody sees, were failures."""
+        return self._copies.served[-1]
 
     def served(self, workload: str, start: datetime, end: datetime) -> Served:
         """What a workload served after `start` and up to `end`."""

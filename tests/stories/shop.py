@@ -58,6 +58,7 @@ class Shop:
         crashing: versions, or Deployments, whose pods never become ready.
         hidden: Deployments whose pods have not the labels that lead requests to them.
         youth: failures per mille of every pod that was started for the release, besides those of its version.
+        testers: percent of the requests that are made by users whom the Canary chooses.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Shop:
         self._deployments: tuple[str, ...] = (STABLE, CANARY)
         self.rate, self.failing, self.youth = RATE, {"v1": 1}, 0
         self.crashing, self.hidden = set[str](), set[str]()
+        self.testers = 0
         self._account = account or kubeconfig
         self.controller = self.new_controller()
         prometheus.traffic[self.namespace] = self.traffic
@@ -200,7 +202,9 @@ class Shop:
         """Time passes, and requests flow."""
         failing = {name: self.failing.get(self._versions.get(name, ""), 0) for name in self._deployments}
         failing |= {name: rate + self.youth for name, rate in failing.items() if name != STABLE}
-        self.traffic.flow(until, rate=self.rate, weight=self.weight, failing=failing, beside=self._beside())
+        self.traffic.flow(
+            until, rate=self.rate, weight=self.reached, failing=failing, beside=self._beside(), copied=self.mirror
+        )
         self.clock.set(until)
 
     def _beside(self) -> dict[str, int]:
@@ -267,12 +271,36 @@ class Shop:
     @property
     def weight(self) -> int:
         """The canary's weight in the route that is the controller's."""
+        found = next(route for route in self._http if route.get("name") in ("primary", "main"))
+        destinations = found.get("route", [])
+        return next((each["weight"] for each in destinations if each["destination"].get("subset") == "canary"), 0)
+
+    @property
+    def mirror(self) -> int:
+        """Percent of stable's requests of which the canary gets a copy."""
+        primary: Document = next((each for each in self._http if each.get("name") == "primary"), {})
+        mirrors: list[Document] = primary.get("mirrors", [])
+        return sum(each["percentage"]["value"] for each in mirrors if each["destination"].get("subset") == "canary")
+
+    @property
+    def leads_testers(self) -> bool:
+        """Whether chosen users are led to the canary, by a route before that of everybody."""
+        names = [str(each.get("name")) for each in self._http]
+        return any(name.startswith("canary.delivery/") for name in names[: names.index("primary")])
+
+    @property
+    def reached(self) -> int:
+        """Percent of the requests that the canary answers."""
+        testers = self.testers if self.leads_testers else 0
+        return testers + (100 - testers) * self.weight // 100
+
+    @property
+    def _http(self) -> list[Document]:
         try:
-            http = self.sees("VirtualService")["spec"]["http"]
+            http: list[Document] = self.sees("VirtualService")["spec"]["http"]
         except ApiError:
-            return 0
-        found = next(route for route in http if route.get("name") in ("primary", "main"))
-        return next((each["weight"] for each in found["route"] if each["destination"].get("subset") == "canary"), 0)
+            return [{"name": "primary"}]
+        return http
 
     @property
     def weights(self) -> tuple[int, int]:

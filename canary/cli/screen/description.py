@@ -77,7 +77,7 @@ def _draw_steps(spec: CanarySpec) -> Table:
     rows = []
     for index, step in enumerate(spec.steps):
         approval = ", then a person must approve" if step.approval else ""
-        words = f"{step.weight}% for at least {format_duration(step.hold)}{approval}"
+        words = f"{step.exposure.brief} for at least {format_duration(step.hold)}{approval}"
         rows.append((f"{index + 1}/{len(spec.steps)}", words))
     return _draw_rows(*rows)
 

@@ -30,7 +30,7 @@ def draw_plan(spec: CanarySpec, plan: Plan) -> dict[str, Any]:
         waits = [rough(version.condemned_after[place].median) for version in plan.versions]
         bars.append(
             _bar(
-                f"condemned at step {place + 1} ({step.step.weight}%)",
+                f"condemned at step {place + 1} ({step.step.exposure.brief})",
                 names,
                 [version.condemned[place].share for version in plan.versions],
                 _CONDEMNED[min(place, len(_CONDEMNED) - 1)],

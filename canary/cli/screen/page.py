@@ -86,11 +86,11 @@ def _draw_ladder(rollout: Rollout) -> Text:
     over = rollout.phase in (Phase.SUCCEEDED, Phase.PROMOTING)
     here = len(rollout.steps) if over else rollout.step_index
     rungs = []
-    for index, weight in enumerate(rollout.ladder):
+    for index, rung in enumerate(rollout.ladder):
         if index == here and rollout.step:
-            rungs.append(Text(f"[{weight}%]", style="bold"))
+            rungs.append(Text(f"[{rung}]", style="bold"))
         else:
-            rungs.append(Text(f"{weight}%", style="green" if index < here and rollout.step else "dim"))
+            rungs.append(Text(rung, style="green" if index < here and rollout.step else "dim"))
     return Text("  ").join(rungs)
 
 

@@ -122,7 +122,7 @@ def _steps(plan: Plan) -> Table:
     for number, each in enumerate(plan.steps, start=1):
         table.add_row(
             str(number),
-            f"{each.step.weight}%",
+            each.step.exposure.brief,
             f"{each.canary_requests_per_minute:,.3g}"
             if each.canary_requests_per_minute < 100
             else f"{each.canary_requests_per_minute:,.0f}",
@@ -206,6 +206,7 @@ def _traffic(traffic: Traffic) -> dict[str, object]:
 def _step(plan: StepForecast) -> dict[str, object]:
     return {
         "weight": plan.step.weight,
+        "mirror": plan.step.mirror,
         "holdSeconds": plan.step.hold.total_seconds(),
         "approval": plan.step.approval,
         "canaryRequestsPerMinute": plan.canary_requests_per_minute,

@@ -3,10 +3,11 @@
 Whether it means anything is not decided here but asked of the machine, which will decide it (`machine.obedience`).
 """
 
-from canary.machine.moves import current_step
+from canary.machine.moves import current_exposure, current_step
 from canary.machine.obedience import find_objection
+from canary.machine.sentences import describe_exposure
 from canary.model.command import Command, PutBack, Verb
-from canary.model.spec import FULL_WEIGHT, CanarySpec
+from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
 
 Order = Command | PutBack
@@ -47,13 +48,12 @@ def find_refusal(spec: CanarySpec, state: RolloutState, order: Order) -> str | N
 def describe_effect(spec: CanarySpec, state: RolloutState, order: Order) -> str:
     """What will happen, as the rest of a sentence that begins with the Canary's name."""
     if isinstance(order, PutBack):
-        weight = spec.steps[current_step(spec, state)].weight
-        return f"puts its weights back to {FULL_WEIGHT - weight}/{weight} and goes on"
+        return f"puts its weights back to {describe_exposure(current_exposure(spec, state))} and goes on"
     index, steps = current_step(spec, state), spec.steps
-    here = f"step {index + 1} of {len(steps)} ({steps[index].weight}%)"
+    here = f"step {index + 1} of {len(steps)} ({steps[index].exposure.brief})"
     has_begun = state.phase is not Phase.PENDING
     first = min(order.number or 1, len(steps)) - 1
-    onward = f"goes on to {steps[index + 1].weight}%" if index + 1 < len(steps) else "is promoted"
+    onward = f"goes on to {steps[index + 1].exposure.brief}" if index + 1 < len(steps) else "is promoted"
     resumed = ", once it is resumed" if state.paused_at else ""
     late = ", unless stable runs it already" if state.phase is Phase.PROMOTING else ""
     said = {
@@ -64,7 +64,7 @@ def describe_effect(spec: CanarySpec, state: RolloutState, order: Order) -> str:
         Verb.RESUME: f"goes on with {here}" if has_begun else "begins as soon as its pods are ready",
         Verb.ABORT: f"returns all traffic to stable and gives revision {order.revision} up{late}",
         Verb.RETRY: f"releases revision {order.revision} once more, from step {first + 1} of {len(steps)} "
-        f"({steps[first].weight}%)",
+        f"({steps[first].exposure.brief})",
         Verb.SKIP: f"{onward} without an analysis of {here}",
         Verb.PROMOTE: f"is promoted {'now' if has_begun else 'as soon as its pods are ready'}, whatever the evidence",
     }

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from canary.model.errors import InvalidDocument
 from canary.model.evidence import Counts
+from canary.model.exposure import EVERYTHING
 from canary.model.metric_documents import COMPARED_BY
 from canary.model.quoting import spell_out
 from canary.model.resource import parse_canary
-from canary.model.spec import FULL_WEIGHT, CanarySpec, Signal, Step
+from canary.model.spec import CanarySpec, Signal, Step
 from canary.model.state import Phase
 from canary.model.status import parse_status
 from canary.model.status_documents import (
@@ -117,9 +118,9 @@ class Rollout:
         return self.phase is not None and self.phase.terminal
 
     @property
-    def ladder(self) -> tuple[int, ...]:
-        """The weights that the release climbs, with the promotion at the end."""
-        return (*(step.weight for step in self.steps), FULL_WEIGHT) if self.steps else ()
+    def ladder(self) -> tuple[str, ...]:
+        """What the release climbs, with the promotion at the end."""
+        return (*(step.exposure.brief for step in self.steps), EVERYTHING.brief) if self.steps else ()
 
 
 def view_of(document: Mapping[str, Any], now: datetime) -> Rollout:

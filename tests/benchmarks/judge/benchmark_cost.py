@@ -92,7 +92,7 @@ def _ask(evidence: Evidence, errors: int) -> Question:
         analysis=_ANALYSIS,
         step=0,
         steps=4,
-        weight=10,
+        share=0.1,
         next_weight=25,
         evidence=evidence,
         measurement=Measurement(start=start, end=end, samples=samples),

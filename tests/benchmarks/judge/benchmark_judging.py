@@ -108,7 +108,7 @@ def follow(scenario: Scenario, traffic: Traffic, learned: Sequence[Mapping[str, 
                 analysis=spec,
                 step=step,
                 steps=len(scenario.weights),
-                weight=scenario.weights[step],
+                share=scenario.weights[step] / FULL_WEIGHT,
                 next_weight=scenario.weights[step + 1] if step + 1 < len(scenario.weights) else FULL_WEIGHT,
                 evidence=remembered[row],
                 measurement=Measurement(
