@@ -113,7 +113,7 @@ def _chooses(match: object, at: str) -> Iterator[Fault]:
         if isinstance(cookies, Mapping) and len(cookies) > 1:
             yield Fault(
                 path=f"{place}.cookies",
-                value=", ".join(map(str, cookies))[:100],
+                value=quote(", ".join(map(str, cookies)), _LONGEST_NAME),
                 message="names more than one cookie, and their order in a request is not known",
                 remedy="choose users by one cookie",
             )

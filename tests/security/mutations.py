@@ -90,6 +90,11 @@ def from_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             needed = set(schema.get("required", ()))
             optional = {name: part for name, part in parts.items() if name not in needed}
             return st.fixed_dictionaries({name: parts[name] for name in needed}, optional=optional)
+        case "object":
+            most = min(schema.get("maxProperties", 3), 3)
+            return st.dictionaries(
+                st.text(st.characters(), max_size=20), from_schema(schema["additionalProperties"]), max_size=most
+            )
         case "array":
             most = min(schema.get("maxItems", 3), 3)
             return st.lists(from_schema(schema["items"]), min_size=schema.get("minItems", 0), max_size=most)

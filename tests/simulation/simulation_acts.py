@@ -4,7 +4,17 @@ from datetime import timedelta
 from typing import Final
 
 from simulation_api import Document
-from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_shop import (
+    BASELINE,
+    CANARY,
+    SERVICE,
+    STABLE,
+    extras_of,
+    version_of,
+    weights_of,
+    without_extras,
+    workload_of,
+)
 from simulation_written import Promise, Written
 
 from canary.model.quantities import parse_duration
@@ -41,8 +51,12 @@ def the_weights_are_those_persisted(written: Written) -> str | None:
     asked = written.persisted.get("weight")
     if stable + canary_weight != 100 or canary_weight != asked:
         return f"{stable}/{canary_weight} written, {asked}% persisted"
-    plan = {0, 100, *(step["weight"] for step in written.steps)}
-    return None if canary_weight in plan else f"{canary_weight}% is not of the plan"
+    step = written.steps[min(written.persisted.get("stepIndex", 0), len(written.steps) - 1)]
+    plan = {(0, 0, False), (100, 0, False)}
+    if written.persisted.get("phase") in _ON_CANARY:
+        plan.add((step.get("weight", 0), step.get("mirror", 0), "match" in step))
+    found = (canary_weight, *extras_of(written.after))
+    return None if found in plan else f"weight, copies and testers {found} are not of the plan"
 
 
 def nothing_but_weights_is_written(written: Written) -> str | None:
@@ -57,7 +71,12 @@ def traffic_moves_toward_ready_pods(written: Written) -> str | None:
         return f"the canary gets {canary_after}% and is {canary}"
     if canary_after > canary_before and persisted.get("phase") not in _ON_CANARY:
         return f"the canary gets {canary_after}% in {persisted.get('phase')}"
-    if stable_after > stable_before and not written.workload(STABLE).serving:
+    (copied_before, led_before), (copied_after, led_after) = (extras_of(each) for each in written.both)
+    is_reached = copied_after > copied_before or (led_after and not led_before)
+    if is_reached and not (canary.rolled_out and canary.revision == persisted.get("revision")):
+        return f"copies or testers reach the canary, and it is {canary}"
+    is_back = stable_after > stable_before or (led_before and not led_after)
+    if is_back and not written.workload(STABLE).serving:
         return f"stable gets {stable_after}% and is {written.workload(STABLE)}"
     return None
 
@@ -65,9 +84,12 @@ def traffic_moves_toward_ready_pods(written: Written) -> str | None:
 def pods_go_after_their_traffic(written: Written) -> str | None:
     if written.after["spec"]["replicas"] >= written.before["spec"]["replicas"]:
         return None
-    weights = weights_of(written.read("VirtualService", SERVICE))
-    if weights != (100, 0):
-        return f"the weights were {weights}"
+    weights, extras = (
+        weights_of(written.read("VirtualService", SERVICE)),
+        extras_of(written.read("VirtualService", SERVICE)),
+    )
+    if weights != (100, 0) or extras != (0, False):
+        return f"the weights were {weights}, copies and testers {extras}"
     is_deleted = "deletionTimestamp" in (written.read("Canary", SERVICE) or {"metadata": {}})["metadata"]
     if written.persisted.get("phase") not in ("RollingBack", "Promoting") and not is_deleted:
         return f"in {written.persisted.get('phase')}"
@@ -92,8 +114,9 @@ def only_the_judged_revision_is_promoted(written: Written) -> str | None:
     persisted, revision = written.persisted, workload_of(written.after).revision
     if persisted.get("phase") != "Promoting" or persisted.get("revision") != revision:
         return f"{version_of(written.after)} in {persisted.get('phase')} of {persisted.get('revision')}"
-    weights = weights_of(written.read("VirtualService", SERVICE))
-    return None if weights == (0, 100) else f"while stable has traffic: {weights}"
+    routing = written.read("VirtualService", SERVICE)
+    weights, extras = weights_of(routing), extras_of(routing)
+    return None if (weights, extras) == ((0, 100), (0, False)) else f"while stable has traffic: {weights}, {extras}"
 
 
 def a_bad_version_is_never_promoted(written: Written) -> str | None:
@@ -177,7 +200,7 @@ def _lost_update(written: Written, kind: str, name: str) -> str | None:
 def _without_weights(document: Document) -> object:
     routes = [
         {word: [each | {"weight": 0} for each in value] if word == "route" else value for word, value in route.items()}
-        for route in document["spec"]["http"]
+        for route in without_extras(document)
     ]
     metadata = {word: document["metadata"].get(word) for word in ("labels", "annotations", "finalizers")}
     return document["spec"] | {"http": routes}, metadata

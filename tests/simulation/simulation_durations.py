@@ -30,6 +30,7 @@ class Histogram:
     Attributes:
         pod: of the gateway.
         workload: that answered.
+        reporter: `source` for a gateway's, `destination` for that of the workload's own proxy.
         times: of the samples, in milliseconds.
         values: at each of them, the requests that took no longer than each of `BOUNDS`.
         reached: the same, now.
@@ -37,6 +38,7 @@ class Histogram:
 
     pod: str
     workload: str
+    reporter: str = "source"
     times: list[int] = field(default_factory=list)
     values: list[tuple[int, ...]] = field(default_factory=list)
     reached: list[int] = field(default_factory=lambda: [0] * len(BOUNDS))

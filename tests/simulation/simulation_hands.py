@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from simulation_api import Document
-from simulation_shop import CANARY, SERVICE, weights_of
+from simulation_shop import CANARY, SERVICE, extras_of, weights_of
 from simulation_written import Promise, Written
 
 from canary.controller.commands import RESUME
@@ -65,8 +65,8 @@ def a_deleted_canary_gives_back_before_it_goes(written: Written) -> str | None:
         return "it is not deleted"
     if release["spec"].get("onDelete") == "leave":
         return None
-    if split is not None and weights_of(split) != (100, 0):
-        return f"the weights are {weights_of(split)}"
+    if split is not None and (weights_of(split), extras_of(split)) != ((100, 0), (0, False)):
+        return f"the weights are {weights_of(split)}, copies and testers {extras_of(split)}"
     is_hindered = written.world.plan.has(*_HINDRANCES)
     replicas = written.workload(CANARY).replicas
     return f"the canary has {replicas} pods" if replicas and not is_hindered else None

@@ -11,11 +11,13 @@ from typing import Final, Protocol
 
 from simulation_api import Change, Document, SimulatedServer
 from simulation_plan import QUALITIES
-from simulation_shop import BASELINE, CANARY, STABLE, version_of, weights_of
+from simulation_shop import BASELINE, CANARY, STABLE, extras_of, version_of, weights_of
 from simulation_traffic import WHOLE
 
 NOTICED_AFTER: Final = timedelta(seconds=1)
 READY_AFTER: Final = timedelta(seconds=4)
+TESTERS: Final = 10
+"""Percent of the requests that are made by users whom some Canaries choose."""
 
 
 class Cluster(Protocol):
@@ -37,12 +39,13 @@ class Kubelet:
 
     Attributes:
         weights: stable's and the canary's weight in the mesh.
+        extras: percent of stable's requests that are copied to the canary, and whether testers are led to it.
         crashed: how many pods at most can be ready, by Deployment.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self.weights = (100, 0)
+        self.weights, self.extras = (100, 0), (0, False)
         self.crashed: dict[str, int] = {}
         self._running: dict[str, str] = {}
         self._ready: dict[str, int] = {}
@@ -51,7 +54,11 @@ class Kubelet:
         """All pods are as they were asked for."""
         for name in (STABLE, CANARY, BASELINE):
             self._finish(name)
-        self.weights = weights_of(self._cluster.server.see("VirtualService", "orders"))
+        self.route(self._cluster.server.see("VirtualService", "orders"))
+
+    def route(self, document: Document | None) -> None:
+        """The mesh carries what the VirtualService says."""
+        self.weights, self.extras = weights_of(document), extras_of(document)
 
     def notice(self, change: Change) -> None:
         """A Deployment was written, perhaps by this kubelet."""
@@ -107,12 +114,22 @@ class Kubelet:
     def reached(self) -> dict[str, int]:
         """Shares of the requests that arrive, by workload: stable's pods and the baseline's answer to one name."""
         total = sum(self.weights)
+        _, is_led = self.extras
+        others = (WHOLE * (100 - TESTERS) // 100) if is_led else WHOLE
         shares: dict[str, int] = {}
         for names, weight in zip(((STABLE, BASELINE), (CANARY,)), self.weights, strict=True):
             pods = {name: ready for name in names if (ready := self._ready.get(name, 0))}
             for name, ready in pods.items() if total and weight > 0 else ():
-                shares[name] = WHOLE * weight * ready // (total * sum(pods.values()))
+                shares[name] = others * weight * ready // (total * sum(pods.values()))
+        if is_led and self._ready.get(CANARY, 0):
+            shares[CANARY] = shares.get(CANARY, 0) + WHOLE - others
         return shares
+
+    def copied(self) -> int:
+        """Share of the requests that are copied to the canary: of those that stable and the baseline get."""
+        percent, _ = self.extras
+        answered = sum(share for name, share in self.reached().items() if name != CANARY)
+        return answered * percent // 100 if self._ready.get(CANARY, 0) else 0
 
     def failing(self) -> dict[str, int]:
         """Failures per mille of each workload."""

@@ -87,6 +87,11 @@ class Plan:
         return len(self.spec["analysis"]["metrics"]) > 1
 
     @property
+    def hears(self) -> bool:
+        """Whether the workloads' own proxies are scraped, for they alone know of copies."""
+        return any("mirror" in step for step in self.spec["steps"])
+
+    @property
     def calm_at(self) -> float:
         """Seconds after which nothing goes wrong any more."""
         ends = [each.at + each.lasts for each in self.disturbances if each.at is not None]
@@ -196,6 +201,15 @@ _RESPECTS: Final = 0.3
 _LEAVES: Final = 0.25
 """How often each is drawn."""
 
+_EXPOSES: Final = 0.2
+_TESTERS: Final = [{"headers": {"x-tester": {"exact": "yes"}}}]
+_EXPOSING_STEPS: Final[tuple[Any, ...]] = (
+    [{"mirror": 20, "hold": "10s"}, {"weight": 50, "hold": "10s"}],
+    [{"mirror": 100, "hold": "10s"}],
+    [{"match": _TESTERS, "hold": "10s"}, {"match": _TESTERS, "weight": 25, "hold": "0s"}, {"weight": 50, "hold": "0s"}],
+    [{"mirror": 50, "hold": "0s"}, {"match": _TESTERS, "hold": "10s", "approval": True}],
+)
+"""Instead of the steps below, as often as that."""
 _STEPS: Final = (
     [{"weight": 10, "hold": "20s"}, {"weight": 50, "hold": "20s"}],
     [{"weight": 50, "hold": "10s"}],
@@ -237,6 +251,8 @@ def draw(seed: int) -> Plan:
         spec["traffic"] = {"onDrift": "respect"}
     if dice.random() < _LEAVES:
         spec["onDelete"] = "leave"
+    if dice.random() < _EXPOSES:
+        spec["steps"] = dice.choice(_EXPOSING_STEPS)
     return Plan(
         seed=seed,
         quality=quality,

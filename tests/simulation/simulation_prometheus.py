@@ -29,12 +29,15 @@ _SPAN: Final = re.compile(r"\) - last_over_time\(istio_\w+\{[^{}]*\}\[300000ms\]
 _BACK: Final = re.compile(r"count by \([^)]*\) \(last_over_time\([^)]* offset (?P<back>\d+)ms\)\), \"part\", \"known\"")
 _NAMES: Final = re.compile(
     r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
+    r'reporter=~"(?P<reporters>[^"]*)"'
 )
 
 Trouble = Callable[[], object]
 """Raises, or returns what is answered in the place of rows."""
 
 
+_Arm = tuple[str, str]
+"""A reporter, and the workload that it tells of."""
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -48,11 +51,12 @@ class _Kept(Protocol[_T_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ends:
-    """What a query asks about, in milliseconds: the ends of its span, and when its workloads must have been known."""
+    """What a query asks about, in milliseconds: the ends of its span, when workloads must have been known; and whom."""
 
     start: int
     end: int
     known: int
+    reporters: frozenset[str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,62 +96,65 @@ class SimulatedPrometheus:
             raise ValueError(f"the simulated Prometheus does not understand {query}")
         start, known = at - int(span["span"]), at - int(back["back"])
         read = self._count_durations if DURATIONS in query else self._count_requests
-        return read(_Ends(start=start, end=at, known=known), frozenset(names["names"].split("|")) - self.hidden)
+        ends = _Ends(start=start, end=at, known=known, reporters=frozenset(names["reporters"].split("|")))
+        return read(ends, frozenset(names["names"].split("|")) - self.hidden)
 
     def _count_requests(self, ends: "_Ends", names: frozenset[str]) -> list[dict[str, Any]]:
-        rows: dict[tuple[str, str], int] = {}
-        parts: dict[tuple[str, str], int] = {}
+        rows: dict[tuple[_Arm, str], int] = {}
+        parts: dict[tuple[_Arm, str], int] = {}
         for each in self.series:
-            if each.workload not in names:
+            if each.workload not in names or each.reporter not in ends.reporters:
                 continue
+            arm = each.reporter, each.workload
             now = self._last(each, ends.end, _LOOK_BACK)
             if now is not None:
                 counted = self._counted(each, now, ends.start)
-                parts[each.workload, "present"] = parts.get((each.workload, "present"), 0) + 1
+                parts[arm, "present"] = parts.get((arm, "present"), 0) + 1
                 if counted is not None:
-                    rows[each.workload, each.code] = rows.get((each.workload, each.code), 0) + counted
+                    rows[arm, each.code] = rows.get((arm, each.code), 0) + counted
             if self._last(each, ends.known, _LOOK_BACK) is not None:
-                parts[each.workload, "known"] = parts.get((each.workload, "known"), 0) + 1
+                parts[arm, "known"] = parts.get((arm, "known"), 0) + 1
         return [
             *(
-                self._row(name, value, ends.end, response_code=code, response_flags="-")
-                for (name, code), value in rows.items()
+                self._row(arm, value, ends.end, response_code=code, response_flags="-")
+                for (arm, code), value in rows.items()
             ),
-            *(self._row(name, value, ends.end, part=part) for (name, part), value in parts.items()),
+            *(self._row(arm, value, ends.end, part=part) for (arm, part), value in parts.items()),
         ]
 
     def _count_durations(self, ends: "_Ends", names: frozenset[str]) -> list[dict[str, Any]]:
         """All buckets of a proxy come, go and fall together, so one of them speaks for all."""
-        rows: dict[str, list[int]] = {}
-        present: dict[str, int] = {}
-        known: dict[str, int] = {}
+        rows: dict[_Arm, list[int]] = {}
+        present: dict[_Arm, int] = {}
+        known: dict[_Arm, int] = {}
         for each in self.histograms:
-            if each.workload not in names:
+            if each.workload not in names or each.reporter not in ends.reporters:
                 continue
+            arm = each.reporter, each.workload
             now = self._last(each, ends.end, _LOOK_BACK)
             if now is not None:
-                present[each.workload] = present.get(each.workload, 0) + 1
+                present[arm] = present.get(arm, 0) + 1
                 before = self._last(each, ends.start, _LOOK_BACK)
                 if before is None and self._last(each, ends.start, _MEMORY) is not None:
                     continue
                 has_fallen = before is None or any(new < old for new, old in zip(now, before, strict=True))
                 risen = now if before is None or has_fallen else map(int.__sub__, now, before)
-                counted = rows.get(each.workload, [0] * len(now))
-                rows[each.workload] = [count + more for count, more in zip(counted, risen, strict=True)]
+                counted = rows.get(arm, [0] * len(now))
+                rows[arm] = [count + more for count, more in zip(counted, risen, strict=True)]
             if self._last(each, ends.known, _LOOK_BACK) is not None:
-                known[each.workload] = known.get(each.workload, 0) + 1
+                known[arm] = known.get(arm, 0) + 1
         return [
             *(
-                self._row(name, value, ends.end, le=label)
-                for name, counts in rows.items()
+                self._row(arm, value, ends.end, le=label)
+                for arm, counts in rows.items()
                 for label, value in zip(LABELS, counts, strict=True)
             ),
             *(
-                self._row(name, value, ends.end, part="present", le=label)
-                for name, value in present.items()
+                self._row(arm, value, ends.end, part="present", le=label)
+                for arm, value in present.items()
                 for label in LABELS
             ),
-            *(self._row(name, value, ends.end, part="known") for name, value in known.items()),
+            *(self._row(arm, value, ends.end, part="known") for arm, value in known.items()),
         ]
 
     def _counted(self, series: Series, now: int, start: int) -> int | None:
@@ -159,13 +166,14 @@ class SimulatedPrometheus:
     def _last(self, series: _Kept[_T_co], at: int, window: int) -> _T_co | None:
         return series.last(at - window - 1, min(at, self.newest - self.late))
 
-    def _row(self, workload: str, value: int, at: int, **labels: str) -> dict[str, Any]:
-        arm = {
-            "reporter": "source",
+    def _row(self, arm: "_Arm", value: int, at: int, **labels: str) -> dict[str, Any]:
+        reporter, workload = arm
+        told = {
+            "reporter": reporter,
             "destination_workload_namespace": self.namespace,
             "destination_workload": workload,
         }
-        return {"metric": arm | labels, "value": [at / 1000, str(value)]}
+        return {"metric": told | labels, "value": [at / 1000, str(value)]}
 
 
 class _Connection:

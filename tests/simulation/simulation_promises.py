@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from simulation_api import Document
-from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, extras_of, version_of, weights_of, workload_of
 from simulation_written import Promise, Written
 
 from canary.machine.phases import LEGAL_MOVES
@@ -55,9 +55,10 @@ def a_step_is_left_after_its_hold(written: Written) -> str | None:
     if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
         return None
     index = min(written.old.get("stepIndex", 0), len(written.steps) - 1)
-    step, weights = written.steps[index], weights_of(written.read("VirtualService", SERVICE))
-    if weights != (100 - step["weight"], step["weight"]):
-        return f"the weights were {weights}"
+    step, routing = written.steps[index], written.read("VirtualService", SERVICE)
+    weight, weights, extras = step.get("weight", 0), weights_of(routing), extras_of(routing)
+    if weights != (100 - weight, weight) or extras != (step.get("mirror", 0), "match" in step):
+        return f"the weights were {weights}, copies and testers {extras}"
     if "settledAt" not in written.old:
         return "its weight was never seen to stand"
     stood = written.glimpse.clock - _instant(written.old["settledAt"])
@@ -188,8 +189,9 @@ def an_end_is_an_end(written: Written) -> str | None:
     stable, canary_weight = weights_of(written.read("VirtualService", SERVICE))
     if phase == "Failed" and was == "Promoting":
         return None
-    if (stable, canary_weight) != (100, 0):
-        return f"{phase} with the weights {stable}/{canary_weight}"
+    extras = extras_of(written.read("VirtualService", SERVICE))
+    if (stable, canary_weight) != (100, 0) or extras != (0, False):
+        return f"{phase} with the weights {stable}/{canary_weight}, copies and testers {extras}"
     canary = written.workload(CANARY)
     if canary.replicas and canary.revision == written.new["revision"]:
         return f"{phase} with {canary.replicas} pods of the canary"

@@ -93,6 +93,27 @@ def weights_of(document: Mapping[str, Any] | None) -> tuple[int, int]:
     return stable.get("weight", 0), canary_route.get("weight", 0)
 
 
+def extras_of(document: Mapping[str, Any] | None) -> tuple[int, bool]:
+    """What the controller's route gives the canary besides: percent of copies, and whether testers are led to it."""
+    http = [] if document is None else document["spec"]["http"]
+    mirrors: list[Document] = next((route.get("mirrors", []) for route in http if route.get("name") == ROUTE), [])
+    copied = sum(each["percentage"]["value"] for each in mirrors if each["destination"].get("subset") == "canary")
+    return copied, any(_is_made(route) for route in http)
+
+
+def without_extras(document: Mapping[str, Any]) -> list[Document]:
+    """The routes as the team wrote them, but for the weights."""
+    return [
+        {word: part for word, part in route.items() if word != "mirrors"}
+        for route in document["spec"]["http"]
+        if not _is_made(route)
+    ]
+
+
+def _is_made(route: Mapping[str, Any]) -> bool:
+    return str(route.get("name", "")).startswith("canary.delivery/")
+
+
 def with_weights(document: Document, stable: int, canary_weight: int) -> list[Document]:
     """The routes with other weights in the controller's."""
     routes: list[Document] = []

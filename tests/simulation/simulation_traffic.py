@@ -7,8 +7,10 @@ ones end). What was really served is kept apart from what the gateways tell.
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from simulation_durations import Histogram
@@ -18,6 +20,7 @@ GATEWAYS: Final = ("edge-a", "edge-b")
 _MICROSECOND: Final = timedelta(microseconds=1)
 WHOLE: Final = 120_000
 """All of the requests; a number that percents and small numbers of pods divide."""
+_SIDECAR: Final = "sidecar"
 _UNIT: Final = WHOLE * 1_000_000
 """Shares times microseconds are carried in whole numbers."""
 
@@ -40,6 +43,7 @@ class Series:
     pod: str
     workload: str
     code: str
+    reporter: str = "source"
     times: list[int] = field(default_factory=list)
     values: list[int] = field(default_factory=list)
     value: int = 0
@@ -65,11 +69,14 @@ class Arm:
 class Traffic:
     """Requests to the workloads, and the series of them.
 
+    What a workload has served includes the copies that it got, which only its own proxy hears of.
+
     Args:
         workloads: their names.
         begins: a whole second at which nothing has been served.
         rate: requests a second.
         times_requests: whether the gateways keep histograms of how long requests took.
+        hears: whether the workloads' own proxies are scraped too.
 
     Attributes:
         series: the counters of requests.
@@ -79,10 +86,17 @@ class Traffic:
     """
 
     def __init__(
-        self, workloads: tuple[str, ...], begins: datetime, rate: int, *, times_requests: bool = False
+        self,
+        workloads: tuple[str, ...],
+        begins: datetime,
+        rate: int,
+        *,
+        times_requests: bool = False,
+        hears: bool = False,
     ) -> None:
         self._begins, self._now, self._rate = begins, begins, rate
-        self._times_requests = times_requests
+        self._times_requests, self._hears = times_requests, hears
+        self._copies = {name: Arm() for name in workloads}
         self._arms = {name: Arm() for name in workloads}
         self._pods = {gateway: f"{gateway}-0" for gateway in GATEWAYS}
         self._live: dict[tuple[str, str, str], Series] = {}
@@ -92,13 +106,20 @@ class Traffic:
         self.unscraped: set[str] = set()
         self.late: frozenset[str] = frozenset()
 
-    def flow(self, until: datetime, shares: dict[str, int], failing: dict[str, int]) -> None:
+    def flow(
+        self,
+        until: datetime,
+        shares: Mapping[str, int],
+        failing: Mapping[str, int],
+        copies: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """Let requests arrive up to an instant; at each scrape on the way the counters are recorded.
 
         Args:
             until: nothing happens when it has passed.
             shares: of `WHOLE`, by workload; what goes to a workload that is not named is lost.
             failing: failures per mille, by workload.
+            copies: of `WHOLE`, what is copied to a workload.
         """
         while self._now < until:
             done = (self._now - self._begins) // SCRAPE
@@ -107,18 +128,18 @@ class Traffic:
             microseconds = (end - self._now) // _MICROSECOND
             for name, arm in self._arms.items():
                 self._arrive(name, arm, microseconds * shares.get(name, 0), failing.get(name, 0))
+                if copies.get(name):
+                    self._copy(name, microseconds * copies[name], failing.get(name, 0))
             self._now = end
             if end == scrape:
                 self._scrape()
 
     def _arrive(self, name: str, arm: Arm, share: int, per_mille: int) -> None:
-        arm.arrived += share * self._rate
-        requests, arm.arrived = divmod(arm.arrived, _UNIT)
-        arm.failed += requests * per_mille
-        errors, arm.failed = divmod(arm.failed, 1000)
+        requests, errors = self._served_of(arm, share, per_mille)
         if requests and self._times_requests:
             self._time(name, arm.requests, requests)
         arm.requests, arm.errors = arm.requests + requests, arm.errors + errors
+        self._hear(name, requests, errors)
         for code, count in (("200", requests - errors), ("503", errors)):
             half, rest = divmod(count, 2)
             arm.turn ^= rest
@@ -126,6 +147,33 @@ class Traffic:
                 part = half + (rest if place == arm.turn else 0)
                 if part:
                     self._counter(gateway, name, code).value += part
+
+    def _copy(self, name: str, share: int, per_mille: int) -> None:
+        copies = self._copies[name]
+        requests, errors = self._served_of(copies, share, per_mille)
+        copies.requests, copies.errors = copies.requests + requests, copies.errors + errors
+        self._hear(name, requests, errors)
+
+    def _served_of(self, arm: Arm, share: int, per_mille: int) -> tuple[int, int]:
+        arm.arrived += share * self._rate
+        requests, arm.arrived = divmod(arm.arrived, _UNIT)
+        arm.failed += requests * per_mille
+        errors, arm.failed = divmod(arm.failed, 1000)
+        return requests, errors
+
+    def _hear(self, name: str, requests: int, errors: int) -> None:
+        """What the workload's own proxy counts."""
+        if not self._hears or not requests:
+            return
+        for code, count in (("200", requests - errors), ("503", errors)):
+            if count:
+                self._counter(_SIDECAR, name, code).value += count
+        if self._times_requests:
+            found = self._timed.get((_SIDECAR, name))
+            if found is None:
+                found = self._timed[_SIDECAR, name] = Histogram(f"{name}-0", name, "destination")
+                self.histograms.append(found)
+            found.add(found.reached[-1], requests, late=name in self.late)
 
     def _time(self, name: str, first: int, requests: int) -> None:
         """Half of them by each gateway, one after the other."""
@@ -141,14 +189,17 @@ class Traffic:
         key = (gateway, workload, code)
         found = self._live.get(key)
         if found is None:
-            found = self._live[key] = Series(self._pods[gateway], workload, code)
+            is_heard = gateway == _SIDECAR
+            pod, reporter = (f"{workload}-0", "destination") if is_heard else (self._pods[gateway], "source")
+            found = self._live[key] = Series(pod, workload, code, reporter)
             self.series.append(found)
         return found
 
     def _scrape(self) -> None:
         at = round(self._now.timestamp() * 1000)
-        for arm in self._arms.values():
-            arm.history.append(Served(arm.requests, arm.errors))
+        for name, arm in self._arms.items():
+            copies = self._copies[name]
+            arm.history.append(Served(arm.requests + copies.requests, arm.errors + copies.errors))
         for (gateway, _, _), series in self._live.items():
             if gateway not in self.unscraped:
                 series.times.append(at)

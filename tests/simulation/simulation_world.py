@@ -32,7 +32,6 @@ from simulation_shop import (
     template,
     version_of,
     virtual_service,
-    weights_of,
 )
 from simulation_threads import on_one_line
 from simulation_traffic import Traffic
@@ -76,7 +75,9 @@ class World:
         self._numbered = 0
         self.server = SimulatedServer()
         workloads = (STABLE, CANARY, BASELINE)
-        self.traffic = Traffic(workloads, OPENS_AT - HISTORY, RATE, times_requests=plan.times_requests)
+        self.traffic = Traffic(
+            workloads, OPENS_AT - HISTORY, RATE, times_requests=plan.times_requests, hears=plan.hears
+        )
         self.prometheus = SimulatedPrometheus(
             namespace=NAMESPACE,
             series=self.traffic.series,
@@ -122,7 +123,8 @@ class World:
         """Time passes, and requests flow."""
         if until > self.now:
             self.traffic.late = self.kubelet.late()
-            self.traffic.flow(until, self.kubelet.reached(), self.kubelet.failing())
+            copies = {CANARY: self.kubelet.copied()}
+            self.traffic.flow(until, self.kubelet.reached(), self.kubelet.failing(), copies)
             self.now = until
             self.prometheus.newest = round(until.timestamp() * 1000)
 
@@ -226,7 +228,7 @@ class World:
                 self.watchman.note_deployment(change)
                 self.kubelet.notice(change)
             elif change.kind == "VirtualService":
-                self.kubelet.weights = weights_of(change.document)
+                self.kubelet.route(change.document)
                 self.watchman.note_weights(self.kubelet.weights)
                 if self._contested_after is not None:
                     self.after(self._contested_after, self._contest)
