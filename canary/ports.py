@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.exposure import Exposure
 from canary.model.observation import Problem, Split, Workload
-from canary.model.spec import MetricSource, ObjectKey, Traffic
+from canary.model.spec import MeshTelemetry, MetricSource, ObjectKey, Traffic
 
 if TYPE_CHECKING:  # it brings numpy, which who only looks at a Canary need not load
     from canary.model.history import PodHistory
@@ -41,6 +41,7 @@ class MeasurementQuery:
     `metrics` says by name what to measure; the workloads are in one namespace. With a `baseline` the canary's samples
     are told beside the baseline's instead of stable's, and what stable served is told besides (`Measurement.beside`).
     Where the canary gets copies (`mirrored`), only its own proxies know of them: the callers' send each and forget it.
+    `telemetry` says whose proxies count the requests.
     """
 
     key: ObjectKey
@@ -51,6 +52,7 @@ class MeasurementQuery:
     end: datetime
     baseline: str | None = None
     mirrored: bool = False
+    telemetry: MeshTelemetry = MeshTelemetry.ISTIO
 
     @property
     def control(self) -> str:
@@ -69,6 +71,7 @@ class HistoryQuery:
         end: the release's start.
         look_back: how long before that the history begins.
         step: in which it is cut; a store that is scraped less often takes a longer one.
+        telemetry: whose proxies count the requests.
 
     Raises:
         ValueError: when there is no whole step, or more of them than can be asked for.
@@ -80,6 +83,7 @@ class HistoryQuery:
     end: datetime
     look_back: timedelta = timedelta(hours=12)
     step: timedelta = timedelta(minutes=1)
+    telemetry: MeshTelemetry = MeshTelemetry.ISTIO
 
     def __post_init__(self) -> None:
         if self.step <= timedelta() or not 1 <= self.look_back // self.step <= MOST_STEPS:
@@ -90,7 +94,7 @@ class MetricsProvider(Protocol):
     """Counts of requests per version."""
 
     def measure(self, queries: Sequence[MeasurementQuery]) -> Mapping[ObjectKey, Measurement]:
-        """Answer every query; the number of calls to the store grows with metrics and spans, not with queries.
+        """Answer every query; the number of calls to the store grows with meshes, metrics and spans, not with queries.
 
         A store that is down, slow or answers nonsense is an answer too (`QueryFailed`); nothing is raised.
         """

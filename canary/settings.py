@@ -118,7 +118,7 @@ class LogLevel(StrEnum):
 
 
 class ReporterPolicy(StrEnum):
-    """Whose account of a request is counted; see `metrics.istio_answers`."""
+    """Whose account of a request is counted; see `metrics.dialect`."""
 
     AUTO = "auto"
     SOURCE = "source"
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
         default=timedelta(minutes=1),
         ge=timedelta(milliseconds=100),
         le=timedelta(minutes=2),
-        description="the longest scrape interval among Istio's proxies: a version is measured once Prometheus has "
+        description="the longest scrape interval among the mesh's proxies: a version is measured once Prometheus has "
         "known stable for this long",
     )
     metrics_delay: Duration = Field(
@@ -227,7 +227,9 @@ class Settings(BaseSettings):
         "is stored when it has ended",
     )
     istio_reporter: ReporterPolicy = Field(
-        default=ReporterPolicy.AUTO, description="whose account is counted; auto prefers the client's proxy"
+        default=ReporterPolicy.AUTO,
+        description="whose account is counted; auto prefers the client's proxy (of Linkerd, source is outbound and "
+        "destination inbound)",
     )
     listen_address: Address = Field(
         default="127.0.0.1",

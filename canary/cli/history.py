@@ -116,9 +116,9 @@ def history_options(*, required: bool) -> Callable[[_Command], _Command]:
 
 
 _URL: Final = "Address of Prometheus."
-_SCRAPES: Final = "The longest scrape interval among Istio's proxies."
+_SCRAPES: Final = "The longest scrape interval among the mesh's proxies."
 _REPORTERS: Final = ("auto", "source", "waypoint", "destination")
-_WHOSE: Final = "Whose account is counted."
+_WHOSE: Final = "Whose account is counted: the client's (source) or the server's (destination)."
 _PODS: Final = "How many pods the canary had: the fewer, the more they may differ from stable's by themselves."
 
 
@@ -165,6 +165,7 @@ def learn_noise(
         stable=spec.stable_deployment,
         metrics={metric.name: metric.source for metric in metrics},
         end=first.measurement.start,
+        telemetry=spec.analysis.telemetry,
     )
     told = _provider(history).recall(query)
     for each in told.values():
@@ -212,6 +213,7 @@ def ask_for(spec: "CanarySpec", provider: "MetricsProvider", first: datetime, sp
             start=first + place * interval,
             end=first + (place + 1) * interval,
             baseline=spec.baseline_deployment,
+            telemetry=spec.analysis.telemetry,
         )
         measurement = provider.measure([query])[spec.key]
         for sample in measurement.samples.values():

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "  canary migrate podinfo.yaml | canary lint - --output json",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--scrape-interval", type=Length(), help="How often Prometheus asks Istio's proxies.")
+@click.option("--scrape-interval", type=Length(), help="How often Prometheus asks the mesh's proxies.")
 @traffic_options(required=False)
 @click.option("--strict", is_flag=True, help="Exit with 1 if there is any advice.")
 @format_option

@@ -182,6 +182,7 @@ def _query(spec: CanarySpec, state: RolloutState, metrics: tuple[MetricSpec, ...
         stable=spec.stable_deployment,
         metrics={metric.name: metric.source for metric in metrics},
         end=state.started_at,
+        telemetry=spec.analysis.telemetry,
     )
 
 

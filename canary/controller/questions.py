@@ -33,6 +33,7 @@ def ask_metrics(canary: CanaryObject, spec: CanarySpec, state: RolloutState, sig
         end=instant,
         baseline=spec.baseline_deployment,
         mirrored=current_exposure(spec, state).mirror > 0,
+        telemetry=spec.analysis.telemetry,
     )
 
 

@@ -22,7 +22,7 @@ from canary.judge.plan import make_plan
 from canary.judge.service import Traffic
 from canary.model.metric_documents import COMPARED_BY, FOREIGN_METHODS
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, InconclusivePolicy, Signal
+from canary.model.spec import CanarySpec, InconclusivePolicy, IstioTraffic, MeshTelemetry, Signal
 
 STEEPEST: Final = 10
 """Times as many users, from one step to the next."""
@@ -36,7 +36,7 @@ class Circumstances:
     """What is known beside the Canary; None where it is not.
 
     Attributes:
-        scrape_interval: how often Prometheus asks Istio's proxies.
+        scrape_interval: how often Prometheus asks the mesh's proxies.
         traffic: of the service.
         seed: of the rehearsal that the traffic is needed for.
     """
@@ -150,6 +150,15 @@ def one_pod_is_compared_in_latency(spec: CanarySpec, _known: Circumstances) -> I
         yield "spec.canary.replicas", "1", why, "write 2 or more, or leave it out for as many as stable"
 
 
+def two_meshes_share_the_work(spec: CanarySpec, _known: Circumstances) -> Iterator[Finding]:
+    """Requests counted by a mesh that does not read the object whose weights are moved."""
+    telemetry = spec.analysis.telemetry
+    if telemetry is MeshTelemetry.LINKERD and isinstance(spec.traffic, IstioTraffic):
+        why = "counts by Linkerd's proxies, which do not read the VirtualService whose weights are moved"
+        remedy = "split the traffic by an HTTPRoute (spec.traffic.gatewayAPI), or write istio"
+        yield "spec.analysis.telemetry", telemetry.value, why, remedy
+
+
 def interval_is_shorter_than_a_scrape(spec: CanarySpec, known: Circumstances) -> Iterator[Finding]:
     """Measurements between two scrapes, which find nothing."""
     interval, scrape = spec.analysis.interval, known.scrape_interval
@@ -177,6 +186,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "no-time-left": holds_use_up_the_time,
     "promotes-undecided": undecided_is_promoted,
     "one-pod": one_pod_is_compared_in_latency,
+    "two-meshes": two_meshes_share_the_work,
     "blind-interval": interval_is_shorter_than_a_scrape,
     "undecidable": traffic_decides_too_late,
 }

@@ -1,9 +1,12 @@
 """One Canary's question on its way through the queries of a tick: what is still to be asked, of whom, what is known.
 
-Requests are asked first, and who told them tells the durations too (`istio_answers` says why). So durations are asked
+Requests are asked first, and who told them tells the durations too (`counter_answers` says why). So durations are asked
 of that reporter only, which spares the store the series of every pod wherever the client's proxy is heard. Where the
 requests could not be counted, the durations of the same span are of no use, and are not asked at all: a store that is
 overloaded is asked less, not as much again.
+
+Canaries of several meshes may meet in one tick. Those of one dialect are put together and those of another are not:
+queries grow with dialects, signals and spans, never with Canaries.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,14 +14,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from canary.metrics.istio_answers import Answer, pick_beside, pick_reporter, pick_sample
-from canary.metrics.istio_queries import Span, batch
+from canary.metrics.counter_answers import Answer, pick_beside, pick_reporter, pick_sample
+from canary.metrics.counter_queries import Span, batch
+from canary.metrics.dialect import Dialect, Reporter
 from canary.model.evidence import NO_REQUESTS, Counts, Measurement, NoData, QueryFailed, Sample
-from canary.model.spec import MetricSource, Signal
+from canary.model.spec import MeshTelemetry, MetricSource, Signal
 from canary.ports import MeasurementQuery
 
 COUNTED: Final = (Signal.REQUESTS, Signal.DURATIONS)
-"""Signals that Istio's counters tell, in the order of asking."""
+"""Signals that a mesh's counters tell, in the order of asking."""
 
 
 @dataclass(slots=True)
@@ -27,12 +31,14 @@ class Case:
 
     Attributes:
         query: what the Canary asks.
+        dialect: of its mesh.
         reporters: who may tell, in order of preference.
         samples: what is known by now, by metric.
     """
 
     query: MeasurementQuery
-    reporters: Sequence[str]
+    dialect: Dialect
+    reporters: Sequence[Reporter]
     samples: dict[str, Sample] = field(default_factory=dict)
     _beside: Counts | None = None
 
@@ -79,14 +85,25 @@ class Case:
         )
 
 
-def plan(signal: Signal, cases: Iterable[Case]) -> Iterator[tuple[Span, Sequence[str], tuple[Case, ...]]]:
-    """Which cases can be asked about this signal by one query, in bounded pieces: those with one span and reporter."""
-    together: dict[tuple[Span, Sequence[str]], list[Case]] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """Cases that one query can be about: those of one dialect, span and choice of reporters."""
+
+    dialect: Dialect
+    span: Span
+    reporters: Sequence[Reporter]
+    cases: Sequence[Case]
+
+
+def plan(signal: Signal, cases: Iterable[Case]) -> Iterator[Inquiry]:
+    """How the cases are to be asked about this signal, in bounded pieces."""
+    together: dict[tuple[MeshTelemetry, Span, Sequence[Reporter]], list[Case]] = {}
     for case in cases:
         if case.open(signal):
             span = Span.between(case.query.start, case.query.end)
-            together.setdefault((span, case.reporters), []).append(case)
-    for (span, reporters), group in together.items():
+            together.setdefault((case.dialect.telemetry, span, case.reporters), []).append(case)
+    for (_, span, reporters), group in together.items():
         by_key = {case.query.key: case for case in group}
         for piece in batch([case.query for case in group]):
-            yield span, reporters, tuple(by_key[query.key] for query in piece)
+            pieces = tuple(by_key[query.key] for query in piece)
+            yield Inquiry(dialect=group[0].dialect, span=span, reporters=reporters, cases=pieces)

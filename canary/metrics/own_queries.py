@@ -5,7 +5,7 @@ increase of the first for each increase of the second, worked out here: `rate` i
 but a ratio of increases need not be extrapolated. The ends of neighbouring spans coincide, so nothing between them is
 missed; a counter that fell was reset by a restart of its pods, and that span is lost.
 
-Queries cannot be put together for several Canaries, as those for Istio's metrics are: whoever wrote them may have
+Queries cannot be put together for several Canaries, as those for a mesh's metrics are: whoever wrote them may have
 chosen any labels. So each is asked for each version by itself (two questions for a gauge, eight for a pair), after all
 that is shared, and with a bound of its own on its time.
 
@@ -25,7 +25,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from canary.metrics.istio_queries import Span
+from canary.metrics.counter_queries import Span
 from canary.model.evidence import ArmValues, NoData, QueryFailed
 from canary.model.metric_fields import fill
 from canary.model.quoting import quote

@@ -1,8 +1,9 @@
 """What stable's own pods served before a release: raw counters at equal steps, and their increments worked out here.
 
 A version's noise is what its pods differ by while nothing differs between them. Only the server's proxy names the pod
-(label `pod` of reporter=destination; a waypoint stands for all of them), so the history is told by the destination
-even where the release is judged by the source. Client-side failures have no pod, and their noise is not learned.
+(label `pod` of what was scraped from it; a waypoint of Istio stands for all of them), so the history is told by the
+destination even where the release is judged by the source. Client-side failures have no pod, and their noise is not
+learned.
 
 Prometheus is asked twice for each kind of counter. First, coarsely, which pods there were and how many series each has;
 the latest of them are then asked for at every step: up to `MOST_PODS`, and fewer where each has so many series (one for
@@ -11,12 +12,14 @@ Prometheus 2.42 on two cores: 1 s with 84 series each, 3 s with 336; 0.3 s of ou
 
 From counters to increments, as a scrape would have counted:
 
-- A pod in which any series fell has restarted: all its series count from zero in that step.
+- A pod in which any series fell has restarted: all its series count from zero in that step. Where proxies forget the
+  series of a silent client (`Dialect.is_forgetful`), a sum may fall without a restart, by hours of requests; then the
+  step tells nothing of that pod.
 - A series that is new in a pod seen one step before counts from zero: the first 503s stand in its first value.
 - The first step in which a pod is seen, at first or after a gap, tells nothing: how much of it is older is not known.
   What is not known is 0 requests here, which is no evidence of anything.
 
-Counters are read as they stand at each step and not by `last_over_time`, which `istio_queries` needs to lose nothing:
+Counters are read as they stand at each step and not by `last_over_time`, which `counter_queries` needs to lose nothing:
 here a step lost to a failed scrape costs nothing, and the server need not read five minutes of samples for each step.
 
 Rejected: `increase()` by pod (it extrapolates, and what is noise and what rounding cannot be told apart any more); a
@@ -33,21 +36,21 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from canary.metrics import istio_queries as labels
-from canary.metrics.istio_answers import NotAnAnswer, has_failed, has_hung_up
-from canary.metrics.istio_queries import DURATIONS, REQUESTS, Span, select
+from canary.metrics.counter_answers import has_failed
+from canary.metrics.counter_queries import UP_TO, Span, select
+from canary.metrics.dialect import POD, Dialect, NotAnAnswer
 from canary.model.evidence import NoData, QueryFailed
 from canary.model.history import IntArray, PodCounts, PodHistograms, PodHistory
 from canary.model.quantities import format_duration
 from canary.model.spec import MetricSource, Signal
 from canary.ports import HistoryQuery
+from canary.settings import ReporterPolicy
 
 MOST_PODS: Final = 40
 FEWEST_PODS: Final = 4
 """Fewer tell little of how pods differ, so these are asked for whatever they cost."""
 MOST_SAMPLES: Final = 10_000_000
 """That one query makes Prometheus load, a fifth of what it allows by default."""
-REPORTER: Final = "destination"
 _LOOKS: Final = 24
 """Into how many steps the first question divides the look-back; a pod that lived between two of them is not found."""
 _LARGEST_EXACT: Final = 2**53
@@ -119,53 +122,64 @@ class Counter:
     @property
     def pod(self) -> str:
         """The pod's name."""
-        return self.labels[labels.POD]
+        return self.labels[POD]
 
 
-def recall(query: HistoryQuery, ask: RangeQuestioner) -> Mapping[str, PodHistory | NoData | QueryFailed]:
+def recall(
+    dialect: Dialect, query: HistoryQuery, ask: RangeQuestioner
+) -> Mapping[str, PodHistory | NoData | QueryFailed]:
     """Ask for each kind of counter once, and fold it for each metric; see `ports.MetricsProvider.recall`."""
     found: dict[str, PodHistory | NoData | QueryFailed] = {}
     read: dict[Signal, list[Counter] | NoData | QueryFailed] = {}
     for name, source in query.metrics.items():
-        if source.signal not in _KINDS:
+        if source.signal not in (Signal.REQUESTS, Signal.DURATIONS):
             continue
         if source.signal not in read:
-            read[source.signal] = _read_counters(query, *_KINDS[source.signal], ask)
+            read[source.signal] = _read_counters(dialect, source.signal, query, ask)
         counters = read[source.signal]
-        found[name] = counters if isinstance(counters, NoData | QueryFailed) else _fold(counters, source, query.step)
+        if isinstance(counters, NoData | QueryFailed):
+            found[name] = counters
+        else:
+            found[name] = _fold(dialect, counters, source, query.step)
     return found
 
 
-_KINDS: Final = {
-    Signal.REQUESTS: (REQUESTS, f"{labels.HTTP_CODE}, {labels.FLAGS}, {labels.GRPC_STATUS}"),
-    Signal.DURATIONS: (DURATIONS, labels.UP_TO),
-}
-"""By signal: the counters, and what tells those of one pod apart."""
-
-
 def _read_counters(
-    query: HistoryQuery, series: str, kinds: str, ask: RangeQuestioner
+    dialect: Dialect, signal: Signal, query: HistoryQuery, ask: RangeQuestioner
 ) -> list[Counter] | NoData | QueryFailed:
     """The counters of the latest pods."""
-    workload = ((query.key.namespace, query.stable),)
-    everything = series + select(workload, (REPORTER,))
+    is_timed = signal is Signal.DURATIONS
+    series, kinds = (dialect.durations, (UP_TO,)) if is_timed else (dialect.requests, dialect.results)
+    workload, reporters = ((query.key.namespace, query.stable),), dialect.told_by(ReporterPolicy.DESTINATION)
+    (selection,) = select(dialect, workload, reporters)
+    everything = series + selection.braces
     looks = Grid.before(query.end, query.look_back / _LOOKS, _LOOKS)
     grid = Grid.before(query.end, query.step, query.look_back // query.step)
     pods = ask(
-        f"count by ({labels.POD}) ({everything})",
+        f"count by ({POD}) ({everything})",
         looks,
         lambda rows: _latest_pods(read_rows(rows, looks), MOST_SAMPLES // grid.points),
     )
     if isinstance(pods, QueryFailed):
         return pods
     if not pods:
+        hint = " (a waypoint stands for all pods)" if dialect.told_by(ReporterPolicy.WAYPOINT) else ""
         return NoData(
-            f"Prometheus holds no {everything} with a label {labels.POD} in the {format_duration(query.look_back)} "
-            f"before {query.end.isoformat()}; only the proxies of stable's own pods can tell how noisy it is by itself "
-            "(a waypoint stands for all pods)"
+            f"Prometheus holds no {everything} with a label {POD} in the {format_duration(query.look_back)} "
+            f"before {query.end.isoformat()}; only the proxies of stable's own pods can tell how noisy it is by itself"
+            f"{hint}"
         )
-    text = f"sum by ({labels.POD}, {kinds}) ({series}{select(workload, (REPORTER,), pods=pods)})"
-    return ask(text, grid, lambda rows: read_rows(rows, grid))
+    (of_pods,) = select(dialect, workload, reporters, pods)
+    text = f"sum by ({', '.join((POD, *kinds))}) ({series}{of_pods.braces})"
+
+    def understand(rows: object) -> list[Counter]:
+        counters = read_rows(rows, grid)
+        if not is_timed:
+            for counter in counters:
+                dialect.read_result(counter.labels)  # what it cannot read is no answer, and refused as one
+        return counters
+
+    return ask(text, grid, understand)
 
 
 def read_rows(rows: object, grid: Grid) -> list[Counter]:
@@ -180,7 +194,7 @@ def read_rows(rows: object, grid: Grid) -> list[Counter]:
     identities = [tuple(sorted(counter.labels.items())) for counter in counters]
     if len(set(identities)) != len(identities):
         raise NotAnAnswer("a series is there twice")
-    named = [counter for counter in counters if counter.labels.get(labels.POD)]
+    named = [counter for counter in counters if counter.labels.get(POD)]
     return sorted(named, key=lambda counter: counter.pod)
 
 
@@ -217,37 +231,35 @@ def _latest_pods(counters: Iterable[Counter], most_series: int) -> list[str]:
     return [counter.pod for counter in latest[: max(affordable, FEWEST_PODS)]]
 
 
-def _fold(counters: list[Counter], source: MetricSource, step: timedelta) -> PodHistory | NoData:
+def _fold(dialect: Dialect, counters: list[Counter], source: MetricSource, step: timedelta) -> PodHistory | NoData:
     """What the counters say of one metric."""
     if not counters:
         return NoData("the counters of stable's pods were gone when they were asked for; they may be too old by now")
     if source.signal is Signal.DURATIONS:
-        return _histograms(counters, step)
-    requests = np.array([not has_hung_up(counter.labels) for counter in counters])
-    failed = np.array([_has_failed(counter.labels, source.codes) for counter in counters])
-    starts, counted = _starts(counters), increments(counters)
+        return _histograms(dialect, counters, step)
+    results = [dialect.read_result(counter.labels) for counter in counters]
+    requests = np.array([result is not None for result in results])
+    failed = np.array([result is not None and has_failed(result, source.codes) for result in results])
+    starts, counted = _starts(counters), increments(counters, is_forgetful=dialect.is_forgetful)
     return PodCounts(
         step=step,
         requests=np.add.reduceat(counted * requests[:, None], starts),
-        errors=np.add.reduceat(counted * (requests & failed)[:, None], starts),
+        errors=np.add.reduceat(counted * failed[:, None], starts),
     )
 
 
-def _has_failed(metric: Mapping[str, str], codes: Sequence[str]) -> bool:
-    return has_failed(metric.get(labels.HTTP_CODE, ""), metric.get(labels.GRPC_STATUS, ""), codes)
-
-
-def _histograms(ordered: list[Counter], step: timedelta) -> PodHistograms | NoData:
+def _histograms(dialect: Dialect, ordered: list[Counter], step: timedelta) -> PodHistograms | NoData:
     starts = _starts(ordered)
-    edges = [_bound(counter.labels.get(labels.UP_TO, "")) for counter in ordered]
+    edges = [_bound(counter.labels.get(UP_TO, "")) for counter in ordered]
     by_pod = [edges[start:end] for start, end in pairwise([*starts.tolist(), len(edges)])]
     bounds = sorted(by_pod[0])
     if any(sorted(each) != bounds for each in by_pod):
-        return NoData(f"the buckets of {DURATIONS} differ between stable's pods; give all of them the same")
+        return NoData(f"the buckets of {dialect.durations} differ between stable's pods; give all of them the same")
     if bounds[-1] != math.inf or not all(low < high for low, high in pairwise([0.0, *bounds])):
-        return NoData(f"the buckets of {DURATIONS} of stable's pods do not rise from above 0 to +Inf")
+        return NoData(f"the buckets of {dialect.durations} of stable's pods do not rise from above 0 to +Inf")
     order = [start + place for start, each in zip(starts, by_pod, strict=True) for place in np.argsort(each)]
-    reached = increments([ordered[place] for place in order]).reshape(len(starts), len(bounds), -1)
+    rising = increments([ordered[place] for place in order], is_forgetful=dialect.is_forgetful)
+    reached = rising.reshape(len(starts), len(bounds), -1)
     counts = np.diff(reached, axis=1, prepend=0).transpose(0, 2, 1)
     counts[np.any(counts < 0, axis=2)] = 0  # scraped in the middle of a change; what it was is not known
     return PodHistograms(step=step, bounds=tuple(bounds[:-1]), counts=np.ascontiguousarray(counts))
@@ -266,8 +278,13 @@ def _starts(ordered: Sequence[Counter]) -> NDArray[np.intp]:
     return np.array([at for at, one in enumerate(ordered) if not at or ordered[at - 1].pod != one.pod], dtype=np.intp)
 
 
-def increments(ordered: Sequence[Counter]) -> IntArray:
-    """(counters, points - 1): what each counted in each step; the counters of one pod stand together."""
+def increments(ordered: Sequence[Counter], *, is_forgetful: bool = False) -> IntArray:
+    """(counters, points - 1): what each counted in each step; the counters of one pod stand together.
+
+    Args:
+        ordered: the counters.
+        is_forgetful: whether a counter that fell need not have restarted.
+    """
     starts = _starts(ordered)
     pod_of = np.repeat(np.arange(len(starts)), np.diff([*starts, len(ordered)]))
     values = np.array([counter.values for counter in ordered])
@@ -280,7 +297,8 @@ def increments(ordered: Sequence[Counter]) -> IntArray:
         last[has_restarted[pod_of]] = 0
         is_there = np.logical_or.reduceat(here, starts)
         if point:
-            tells = here & (is_there & was_there)[pod_of]
+            is_unknown = has_restarted & is_forgetful
+            tells = here & (is_there & was_there & ~is_unknown)[pod_of]
             counted[:, point - 1] = np.where(tells, np.where(here, now, 0) - last, 0)
         last = np.where(here, now, last)
         was_there = is_there

@@ -13,7 +13,7 @@ Queries of the teams' own (`own_queries`) come last, so that none of them takes 
 A span that has become too long to be counted is given up only when the server answers again. As long as it does not,
 nothing is known to be lost, an outage stays one outage, and what is said at its end names all that was lost.
 
-Rejected: `increase()` (see `istio_queries`), asking for each Canary by itself where it can be helped, caching answers
+Rejected: `increase()` (see `counter_queries`), asking for each Canary by itself where it can be helped, caching answers
 (a span is asked for once).
 """
 
@@ -30,9 +30,11 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
-from canary.metrics.case import COUNTED, Case, plan
-from canary.metrics.istio_answers import REPORTERS, SERVERS, Answer, NotAnAnswer, read_answer
-from canary.metrics.istio_queries import Span, arms, duration_counts, request_counts, select
+from canary.metrics.case import COUNTED, Case, Inquiry, plan
+from canary.metrics.counter_answers import Answer, read_answer
+from canary.metrics.counter_queries import Span, arms, duration_counts, request_counts, select
+from canary.metrics.dialect import NotAnAnswer
+from canary.metrics.dialects import discover
 from canary.metrics.own_queries import measure_values, read_number, shown
 from canary.metrics.pod_history import Grid, recall
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
@@ -63,13 +65,13 @@ _NONSENSE = (NotAnAnswer, PrometheusApiClientException, KeyError, TypeError, Val
 
 
 class PrometheusProvider:
-    """Counts of requests from Istio's metrics.
+    """Counts of requests from the metrics of a mesh, in the dialect that each query names.
 
     Args:
         url: the server's address, with its path prefix if it has one; user name and password may stand in it.
         timeout: longest duration of one `measure`, all its queries together.
-        scrape_interval: in which every one of Istio's proxies is scraped at least once.
-        reporter: whose account is counted.
+        scrape_interval: in which every one of the mesh's proxies is scraped at least once.
+        reporter: whose account is counted; a mesh that has none such is not counted.
         longest_span: a longer span is dropped.
         watcher: told the seconds and the outcome of every query.
     """
@@ -89,7 +91,7 @@ class PrometheusProvider:
         self._shown_url = self._redact(self._url)
         self._timeout = timeout
         self._scrape_interval = scrape_interval
-        self._reporters = REPORTERS if reporter is ReporterPolicy.AUTO else (reporter.value,)
+        self._reporter = reporter
         self._longest_span = longest_span
         self._watcher = watcher
         self._lock = Lock()
@@ -112,16 +114,31 @@ class PrometheusProvider:
         if len({query.key for query in queries}) != len(queries):
             raise ValueError("two queries of one call have the same key")
         call = _Call(self._url, self._timeout)
-        cases = [Case(query, SERVERS if query.mirrored else self._reporters) for query in queries]
+        cases = [self._open(query) for query in queries]
         countable = [case for case in cases if not self._is_too_long(case.query)]
         for signal in COUNTED:
-            for span, reporters, piece in plan(signal, countable):
-                answer = self._ask(call, signal, span, [case.query for case in piece], reporters)
-                for case in piece:
+            for inquiry in plan(signal, countable):
+                answer = self._ask(call, signal, inquiry)
+                for case in inquiry.cases:
                     case.take(signal, answer, self._scrape_interval)
         self._drop(call, [case for case in cases if self._is_too_long(case.query)])
         self._measure_values(call, cases)
         return {case.query.key: case.measurement for case in cases}
+
+    def _open(self, query: MeasurementQuery) -> Case:
+        dialect = discover()[query.telemetry]
+        policy = ReporterPolicy.DESTINATION if query.mirrored else self._reporter  # callers know of no copy
+        case = Case(query, dialect, dialect.told_by(policy))
+        if not case.reporters:
+            known = ", ".join(each.role.value for each in dialect.reporters)
+            case.close(
+                NoData(
+                    f"the reporter {self._reporter.value} is prescribed, which {query.telemetry.value} has not; "
+                    f"prescribe one of {known}, or auto (CANARY_ISTIO_REPORTER)"
+                ),
+                *COUNTED,
+            )
+        return case
 
     def _measure_values(self, call: "_Call", cases: Sequence[Case]) -> None:
         """Ask the teams' own queries; with each call another Canary is the first, for the last may come too late."""
@@ -158,9 +175,11 @@ class PrometheusProvider:
         """Give up spans that are too long, if the server answers what it is asked about the end of one of them."""
         if not cases:
             return
-        first = cases[0].query
-        newest = Span.between(first.end - self._scrape_interval, first.end)
-        answer = self._ask(call, Signal.REQUESTS, newest, [first], self._reporters)
+        first = cases[0]
+        newest = Span.between(first.query.end - self._scrape_interval, first.query.end)
+        reporters = first.reporters or first.dialect.reporters
+        inquiry = Inquiry(dialect=first.dialect, span=newest, reporters=reporters, cases=[first])
+        answer = self._ask(call, Signal.REQUESTS, inquiry)
         for case in cases:
             case.close(answer if isinstance(answer, QueryFailed) else self._dropped(case.query), *Signal)
 
@@ -172,18 +191,13 @@ class PrometheusProvider:
             "counted exactly in one piece, so the span is dropped"
         )
 
-    def _ask(
-        self,
-        call: "_Call",
-        signal: Signal,
-        span: Span,
-        piece: Sequence[MeasurementQuery],
-        reporters: Sequence[str],
-    ) -> Answer | QueryFailed:
+    def _ask(self, call: "_Call", signal: Signal, inquiry: Inquiry) -> Answer | QueryFailed:
         """Ask one query and read its answer."""
-        selector = select((arm for query in piece for arm in arms(query)), reporters)
-        text = QUESTIONS[signal](selector, span, self._scrape_interval)
-        return self._attempt(call, f"the query for {signal}", lambda left: read_answer(call.query(text, span, left)))
+        dialect, span = inquiry.dialect, inquiry.span
+        selections = select(dialect, (arm for case in inquiry.cases for arm in arms(case.query)), inquiry.reporters)
+        text = QUESTIONS[signal](dialect, selections, span, self._scrape_interval)
+        what = f"the query for {signal}"
+        return self._attempt(call, what, lambda left: read_answer(dialect, call.query(text, span, left)))
 
     def recall(self, query: HistoryQuery) -> Mapping[str, PodHistory | NoData | QueryFailed]:
         """Answer from stable's own proxies; see `ports.MetricsProvider` and `pod_history`."""
@@ -193,7 +207,8 @@ class PrometheusProvider:
             what = "the history of stable's pods"
             return self._attempt(call, what, lambda left: read(call.query_range(text, grid, left)))
 
-        return recall(replace(query, step=max(query.step, self._scrape_interval)), ask)
+        dialect = discover()[query.telemetry]
+        return recall(dialect, replace(query, step=max(query.step, self._scrape_interval)), ask)
 
     def _attempt(self, call: "_Call", what: str, ask: Callable[[float], _T]) -> _T | QueryFailed:
         """Ask one query, given the seconds left, and read its answer; whatever goes wrong becomes a sentence."""

@@ -21,6 +21,7 @@ from canary.migration.release_fields import carry_labels, carry_progress_deadlin
 from canary.migration.source import ANY, Path, Source
 
 ISTIO: Final = "istio"
+LINKERD: Final = "linkerd"
 _AT_REST: Final = (None, "Initialized", "Succeeded", "Failed")
 
 
@@ -59,6 +60,10 @@ def convert_canary(source: Source, templates: Mapping[tuple[str, str], Source]) 
 
 def _refuse_other_meshes(source: Source) -> None:
     provider = source.text("spec", "provider")
+    if provider == LINKERD:
+        message = "is Linkerd's, where Flagger moves a TrafficSplit, which is not moved here"
+        remedy = "split the traffic by an HTTPRoute instead, and write a Canary such as config/canaries/linkerd.yaml"
+        raise source.refuse(("spec", "provider"), message, remedy)
     if provider not in (None, ISTIO):
         remedy = "only Istio's weights can be moved; leave this Canary with Flagger"
         raise source.refuse(("spec", "provider"), "is not Istio", remedy)

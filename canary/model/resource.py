@@ -43,6 +43,7 @@ from canary.model.spec import (
     DeletionPolicy,
     InconclusivePolicy,
     IstioTraffic,
+    MeshTelemetry,
     ObjectKey,
     Traffic,
 )
@@ -127,6 +128,11 @@ class AnalysisDocument(Document):
         default="2h",
         description="Time since the start of the release after which onInconclusive applies.",
         examples=["2h"],
+    )
+    telemetry: Annotated[MeshTelemetry, Field(strict=False)] = Field(
+        default=MeshTelemetry.ISTIO,
+        description="The mesh whose proxies count the requests of both versions: istio or linkerd.",
+        examples=["linkerd"],
     )
 
 
@@ -238,6 +244,7 @@ def _analysis(document: AnalysisDocument) -> AnalysisSpec:
         metrics=tuple(map(metric_spec, document.metrics)),
         on_inconclusive=document.on_inconclusive,
         max_duration=parse_duration(document.max_duration),
+        telemetry=document.telemetry,
     )
 
 

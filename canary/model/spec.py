@@ -166,7 +166,7 @@ class MetricSource:
     Attributes:
         signal: what is measured.
         codes: of requests, which ones failed: HTTP classes (5xx), HTTP codes (429), names of gRPC statuses
-            (UNAVAILABLE); empty means the standard set (see `metrics.istio_answers`).
+            (UNAVAILABLE); empty means the standard set of the mesh (see `metrics.dialects`).
         query: of values, a PromQL expression with $namespace and $workload in the place of one version's.
         per: of values, a second such expression. Both are then counters, and the value of a span is the increase of
             the first for one of the second.
@@ -216,6 +216,13 @@ STANDARD_DURATIONS: Final = MetricSource(signal=Signal.DURATIONS)
 """How long all requests took."""
 
 
+class MeshTelemetry(StrEnum):
+    """Whose proxies count the requests; each has a dialect of its own (see `metrics.dialects`)."""
+
+    ISTIO = "istio"
+    LINKERD = "linkerd"
+
+
 class InconclusivePolicy(StrEnum):
     """What to do when `max_duration` has passed and the evidence still allows both answers."""
 
@@ -250,6 +257,7 @@ class AnalysisSpec:
         metrics: what is compared; at least one, names are unique.
         on_inconclusive: the policy once `max_duration` has passed.
         max_duration: time since the start of the release after which `on_inconclusive` applies.
+        telemetry: whose proxies count the requests.
     """
 
     interval: timedelta
@@ -259,6 +267,7 @@ class AnalysisSpec:
     metrics: tuple[MetricSpec, ...]
     on_inconclusive: InconclusivePolicy
     max_duration: timedelta
+    telemetry: MeshTelemetry = MeshTelemetry.ISTIO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ def test_nothing_is_written_when_one_document_cannot_be_converted(
     assert run(["migrate", ARGO, str(bad), "--report", str(tmp_path / "report.txt")]) == ExitCode.NO
     answer = capsys.readouterr()
     assert answer.out == ""
-    assert "spec.provider = 'linkerd': is not Istio" in answer.err
+    assert "spec.provider = 'linkerd': is Linkerd's" in answer.err
     assert not (tmp_path / "report.txt").exists()
 
 

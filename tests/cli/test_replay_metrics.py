@@ -19,7 +19,9 @@ from canary.cli.group import run
 from canary.kube.client import KubeClient
 from canary.kube.resources import CANARIES, Resource
 from canary.lab.apiserver.process import running_apiserver
+from canary.metrics.dialects import discover
 from canary.model.crd import custom_resource_definition
+from canary.model.spec import MeshTelemetry
 
 SHORTEST: Final = Path(__file__).parents[2] / "config" / "canaries" / "shortest.yaml"
 SPAN: Final = timedelta(seconds=15)
@@ -47,10 +49,25 @@ QUICK, SLOW = (0.5, 0.8, 0.95, 0.99, 0.999, 1.0), (0.2, 0.4, 0.6, 0.8, 0.95, 1.0
 """What share of the requests took up to each bound."""
 
 
-def document_of(*names: str) -> dict[str, Any]:
+def document_of(*names: str, telemetry: MeshTelemetry = MeshTelemetry.ISTIO) -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load(SHORTEST.read_text(encoding="utf-8"))
-    document["spec"]["analysis"] = {"metrics": [{"name": name} | KINDS[name] for name in names]}
+    metrics = [{"name": name} | KINDS[name] for name in names]
+    document["spec"]["analysis"] = {"metrics": metrics, "telemetry": telemetry.value}
     return document
+
+
+def arm_of(telemetry: MeshTelemetry, version: str) -> dict[str, str]:
+    """How the client's proxy names a version."""
+    if telemetry is MeshTelemetry.LINKERD:
+        return {"direction": "outbound", "dst_namespace": "shop", "dst_deployment": version}
+    return {"reporter": "source", "destination_workload_namespace": "shop", "destination_workload": version}
+
+
+def result_of(telemetry: MeshTelemetry, code: str) -> dict[str, str]:
+    """How it tells of requests that ended with a code."""
+    if telemetry is MeshTelemetry.LINKERD:
+        return {"status_code": code, "classification": "failure" if code.startswith("5") else "success"}
+    return {"response_code": code, "response_flags": "-", "grpc_response_status": ""}
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,7 @@ class Prometheus:
     first: datetime
     is_bad: bool = False
     is_down: bool = False
+    telemetry: MeshTelemetry = MeshTelemetry.ISTIO
 
     def place(self, at: float) -> int:
         return (datetime.fromtimestamp(at, UTC) - self.first) // SPAN - 1
@@ -73,8 +91,9 @@ class Prometheus:
         return 200, [] if "start" in form else self.rows(form["query"][0], float(form["time"][0]))
 
     def rows(self, query: str, at: float) -> Rows:
-        if "istio_" in query:
-            return [row for version in (STABLE, CANARY) for row in self.istio(query, version, self.place(at))]
+        dialect = discover()[self.telemetry]
+        if dialect.requests in query or dialect.durations in query:
+            return [row for version in (STABLE, CANARY) for row in self.counts(query, version, self.place(at))]
         is_bad, place = self.is_bad and CANARY in query, self.place(at)
         wobble = place * 37 % 11 - 5
         if "queue_length" in query:
@@ -85,11 +104,11 @@ class Prometheus:
             value = 5000 + 200 * place
         return [{"metric": {}, "value": [at, str(value)]}]
 
-    def istio(self, query: str, version: str, place: int) -> Iterator[dict[str, object]]:
+    def counts(self, query: str, version: str, place: int) -> Iterator[dict[str, object]]:
         canary = REQUESTS * (0 if place < 4 else 5 if place < 16 else 10) // 100
         requests, is_bad = (canary, self.is_bad) if version == CANARY else (REQUESTS - canary, False)
-        arm = {"reporter": "source", "destination_workload_namespace": "shop", "destination_workload": version}
-        if "duration" in query:
+        arm = arm_of(self.telemetry, version)
+        if discover()[self.telemetry].durations in query:
             for bound, share in zip(BOUNDS, SLOW if is_bad else QUICK, strict=True):
                 yield {"metric": arm | {"le": bound}, "value": [0, str(round(requests * share))]}
                 for part in ("known", "present"):
@@ -99,8 +118,7 @@ class Prometheus:
         if self.is_down and version == CANARY:
             failed, rejected = requests, 0
         for code, number in (("200", requests - failed - rejected), ("503", failed), ("429", rejected)):
-            labels = {"response_code": code, "response_flags": "-", "grpc_response_status": ""}
-            yield {"metric": arm | labels, "value": [0, str(number)]}
+            yield {"metric": arm | result_of(self.telemetry, code), "value": [0, str(number)]}
         for part in ("known", "present"):
             yield {"metric": arm | {"part": part}, "value": [0, "1"]}
 
@@ -113,7 +131,10 @@ def first() -> datetime:
 
 @pytest.fixture(scope="module")
 def recordings(first: datetime, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `good.jsonl` and `bad.jsonl`, each recorded by `canary record` with metrics of all kinds."""
+    """A folder with `good.jsonl` and `bad.jsonl`, each recorded by `canary record` with metrics of all kinds.
+
+    `linkerd.jsonl` is the bad release again, in a mesh of the other kind.
+    """
     folder = tmp_path_factory.mktemp("recordings")
     with running_apiserver() as apiserver:
         client = KubeClient.connect(apiserver.kubeconfig, timedelta(seconds=10))
@@ -127,12 +148,16 @@ def recordings(first: datetime, tmp_path_factory: pytest.TempPathFactory) -> Pat
         client.create(definitions, None, custom_resource_definition())  # type: ignore[arg-type]  # it has no namespace
         client.create(namespaces, None, {"metadata": {"name": "shop"}})  # type: ignore[arg-type]  # as above
         client.create(CANARIES, "shop", document_of(*KINDS))
+        meshed = document_of("errors", "latency", "rejections", telemetry=MeshTelemetry.LINKERD)
+        client.create(CANARIES, "shop", meshed | {"metadata": {"name": "linkerd", "namespace": "shop"}})
         cluster = ("--kubeconfig", str(apiserver.kubeconfig), "-n", "shop")
-        for name in ("good", "bad"):
-            with serving(Prometheus(first, is_bad=name == "bad").answer) as url:
+        for name in ("good", "bad", "linkerd"):
+            telemetry = MeshTelemetry.LINKERD if name == "linkerd" else MeshTelemetry.ISTIO
+            canary = "linkerd" if name == "linkerd" else "order-service"
+            with serving(Prometheus(first, is_bad=name != "good", telemetry=telemetry).answer) as url:
                 where = ("--prometheus", url, *between(first))
                 out = ("--out", str(folder / f"{name}.jsonl"))
-                assert run(["record", "order-service", *cluster, *where, *out]) == ExitCode.OK
+                assert run(["record", canary, *cluster, *where, *out]) == ExitCode.OK
         client.close()
     return folder
 
@@ -141,9 +166,15 @@ def between(first: datetime) -> tuple[str, ...]:
     return ("--since", first.isoformat(), "--until", (first + SPANS * SPAN).isoformat())
 
 
-def judge(folder: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], *where: str) -> tuple[int, Any]:
+def judge(
+    folder: Path,
+    names: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    *where: str,
+    telemetry: MeshTelemetry = MeshTelemetry.ISTIO,
+) -> tuple[int, Any]:
     file = folder / "canary.yaml"
-    file.write_text(yaml.safe_dump(document_of(*names)), encoding="utf-8")
+    file.write_text(yaml.safe_dump(document_of(*names, telemetry=telemetry)), encoding="utf-8")
     capsys.readouterr()
     status = run(["judge", str(file), *where, "-o", "json"])
     return status, json.loads(capsys.readouterr().out)
@@ -168,6 +199,22 @@ def test_all_of_them_are_judged_from_a_recording_as_from_prometheus(
         straight = judge(tmp_path, tuple(KINDS), capsys, "--prometheus", url, *between(first))
     assert recorded == straight
     assert [metric["metric"] for metric in straight[1]["moments"][-1]["metrics"]] == list(KINDS)
+
+
+def test_linkerds_counts_are_recorded_and_judged_as_istios_are(
+    first: datetime, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spans = {name: (recordings / f"{name}.jsonl").read_text().splitlines()[1:] for name in ("bad", "linkerd")}
+    for istio, linkerd in zip(*(map(json.loads, spans[name]) for name in ("bad", "linkerd")), strict=True):
+        assert linkerd["samples"].items() <= istio["samples"].items()
+        assert {"errors", "latency", "rejections"} <= linkerd["samples"].keys()
+
+    names = ("errors", "latency", "rejections")
+    with serving(Prometheus(first, is_bad=True, telemetry=MeshTelemetry.LINKERD).answer) as url:
+        where = ("--prometheus", url, *between(first))
+        straight = judge(tmp_path, names, capsys, *where, telemetry=MeshTelemetry.LINKERD)
+    assert straight == judge(tmp_path, names, capsys, "--recording", str(recordings / "bad.jsonl"))
+    assert straight[1]["verdict"] == "FAIL"
 
 
 @pytest.mark.parametrize("is_down", [False, True])

@@ -19,6 +19,7 @@ from canary.model.spec import (
     GatewayTraffic,
     InconclusivePolicy,
     IstioTraffic,
+    MeshTelemetry,
     RouteKind,
 )
 from canary.settings import Settings, load_settings
@@ -72,6 +73,17 @@ def test_the_example_of_the_gateway_api_names_everything_that_can_be_named() -> 
         stable=Backend(service="payments-stable", port=8080),
         canary=Backend(service="payments-canary", port=8080),
     )
+
+
+def test_the_example_for_linkerd_is_counted_by_linkerds_proxies_and_split_by_a_route() -> None:
+    spec = spec_of("linkerd.yaml")
+    assert spec.analysis.telemetry is MeshTelemetry.LINKERD
+    assert isinstance(spec.traffic, GatewayTraffic)
+    assert [(metric.name, metric.source.codes) for metric in spec.analysis.metrics] == [
+        ("errors", ()),
+        ("latency", ()),
+        ("lost-methods", ("UNIMPLEMENTED",)),
+    ]
 
 
 def test_the_example_with_a_baseline_compares_pods_of_one_age() -> None:

@@ -1,6 +1,8 @@
 """What the Prometheus conformance tests measure: a worked history, a random fleet, a scrape target, and the server.
 
-In the worked history every scenario has a namespace of its own; times are seconds after START.
+In the worked history every scenario has a namespace of its own; times are seconds after START. It is written in Istio's
+words, and kept in Linkerd's beside them, as that mesh's proxies would have told the same; what only Istio has (a
+waypoint, a client that hung up) is left out there.
 """
 
 import random
@@ -26,6 +28,35 @@ HISTORY = 1_000_000
 BOUNDS = ("10.0", "100.0", "+Inf")
 
 
+REQUESTS, DURATIONS = "istio_requests_total", "istio_request_duration_milliseconds_bucket"
+LINKERD_NAMES = {REQUESTS: "response_total", DURATIONS: "response_latency_ms_bucket"}
+LINKERD_FAULTS = {"2", "4", "13", "14", "15"}
+CLIENT = {"namespace": "edge", "deployment": "gateway"}
+
+
+def in_linkerds_words(labels: Mapping[str, str]) -> dict[str, str] | None:
+    """What Linkerd's proxies tell of a request of which Istio's tell this; None when they tell nothing."""
+    code, flags, grpc_status = (
+        labels.get(name, "") for name in ("response_code", "response_flags", "grpc_response_status")
+    )
+    namespace, workload = labels["destination_workload_namespace"], labels["destination_workload"]
+    if labels["reporter"] == "waypoint" or (code == "0" and "DC" in flags):
+        return None
+    is_outbound = labels["reporter"] == "source"
+    told = {"direction": "outbound" if is_outbound else "inbound", "target_port": "8080"}
+    told |= CLIENT | {"dst_namespace": namespace, "dst_deployment": workload} if is_outbound else {}
+    told |= {} if is_outbound else {"namespace": namespace, "deployment": workload, "route_name": "default"}
+    told |= {name: labels[name] for name in ("pod", "client", "le") if name in labels}
+    if code != "0":
+        told["status_code"] = code
+    if "le" not in labels:
+        is_failure = code.startswith(("5", "0")) or grpc_status in LINKERD_FAULTS
+        told["classification"] = "failure" if is_failure else "success"
+    if grpc_status:
+        told["grpc_status"] = grpc_status
+    return told
+
+
 class History:
     """Samples as scrapes would have left them, in OpenMetrics text."""
 
@@ -38,7 +69,7 @@ class History:
         """Cumulative buckets up to each of BOUNDS, at each second."""
         for place, bound in enumerate(BOUNDS):
             bucket = {second: counts[place] for second, counts in samples.items()}
-            self.add(namespace, workload, bucket, name="istio_request_duration_milliseconds_bucket", le=bound, **labels)
+            self.add(namespace, workload, bucket, name=DURATIONS, le=bound, **labels)
 
     def add(
         self,
@@ -46,12 +77,18 @@ class History:
         workload: str,
         samples: Mapping[float, float],
         *,
-        name: str = "istio_requests_total",
+        name: str = REQUESTS,
         **labels: str,
     ) -> None:
         told = {"reporter": "source", "response_code": "200", "response_flags": "-", "grpc_response_status": ""}
         told |= labels | {"destination_workload_namespace": namespace, "destination_workload": workload}
-        text = ",".join(f'{label}="{_escape(value)}"' for label, value in told.items())
+        self.store(name, told, samples)
+        if name in LINKERD_NAMES and (spoken := in_linkerds_words(told)) is not None:
+            self.store(LINKERD_NAMES[name], spoken, samples)
+
+    def store(self, name: str, labels: Mapping[str, str], samples: Mapping[float, float]) -> None:
+        """One series, as it is."""
+        text = ",".join(f'{label}="{_escape(value)}"' for label, value in labels.items())
         for second, value in sorted(samples.items()):
             self._lines.append(f"{name}{{{text}}} {value} {START + second:.3f}")
 
@@ -95,6 +132,7 @@ def worked_history() -> History:
     _add_baseline(history)
     _add_reporters(history)
     _add_codes(history)
+    _add_what_is_nobodys(history)
     for number, name in enumerate(NASTY, start=1):
         history.add("nasty", name, {-60: 0, 0: 0, 15: number})
         history.add(name, "stable", {-60: 0, 0: 0, 15: 100 + number})
@@ -116,7 +154,7 @@ def _add_durations(history: History) -> None:
     history.add("unlike", "stable", steady())
     history.add_buckets("unlike", "stable", {-60: (0, 0, 0), 0: (0, 0, 0), 15: (1, 2, 3)})
     for bound in ("20", "+Inf"):
-        history.add("unlike", "canary", {15: 4}, name="istio_request_duration_milliseconds_bucket", le=bound)
+        history.add("unlike", "canary", {15: 4}, name=DURATIONS, le=bound)
     history.add("mute", "stable", steady())
     history.add_buckets("mute", "stable", {-60: (0, 0, 0), 15: (1, 2, 3)}, reporter="destination")
 
@@ -208,6 +246,20 @@ def _add_codes(history: History) -> None:
     ):
         labels = {"response_code": code, "response_flags": flags, "grpc_response_status": status}
         history.add("codes", "canary", {15: count}, **labels)
+
+
+def _add_what_is_nobodys(history: History) -> None:
+    """What Linkerd's proxies count besides: scrapes of themselves by a meshed Prometheus, and probes let through."""
+    history.add("scraped", "stable", steady(), reporter="destination")
+    history.add("scraped", "canary", {15: 4}, reporter="destination")
+    for workload in ("stable", "canary"):
+        scrapes = {"classification": "success", "status_code": "200", "target_port": "4191"}
+        here = {"namespace": "scraped", "deployment": workload}
+        there = CLIENT | {"dst_namespace": "scraped", "dst_deployment": workload}
+        history.store("response_total", {"direction": "outbound", **there, **scrapes}, steady())
+        history.store("response_total", {"direction": "inbound", **here, **scrapes}, steady())
+        probes = {"classification": "success", "status_code": "200", "target_port": "8080", "route_name": "probe"}
+        history.store("response_total", {"direction": "inbound", **here, **probes}, steady())
 
 
 def store_history(directory: Path, history: History) -> None:

@@ -39,6 +39,7 @@ TOO_FEW: Final = Circumstances(traffic=Traffic(rps=0.2, error_rate=0.001))
 PLENTY: Final = Circumstances(traffic=Traffic(rps=500, error_rate=0.001))
 NOTHING: Final = Circumstances()
 ONE_STEP: Final = steps((50, "1m"))
+ROUTE: Final = {"gatewayAPI": {"httpRoute": "o", "stable": {"service": "s"}, "canary": {"service": "c"}}}
 
 SPEAKS: Final[list[tuple[str, CanarySpec, Circumstances, str]]] = [
     ("short-hold", spec_of(steps=steps((5, "1m"), (50, "5s"))), NOTHING, "spec.steps[1].hold"),
@@ -55,6 +56,7 @@ SPEAKS: Final[list[tuple[str, CanarySpec, Circumstances, str]]] = [
         NOTHING,
         "spec.canary.replicas",
     ),
+    ("two-meshes", spec_of({"telemetry": "linkerd"}), NOTHING, "spec.analysis.telemetry"),
     ("blind-interval", spec_of(), SLOW_SCRAPES, "spec.analysis.interval"),
     ("undecidable", spec_of({"maxDuration": "3m"}, steps=ONE_STEP), TOO_FEW, "spec.analysis.maxDuration"),
 ]
@@ -69,6 +71,8 @@ SILENT: Final[list[tuple[str, CanarySpec, Circumstances]]] = [
     ("promotes-undecided", spec_of({"onInconclusive": "rollback"}), NOTHING),
     ("one-pod", spec_of({"metrics": [LATENCY]}, canary={"deployment": "c", "replicas": 2}), NOTHING),
     ("one-pod", spec_of({"metrics": [ERRORS]}, canary={"deployment": "c", "replicas": 1}), NOTHING),
+    ("two-meshes", spec_of({"telemetry": "linkerd"}, traffic=ROUTE), NOTHING),
+    ("two-meshes", spec_of(), NOTHING),
     ("blind-interval", spec_of({"interval": "30s"}), SLOW_SCRAPES),
     ("blind-interval", spec_of(), NOTHING),
     ("undecidable", spec_of(steps=ONE_STEP), PLENTY),

@@ -12,10 +12,10 @@ import pytest
 from obedient_server import saying, serving
 
 from canary.judge.replay import RecordedSpan, replay
-from canary.metrics.istio_queries import DURATIONS
+from canary.metrics.dialects import discover
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.resource import parse_canary
-from canary.model.spec import CanarySpec
+from canary.model.spec import CanarySpec, MeshTelemetry
 from canary.model.verdict import AnalysisResult, Verdict
 from canary.ports import MeasurementQuery
 
@@ -25,7 +25,7 @@ BEFORE, BAD, AFTER = 12, 4, 20
 Rows = list[dict[str, Any]]
 
 
-def spec_of(metric: str) -> CanarySpec:
+def spec_of(metric: str, telemetry: MeshTelemetry) -> CanarySpec:
     margin = "10%" if metric == "latency" else "0.5pp"
     return parse_canary(
         {
@@ -36,7 +36,7 @@ def spec_of(metric: str) -> CanarySpec:
                 "stable": {"deployment": "s"},
                 "canary": {"deployment": "c"},
                 "traffic": {"istio": {"virtualService": "order"}},
-                "analysis": {"metrics": [{"name": metric, "margin": margin}], "warmup": "0s"},
+                "analysis": {"metrics": [{"name": metric, "margin": margin}], "warmup": "0s", "telemetry": telemetry},
                 "steps": [{"weight": 10}],
             },
         }
@@ -46,6 +46,25 @@ def spec_of(metric: str) -> CanarySpec:
 def row(workload: str, value: str, **labels: str) -> dict[str, Any]:
     told = {"reporter": "source", "destination_workload_namespace": "shop", "destination_workload": workload}
     return {"metric": told | labels, "value": [1, value]}
+
+
+IN_LINKERDS_WORDS = {
+    "reporter": "direction",
+    "destination_workload_namespace": "dst_namespace",
+    "destination_workload": "dst_deployment",
+    "response_code": "status_code",
+}
+
+
+def spoken(telemetry: MeshTelemetry, rows: Rows) -> Rows:
+    """The rows as the proxies of this mesh would have told them."""
+    if telemetry is MeshTelemetry.ISTIO:
+        return rows
+    told = []
+    for each in rows:
+        metric = {IN_LINKERDS_WORDS.get(label, label): value for label, value in each["metric"].items()}
+        told.append(each | {"metric": metric | {"direction": "outbound", "classification": "success"}})
+    return told
 
 
 def requests(stable: str = "1350", canary: str | None = "150") -> Rows:
@@ -74,14 +93,15 @@ def durations(
     return rows
 
 
-def judged(metric: str, bad: Rows) -> list[AnalysisResult]:
+def judged(metric: str, bad: Rows, telemetry: MeshTelemetry) -> list[AnalysisResult]:
     """The answers to all spans, of which some are answered with `bad`."""
-    spec, good = spec_of(metric), durations() if metric == "latency" else requests()
+    spec, good = spec_of(metric, telemetry), durations() if metric == "latency" else requests()
 
     def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
         span = round((float(form["time"][0]) - START.timestamp()) / spec.analysis.interval.total_seconds())
         rows = bad if BEFORE < span <= BEFORE + BAD else good
-        saying({"status": "success", "data": {"resultType": "vector", "result": rows}})(handler, form)
+        said = spoken(telemetry, rows)
+        saying({"status": "success", "data": {"resultType": "vector", "result": said}})(handler, form)
 
     with serving(answer) as url:
         return _measured(spec, PrometheusProvider(url, timeout=timedelta(seconds=5)))
@@ -97,11 +117,13 @@ def _measured(spec: CanarySpec, provider: PrometheusProvider) -> list[AnalysisRe
             metrics={metric.name: metric.source for metric in spec.analysis.metrics},
             start=START + place * spec.analysis.interval,
             end=START + (place + 1) * spec.analysis.interval,
+            telemetry=spec.analysis.telemetry,
         )
         spans.append(RecordedSpan(measurement=provider.measure([query])[spec.key], weight=10))
     return [moment.result for moment in replay(spec, spans)]
 
 
+@pytest.mark.parametrize("telemetry", MeshTelemetry)
 @pytest.mark.parametrize(
     ("metric", "bad", "verdict", "says"),
     [
@@ -111,7 +133,7 @@ def _measured(spec: CanarySpec, provider: PrometheusProvider) -> list[AnalysisRe
         ("errors", requests(canary="1e17"), Verdict.ERROR, "'1e17', which is no count"),
         ("errors", requests(canary="many"), Verdict.ERROR, "'many', which is no count"),
         ("errors", [], Verdict.NODATA, "check that the stable version has had requests through the mesh"),
-        ("latency", [], Verdict.NODATA, DURATIONS),
+        ("latency", [], Verdict.NODATA, "Prometheus holds no DURATIONS{"),
         (
             "latency",
             durations(others=("5", "20", "+Inf")),
@@ -133,9 +155,9 @@ def _measured(spec: CanarySpec, provider: PrometheusProvider) -> list[AnalysisRe
     ],
 )
 def test_nonsense_is_a_verdict_in_words_and_over_when_it_ends(
-    metric: str, bad: Rows, verdict: Verdict, says: str
+    metric: str, bad: Rows, verdict: Verdict, says: str, telemetry: MeshTelemetry
 ) -> None:
-    results = judged(metric, bad)
+    results, says = judged(metric, bad, telemetry), says.replace("DURATIONS", discover()[telemetry].durations)
 
     during, after = results[BEFORE : BEFORE + BAD], results[BEFORE + BAD :]
     assert {result.verdict for result in during} == {verdict}
@@ -144,6 +166,7 @@ def test_nonsense_is_a_verdict_in_words_and_over_when_it_ends(
     assert not {Verdict.ERROR, Verdict.NODATA} & {result.verdict for result in after}
 
 
+@pytest.mark.parametrize("telemetry", MeshTelemetry)
 @pytest.mark.parametrize(
     ("metric", "bad"),
     [
@@ -153,8 +176,10 @@ def test_nonsense_is_a_verdict_in_words_and_over_when_it_ends(
         ("latency", durations(share=0.0)),
     ],
 )
-def test_a_version_without_requests_and_one_slower_than_every_bucket_are_no_nonsense(metric: str, bad: Rows) -> None:
-    results = judged(metric, bad)
+def test_a_version_without_requests_and_one_slower_than_every_bucket_are_no_nonsense(
+    metric: str, bad: Rows, telemetry: MeshTelemetry
+) -> None:
+    results = judged(metric, bad, telemetry)
 
     assert not {Verdict.FAIL, Verdict.ERROR} & {result.verdict for result in results}
 
@@ -166,7 +191,9 @@ def test_metric_that_never_has_data_says_what_to_look_at(nothing: Rows, says: st
     told = saying({"status": "success", "data": {"resultType": "vector", "result": nothing}})
 
     with serving(told) as url:
-        results = _measured(spec_of("errors"), PrometheusProvider(url, timeout=timedelta(seconds=5)))
+        results = _measured(
+            spec_of("errors", MeshTelemetry.ISTIO), PrometheusProvider(url, timeout=timedelta(seconds=5))
+        )
 
     assert {result.verdict for result in results} == {Verdict.NODATA}
     assert all(says in result.metrics[0].sentence for result in results)

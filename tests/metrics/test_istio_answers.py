@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.metrics.istio_answers import REPORTERS, NotAnAnswer, has_failed, pick_sample, read_answer
+from canary.metrics.counter_answers import has_failed, pick_sample, read_answer
+from canary.metrics.dialect import NotAnAnswer, Result
+from canary.metrics.dialects.istio import DIALECT
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
 from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, MetricSource, ObjectKey
 from canary.ports import MeasurementQuery
@@ -27,9 +29,15 @@ def row(workload: str, value: str, **labels: str) -> dict[str, object]:
     return {"metric": told | labels, "value": [1.5, value]}
 
 
+def result(code: str, status: str) -> Result:
+    read = DIALECT.read_result({"response_code": code, "grpc_response_status": status})
+    assert read is not None
+    return read
+
+
 def sample(*rows: object) -> ArmCounts | ArmHistograms | NoData:
-    answer = read_answer([row("s", "1", part="known"), row("s", "1", part="present"), *rows])
-    return pick_sample(QUERY, answer, reporters=REPORTERS, settling=timedelta(seconds=15))
+    answer = read_answer(DIALECT, [row("s", "1", part="known"), row("s", "1", part="present"), *rows])
+    return pick_sample(QUERY, answer, reporters=DIALECT.reporters, settling=timedelta(seconds=15))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +59,7 @@ def sample(*rows: object) -> ArmCounts | ArmHistograms | NoData:
     ],
 )
 def test_what_failed(code: str, status: str, *, failed: bool) -> None:
-    assert has_failed(code, status) is failed
+    assert has_failed(result(code, status)) is failed
 
 
 @pytest.mark.parametrize(
@@ -76,17 +84,17 @@ def test_what_failed(code: str, status: str, *, failed: bool) -> None:
     ],
 )
 def test_what_failed_by_codes_of_the_teams_own(codes: tuple[str, ...], code: str, status: str, *, failed: bool) -> None:
-    assert has_failed(code, status, codes) is failed
+    assert has_failed(result(code, status), codes) is failed
 
 
 def test_one_answer_is_picked_by_the_codes_of_each_metric() -> None:
     told = [("200", "", "100"), ("503", "", "7"), ("429", "", "5"), ("200", "14", "3"), ("0", "", "1")]
     rows = [row("c", count, response_code=code, grpc_response_status=status) for code, status, count in told]
-    answer = read_answer([row("s", "1", part="known"), row("s", "1", part="present"), *rows])
+    answer = read_answer(DIALECT, [row("s", "1", part="known"), row("s", "1", part="present"), *rows])
     failed = {}
     for codes in ((), ("429",), ("5xx", "UNAVAILABLE"), ("2xx",)):
         counted = pick_sample(
-            QUERY, answer, reporters=REPORTERS, settling=timedelta(0), source=MetricSource(codes=codes)
+            QUERY, answer, reporters=DIALECT.reporters, settling=timedelta(0), source=MetricSource(codes=codes)
         )
         assert isinstance(counted, ArmCounts)
         assert counted.canary.requests == 116
@@ -132,7 +140,7 @@ def test_each_namespace_has_workloads_of_its_own() -> None:
 )
 def test_what_is_no_answer_is_named(rows: object, says: str) -> None:
     with pytest.raises(NotAnAnswer, match=says):
-        read_answer(rows)
+        read_answer(DIALECT, rows)
 
 
 json_values = st.recursive(
@@ -147,10 +155,10 @@ json_values = st.recursive(
 @given(json_values)
 def test_any_json_is_an_answer_or_refused_in_words(rows: object) -> None:
     try:
-        answer = read_answer(rows)
+        answer = read_answer(DIALECT, rows)
     except NotAnAnswer:
         return
-    assert isinstance(pick_sample(QUERY, answer, reporters=REPORTERS, settling=timedelta(0)), NoData)
+    assert isinstance(pick_sample(QUERY, answer, reporters=DIALECT.reporters, settling=timedelta(0)), NoData)
 
 
 @given(st.lists(st.tuples(st.sampled_from("sc"), st.sampled_from(["200", "503", "0"]), st.integers(0, 10**9))))
@@ -178,7 +186,11 @@ def buckets(
 
 def histograms(*rows: object) -> ArmCounts | ArmHistograms | NoData:
     return pick_sample(
-        QUERY, read_answer(list(rows)), reporters=REPORTERS, settling=timedelta(seconds=15), source=STANDARD_DURATIONS
+        QUERY,
+        read_answer(DIALECT, list(rows)),
+        reporters=DIALECT.reporters,
+        settling=timedelta(seconds=15),
+        source=STANDARD_DURATIONS,
     )
 
 

@@ -1,7 +1,8 @@
-"""The PromQL text: what it says, that no name can change it, and that pieces stay within their bound."""
+"""The PromQL text: what it says to Istio's series, that no name can change it, and that pieces stay within bounds."""
 
 import ast
 import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.metrics.istio_queries import Span, batch, duration_counts, request_counts, select
+from canary.metrics.counter_queries import Selection, Span, batch, duration_counts, request_counts, select
+from canary.metrics.dialect import Dialect
+from canary.metrics.dialects import istio, linkerd
 from canary.model.spec import STANDARD_ERRORS, ObjectKey
 from canary.ports import MeasurementQuery
 
@@ -29,9 +32,20 @@ def asked_for(text: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(f"(?s:^(?:{namespace})\\Z)"), re.compile(f"(?s:^(?:{workload})\\Z)")
 
 
+ARM = "reporter, destination_workload_namespace, destination_workload"
+
+
+def braces(*workloads: tuple[str, str]) -> str:
+    """The one selector that Istio needs, for what the two proxies of a request tell."""
+    reporters = [each for each in istio.DIALECT.reporters if each.value != "waypoint"]
+    (selection,) = select(istio.DIALECT, workloads, reporters)
+    assert selection.arm == ARM
+    return selection.braces
+
+
 @given(st.sets(names, min_size=1, max_size=4), names)
 def test_a_selector_matches_the_given_names_and_no_other(given_names: set[str], other: str) -> None:
-    text = select(((name, name) for name in given_names), ["source", "destination"])
+    text = braces(*((name, name) for name in given_names))
     assert text.isascii()
     assert text.isprintable()
     for pattern in asked_for(text):
@@ -42,12 +56,12 @@ def test_a_selector_matches_the_given_names_and_no_other(given_names: set[str], 
 def test_a_selector_reads_as_written_and_leaves_hyphens_for_the_index() -> None:
     wanted = 'destination_workload_namespace=~"shop",destination_workload=~"a-canary|a-stable"'
     pair = [("shop", "a-stable"), ("shop", "a-canary")]
-    assert select(pair, ["source", "destination"]) == f'{{{wanted},reporter=~"destination|source"}}'
+    assert braces(*pair) == f'{{{wanted},reporter=~"destination|source"}}'
 
 
 def test_the_query_reads_as_written() -> None:
     span = Span.between(NOON - timedelta(seconds=15), NOON)
-    arm = "reporter, destination_workload_namespace, destination_workload"
+    arm = ARM
     now = "last_over_time(istio_requests_total{}[300000ms])"
     before = "last_over_time(istio_requests_total{}[300000ms] offset 15000ms)"
     remembered = "last_over_time(istio_requests_total{}[1800000ms] offset 15000ms)"
@@ -58,12 +72,12 @@ def test_the_query_reads_as_written() -> None:
         f' or label_replace(count by ({arm}) ({earlier}), "part", "known", "", "")'
         f' or label_replace(count by ({arm}) ({now}), "part", "present", "", "")'
     )
-    assert request_counts("{}", span, timedelta(seconds=30)) == reads
+    assert request_counts(istio.DIALECT, [Selection(ARM, "{}")], span, timedelta(seconds=30)) == reads
 
 
 def test_durations_are_counted_as_requests_are_and_a_proxy_that_fell_counts_whole() -> None:
     span = Span.between(NOON - timedelta(seconds=15), NOON)
-    arm = "reporter, destination_workload_namespace, destination_workload"
+    arm = ARM
     now = 'last_over_time(istio_request_duration_milliseconds_bucket{x="y"}[300000ms])'
     before = 'last_over_time(istio_request_duration_milliseconds_bucket{x="y"}[300000ms] offset 15000ms)'
     whole = 'istio_request_duration_milliseconds_bucket{x="y",le="+Inf"}'
@@ -76,7 +90,19 @@ def test_durations_are_counted_as_requests_are_and_a_proxy_that_fell_counts_whol
         f' or label_replace(count by ({arm}) ({earlier}), "part", "known", "", "")'
         f' or label_replace(count by ({arm}, le) ({now}), "part", "present", "", "")'
     )
-    assert duration_counts('{x="y"}', span, timedelta(seconds=30)) == reads
+    assert duration_counts(istio.DIALECT, [Selection(ARM, '{x="y"}')], span, timedelta(seconds=30)) == reads
+
+
+@pytest.mark.parametrize("dialect", [istio.DIALECT, linkerd.DIALECT], ids=lambda dialect: str(dialect.telemetry))
+@pytest.mark.parametrize("count", [request_counts, duration_counts])
+def test_reporters_that_name_workloads_differently_are_asked_in_one_query(
+    dialect: Dialect, count: Callable[[Dialect, Sequence[Selection], Span, timedelta], str]
+) -> None:
+    span = Span.between(NOON - timedelta(seconds=15), NOON)
+    selections = select(dialect, [("shop", "a")], dialect.reporters)
+    parts = [count(dialect, [selection], span, timedelta(seconds=30)) for selection in selections]
+    assert count(dialect, selections, span, timedelta(seconds=30)) == " or ".join(parts)
+    assert len(parts) == len({reporter.labels for reporter in dialect.reporters})
 
 
 @given(st.integers(-1_000_000_000_000, 4_000_000_000_000), st.lists(st.integers(1, 300_000), min_size=1))
@@ -115,10 +141,10 @@ def test_pieces_keep_every_query_in_order_and_stay_within_the_bound(keys: list[t
     queries = [query(*key) for key in keys]
     pieces = list(batch(queries, bound))
     assert [each for piece in pieces for each in piece] == queries
-    frame = len(select([], []))
+    frame = len(braces())
     for piece in pieces:
         workloads = [(each.key.namespace, name) for each in piece for name in (each.stable, each.canary)]
-        assert len(piece) == 1 or len(select(workloads, [])) <= bound + frame
+        assert len(piece) == 1 or len(braces(*workloads)) <= bound + frame
 
 
 def test_a_thousand_canaries_are_one_query() -> None:

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from obedient_server import GOOD, Answer, saying, serving
 
-from canary.metrics.istio_queries import Span
+from canary.metrics.counter_queries import Span
 from canary.metrics.own_queries import measure_values, read_number
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.evidence import ArmCounts, ArmValues, Counts, NoData, QueryFailed, Sample

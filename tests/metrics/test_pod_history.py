@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.metrics import pod_history
-from canary.metrics.istio_answers import NotAnAnswer
-from canary.metrics.pod_history import MOST_PODS, Grid, read_rows, recall
+from canary.metrics.dialect import NotAnAnswer
+from canary.metrics.dialects import istio
+from canary.metrics.pod_history import MOST_PODS, Grid, read_rows
 from canary.model.evidence import NoData, QueryFailed
 from canary.model.history import PodCounts, PodHistograms, PodHistory
 from canary.model.spec import STANDARD_DURATIONS, STANDARD_ERRORS, MetricSource, ObjectKey, Signal
@@ -24,6 +26,8 @@ SOURCES = {"errors": STANDARD_ERRORS, "latency": STANDARD_DURATIONS}
 Level = float | None
 Answered = PodHistory | NoData | QueryFailed
 _T = TypeVar("_T")
+
+recall = partial(pod_history.recall, istio.DIALECT)
 
 
 def history_query(steps: int, **metrics: MetricSource) -> HistoryQuery:

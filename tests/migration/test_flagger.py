@@ -142,7 +142,8 @@ def test_a_gate_is_kept_by_a_person() -> None:
 @pytest.mark.parametrize(
     ("change", "path", "said"),
     [
-        ({"provider": "linkerd"}, "spec.provider", "is not Istio"),
+        ({"provider": "nginx"}, "spec.provider", "is not Istio"),
+        ({"provider": "linkerd"}, "spec.provider", "such as config/canaries/linkerd.yaml"),
         ({"targetRef": {"kind": "DaemonSet", "name": "x"}}, "spec.targetRef.kind", "is no Deployment"),
         ({"targetRef": {"kind": "Deployment", "name": "x", "namespace": "y"}}, "spec.targetRef.namespace", "another"),
         ({"targetRef": {"kind": "Deployment"}}, "spec.targetRef.name", "is missing"),

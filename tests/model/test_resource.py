@@ -22,6 +22,7 @@ from canary.model.spec import (
     DriftPolicy,
     InconclusivePolicy,
     IstioTraffic,
+    MeshTelemetry,
     MetricSpec,
     ObjectKey,
     Step,
@@ -51,6 +52,7 @@ def test_the_shortest_canary_gets_the_documented_defaults() -> None:
     assert spec.analysis.metrics == (MetricSpec(name="errors", margin=PercentagePoints(0.005)),)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.HOLD
     assert spec.analysis.max_duration == timedelta(hours=2)
+    assert spec.analysis.telemetry is MeshTelemetry.ISTIO
     assert spec.progress_deadline == timedelta(minutes=10)
     assert not spec.paused
 
@@ -78,6 +80,7 @@ def test_everything_that_is_written_is_read() -> None:
                 "metrics": [{"name": "errors", "margin": "1.25pp"}],
                 "onInconclusive": "rollback",
                 "maxDuration": "1d",
+                "telemetry": "linkerd",
             },
             progressDeadline="3m",
             paused=True,
@@ -96,6 +99,7 @@ def test_everything_that_is_written_is_read() -> None:
     assert (spec.analysis.interval, spec.analysis.max_duration) == (timedelta(minutes=5), timedelta(days=1))
     assert spec.analysis.metrics[0].margin == PercentagePoints(0.0125)
     assert spec.analysis.on_inconclusive is InconclusivePolicy.ROLLBACK
+    assert spec.analysis.telemetry is MeshTelemetry.LINKERD
     assert (spec.progress_deadline, spec.paused) == (timedelta(minutes=3), True)
     assert (spec.on_delete, spec.on_drift) == (DeletionPolicy.LEAVE, DriftPolicy.RESPECT)
 
@@ -212,6 +216,7 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"analysis": {"maxDuration": "0s"}}, "spec.analysis.maxDuration", "at least 1s"),
         ({"analysis": {"maxDuration": "366d"}}, "spec.analysis.maxDuration", "longer than a year"),
         ({"analysis": {"onInconclusive": "promot"}}, "spec.analysis.onInconclusive", "did you mean 'promote'?"),
+        ({"analysis": {"telemetry": "linkerdd"}}, "spec.analysis.telemetry", "did you mean 'linkerd'?"),
         ({"analysis": {"metrics": []}}, "spec.analysis.metrics", "give at least 1"),
         (
             {"analysis": {"metrics": [{"name": "karma", "margin": "1pp"}]}},

@@ -16,7 +16,7 @@ from mutations import anything, bad_documents
 from canary.judge.ledger import GUARDED
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.evidence import NoData, QueryFailed
-from canary.model.spec import STANDARD_ERRORS
+from canary.model.spec import STANDARD_ERRORS, MeshTelemetry
 from canary.model.status import read_state
 from canary.model.verdict import Verdict
 from canary.ports import HistoryQuery, MeasurementQuery
@@ -25,6 +25,20 @@ from canary.ports import HistoryQuery, MeasurementQuery
 def row(value: object, **labels: str) -> dict[str, Any]:
     arm = {"reporter": "source", "destination_workload_namespace": SPEC.key.namespace}
     return {"metric": arm | labels, "value": [1772620200, value]}
+
+
+def linkerd_rows(workload: str) -> list[dict[str, Any]]:
+    arm = {"direction": "outbound", "dst_namespace": SPEC.key.namespace, "dst_deployment": workload}
+    bounds = ("1", "10", "+Inf")
+    told: list[tuple[dict[str, str], str]] = [
+        ({"part": "known"}, "2"),
+        ({"part": "present"}, "2"),
+        ({"status_code": "200", "classification": "success"}, "900"),
+        ({"status_code": "200", "classification": "failure", "grpc_status": "14"}, "9"),
+        *(({"part": "present", "le": le}, "2") for le in bounds),
+        *(({"le": le}, count) for count, le in zip(("10", "500", "909"), bounds, strict=True)),
+    ]
+    return [{"metric": arm | labels, "value": [1772620200, value]} for labels, value in told]
 
 
 def arm_rows(workload: str) -> list[dict[str, Any]]:
@@ -44,6 +58,13 @@ VECTOR: Final = {
     "status": "success",
     "data": {"resultType": "vector", "result": [*arm_rows(SPEC.stable_deployment), *arm_rows(SPEC.canary.deployment)]},
 }
+LINKERDS: Final = {
+    "status": "success",
+    "data": {
+        "resultType": "vector",
+        "result": [*linkerd_rows(SPEC.stable_deployment), *linkerd_rows(SPEC.canary.deployment)],
+    },
+}
 NUMBER: Final = {
     "status": "success",
     "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "5"]}]},
@@ -54,7 +75,7 @@ MATRIX: Final = {
     "data": {
         "resultType": "matrix",
         "result": [
-            {"metric": {"pod": pod, "response_code": code, "le": le}, "values": GRID}
+            {"metric": {"pod": pod, "response_code": code, "le": le, "classification": "success"}, "values": GRID}
             for pod in ("a", "b")
             for code, le in (("200", "1"), ("503", "+Inf"))
         ],
@@ -107,8 +128,10 @@ statuses = st.sampled_from((200, 200, 200, 200, 200, 400, 422, 503))
 
 
 @fuzz
-@given(bodies(VECTOR, NUMBER), statuses)
-def test_a_reply_of_prometheus_ends_in_a_verdict(server: Hostile, body: bytes, status: int) -> None:
+@given(bodies(VECTOR, NUMBER, LINKERDS), statuses, st.sampled_from(MeshTelemetry))
+def test_a_reply_of_prometheus_ends_in_a_verdict(
+    server: Hostile, body: bytes, status: int, telemetry: MeshTelemetry
+) -> None:
     server.body, server.status = body, status
     server.sent.clear()
     provider = PrometheusProvider(f"http://127.0.0.1:{server.port}")
@@ -119,6 +142,7 @@ def test_a_reply_of_prometheus_ends_in_a_verdict(server: Hostile, body: bytes, s
         metrics={GUARDED: STANDARD_ERRORS} | {metric.name: metric.source for metric in SPEC.analysis.metrics},
         start=START,
         end=NOW,
+        telemetry=telemetry,
     )
     measurement = provider.measure([query])[query.key]
     reasons = [each.reason for each in measurement.samples.values() if isinstance(each, NoData | QueryFailed)]
@@ -131,13 +155,17 @@ def test_a_reply_of_prometheus_ends_in_a_verdict(server: Hostile, body: bytes, s
 
 
 @fuzz
-@given(bodies(MATRIX), statuses)
-def test_a_reply_about_the_past_ends_in_a_history_or_a_reason(server: Hostile, body: bytes, status: int) -> None:
+@given(bodies(MATRIX), statuses, st.sampled_from(MeshTelemetry))
+def test_a_reply_about_the_past_ends_in_a_history_or_a_reason(
+    server: Hostile, body: bytes, status: int, telemetry: MeshTelemetry
+) -> None:
     server.body, server.status = body, status
     server.sent.clear()
     provider = PrometheusProvider(f"http://127.0.0.1:{server.port}", scrape_interval=timedelta(seconds=15))
     metrics = {metric.name: metric.source for metric in SPEC.analysis.metrics[:2]}
-    query = HistoryQuery(key=KEY, stable="s", metrics=metrics, end=NOW, look_back=timedelta(minutes=24))
+    query = HistoryQuery(
+        key=KEY, stable="s", metrics=metrics, end=NOW, look_back=timedelta(minutes=24), telemetry=telemetry
+    )
     for told in provider.recall(query).values():
         if isinstance(told, NoData | QueryFailed):
             assert is_legible(told.reason, LONGEST)

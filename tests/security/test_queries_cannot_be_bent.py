@@ -13,22 +13,15 @@ from typing import Final, NamedTuple
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from canary.metrics.istio_queries import (
-    NAMESPACE,
-    POD,
-    REPORTER,
-    WORKLOAD,
-    Span,
-    batch,
-    duration_counts,
-    request_counts,
-    select,
-)
+from canary.metrics.counter_queries import Span, batch, duration_counts, request_counts, select
+from canary.metrics.dialect import POD, Dialect, Reporter
+from canary.metrics.dialects import discover
 from canary.metrics.pod_history import Grid, recall
 from canary.model.evidence import QueryFailed
 from canary.model.metric_fields import fill
-from canary.model.spec import STANDARD_ERRORS, ObjectKey
+from canary.model.spec import STANDARD_ERRORS, MeshTelemetry, ObjectKey
 from canary.ports import HistoryQuery, MeasurementQuery
+from canary.settings import ReporterPolicy
 
 NOW: Final = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
 SPAN: Final = Span.between(NOW - timedelta(seconds=15), NOW)
@@ -40,6 +33,12 @@ ESCAPE: Final = re.compile(
 ONE_LETTER: Final = dict(zip("abfnrtv\\'\"", "\a\b\f\n\r\t\v\\'\"", strict=True))
 MATCHER: Final = re.compile(r"\s*([a-z_]+)\s*(=~|!~|!=|=)\s*(\d+)\s*(?:,|$)")
 SPECIAL: Final = frozenset(".+*?()[]{}^$")
+LAST_BUCKET: Final = (("le", "=", "+Inf"),)
+OURS: Final = {
+    (*((label, "!=", value) for label, value in dialect.excluded), *last)
+    for dialect in discover().values()
+    for last in ((), LAST_BUCKET)
+}
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 """Whatever UTF-8 can carry, which is what a label of Prometheus may hold."""
@@ -126,7 +125,7 @@ def selectors(query: str) -> list[dict[str, tuple[str, ...]]]:
         assert MATCHER.sub("", inside) == "", f"no list of matchers: {inside}"
         by_name = [(label, strings[int(place)]) for label, operator, place in matchers if operator == "=~"]
         others = [(label, operator, strings[int(place)]) for label, operator, place in matchers if operator != "=~"]
-        assert others in ([], [("le", "=", "+Inf")]), "nothing but the last bucket is asked for by a text of ours"
+        assert tuple(others) in OURS, "nothing else is asked for, or left out, by a text of ours"
         found.append({label: tuple(alternatives(pattern)) for label, pattern in by_name})
     return found
 
@@ -140,37 +139,57 @@ def sorted_values(selector: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, 
 
 
 pairs = st.lists(st.tuples(names, names), min_size=1, max_size=4)
+dialects = st.sampled_from(sorted(discover().values(), key=lambda dialect: dialect.telemetry))
+ISTIO, LINKERD = discover()[MeshTelemetry.ISTIO], discover()[MeshTelemetry.LINKERD]
 
 
-@given(pairs, st.lists(names, min_size=1, max_size=3), st.none() | st.lists(names, min_size=1, max_size=4))
-@example([("a|b", 'c"} or up{x="'), ("a", "b")], ["source"], None)
-@example([(".*", "\\")], ["\n"], ["\U0001f600", "\ud7ff", "\x7f"])
+def asked_of(selector: dict[str, tuple[str, ...]], dialect: Dialect) -> list[Reporter]:
+    """The reporters that this selector is about, which all name workloads by the labels that it has."""
+    found = [each for each in dialect.reporters if each.value in selector[dialect.reporter]]
+    assert all(set(each.labels) <= set(selector) for each in found)
+    assert same(each.value for each in found) == same(selector[dialect.reporter])
+    return found
+
+
+@given(dialects, pairs, st.none() | st.lists(names, min_size=1, max_size=4))
+@example(ISTIO, [("a|b", 'c"} or up{x="'), ("a", "b")], None)
+@example(LINKERD, [("a|b", 'c"} or up{x="'), ("a", "b")], None)
+@example(LINKERD, [(".*", "\\")], ["\U0001f600", "\ud7ff", "\x7f"])
 @settings(max_examples=400)
-def test_a_selector_chooses_exactly_the_names_it_was_given(
-    workloads: list[tuple[str, str]], reporters: list[str], pods: list[str] | None
+def test_selectors_choose_exactly_the_names_they_were_given_and_each_reporter_once(
+    dialect: Dialect, workloads: list[tuple[str, str]], pods: list[str] | None
 ) -> None:
-    (selector,) = selectors(select(workloads, reporters, pods))
-    expected = {
-        NAMESPACE: same(namespace for namespace, _ in workloads),
-        WORKLOAD: same(name for _, name in workloads),
-        REPORTER: same(reporters),
-        **({} if pods is None else {POD: same(pods)}),
-    }
-    assert sorted_values(selector) == expected
-    assert list(selector) == list(expected), "each label once"
+    found = []
+    for selection in select(dialect, workloads, dialect.reporters, pods):
+        (selector,) = selectors(selection.braces)
+        reporters = asked_of(selector, dialect)
+        namespace, workload = reporters[0].labels
+        expected = {
+            namespace: same(each for each, _ in workloads),
+            workload: same(each for _, each in workloads),
+            dialect.reporter: same(each.value for each in reporters),
+            **({} if pods is None else {POD: same(pods)}),
+        }
+        assert sorted_values(selector) == expected
+        assert list(selector) == list(expected), "each label once"
+        assert selection.arm == f"{dialect.reporter}, {namespace}, {workload}"
+        found += reporters
+    assert sorted(found, key=dialect.reporters.index) == list(dialect.reporters)
 
 
-@given(pairs)
+@given(dialects, pairs)
 @settings(max_examples=200)
-def test_a_query_for_the_mesh_is_the_same_but_for_its_names(workloads: list[tuple[str, str]]) -> None:
+def test_a_query_for_the_mesh_is_the_same_but_for_its_names(dialect: Dialect, workloads: list[tuple[str, str]]) -> None:
     for build in (request_counts, duration_counts):
-        query = build(select(workloads, ["source"]), SPAN, MINUTE)
-        plain = build(select([("shop", "order-service")], ["source"]), SPAN, MINUTE)
+        query = build(dialect, select(dialect, workloads, dialect.reporters), SPAN, MINUTE)
+        plain = build(dialect, select(dialect, [("shop", "order-service")], dialect.reporters), SPAN, MINUTE)
         assert read(query).frame == read(plain).frame
         chosen = [sorted_values(selector) for selector in selectors(query)]
         assert len(chosen) == len(selectors(plain))
-        assert all(each[NAMESPACE] == same(namespace for namespace, _ in workloads) for each in chosen)
-        assert all(each[WORKLOAD] == same(name for _, name in workloads) for each in chosen)
+        for each in chosen:
+            namespace, workload = asked_of(each, dialect)[0].labels
+            assert each[namespace] == same(name for name, _ in workloads)
+            assert each[workload] == same(name for _, name in workloads)
 
 
 @given(st.lists(st.tuples(names, names, names), max_size=30), st.integers(1, 400))
@@ -186,14 +205,16 @@ def test_a_batch_leaves_no_name_out_and_no_selector_grows_past_its_bound(
     assert [query for piece in pieces for query in piece] == queries
     for piece in pieces:
         workloads = [(query.key.namespace, name) for query in piece for name in (query.stable, query.canary)]
-        (selector,) = selectors(select(workloads, ["source"]))
-        assert sum(map(len, (*selector[NAMESPACE], *selector[WORKLOAD]))) <= longest or len(piece) == 1
+        for selection in select(LINKERD, workloads, LINKERD.reporters):
+            (selector,) = selectors(selection.braces)
+            namespace, workload = asked_of(selector, LINKERD)[0].labels
+            assert sum(map(len, (*selector[namespace], *selector[workload]))) <= longest or len(piece) == 1
 
 
-@given(names, names, st.lists(names.filter(bool), min_size=1, max_size=4, unique=True))
+@given(dialects, names, names, st.lists(names.filter(bool), min_size=1, max_size=4, unique=True))
 @settings(max_examples=200)
 def test_pods_that_prometheus_names_are_asked_for_by_exactly_these_names(
-    namespace: str, workload: str, pods: list[str]
+    dialect: Dialect, namespace: str, workload: str, pods: list[str]
 ) -> None:
     asked: list[str] = []
 
@@ -205,10 +226,11 @@ def test_pods_that_prometheus_names_are_asked_for_by_exactly_these_names(
         return understand([{"metric": {"pod": pod}, "values": [[end, "2"]]} for pod in pods])  # type: ignore[operator]  # a function of its kind
 
     query = HistoryQuery(key=ObjectKey(namespace, "x"), stable=workload, metrics={"errors": STANDARD_ERRORS}, end=NOW)
-    recall(query, ask)  # type: ignore[arg-type]  # generic in what it reads
+    recall(dialect, query, ask)  # type: ignore[arg-type]  # generic in what it reads
     first, second = (selectors(text) for text in asked)
+    (server,) = dialect.told_by(ReporterPolicy.DESTINATION)
     assert [sorted_values(each) for each in first] == [
-        {NAMESPACE: (namespace,), WORKLOAD: (workload,), REPORTER: ("destination",)}
+        {server.namespace: (namespace,), server.workload: (workload,), dialect.reporter: (server.value,)}
     ]
     assert [sorted_values(each)[POD] for each in second] == [same(pods)]
 

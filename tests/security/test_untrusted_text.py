@@ -8,6 +8,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from canary.model.spec import (
     Destination,
     GatewayTraffic,
     IstioTraffic,
+    MeshTelemetry,
     MetricSource,
     ObjectKey,
     RouteKind,
@@ -113,12 +115,14 @@ def buckets(workload: str, bounds: range) -> list[dict[str, Any]]:
         (200, success([series(pod=HOSTILE, part="present", le=HOSTILE)])),
         (200, success([{"metric": {"pod": HOSTILE}, "values": [[HOSTILE, HOSTILE]]}])),
         (200, success([{"metric": {"pod": HOSTILE}, "value": [1, " NaN" + "\x1c" * 10_000]}])),
+        (200, success([{"metric": {"direction": "outbound", "classification": HOSTILE}, "value": [1, "5"]}])),
         (200, success([])),
         (200, {"status": "success", "data": {HOSTILE: HOSTILE}}),
         (200, {"status": HOSTILE, "error": HOSTILE}),
     ],
 )
-def test_what_prometheus_says_is_quoted(hostile: Hostile, status: int, body: object) -> None:
+@pytest.mark.parametrize("telemetry", MeshTelemetry)
+def test_what_prometheus_says_is_quoted(hostile: Hostile, status: int, body: object, telemetry: MeshTelemetry) -> None:
     hostile.status = status
     hostile.body = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     provider = PrometheusProvider(f"http://127.0.0.1:{hostile.port}")
@@ -128,9 +132,9 @@ def test_what_prometheus_says_is_quoted(hostile: Hostile, status: int, body: obj
     query = MeasurementQuery(
         key=KEY, stable="s", canary="c", metrics=metrics, start=NOW - timedelta(seconds=15), end=NOW
     )
-    samples = provider.measure([query])[KEY].samples
+    samples = provider.measure([replace(query, telemetry=telemetry)])[KEY].samples
     history = HistoryQuery(key=KEY, stable="s", metrics={"errors": STANDARD_ERRORS, "latency": durations}, end=NOW)
-    told = [*samples.values(), *provider.recall(history).values()]
+    told = [*samples.values(), *provider.recall(replace(history, telemetry=telemetry)).values()]
     reasons = [each.reason for each in told if isinstance(each, NoData | QueryFailed)]
     assert reasons
     assert [reason for reason in reasons if not is_legible(reason, SENTENCE)] == []

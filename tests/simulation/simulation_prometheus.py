@@ -1,7 +1,7 @@
 """Prometheus without a server: evaluates the controller's own query over scraped samples, and fails in all known ways.
 
 It stands where the vendor's client stands, so the real provider writes the query, reads the rows and turns failures
-into words. Only the queries for requests and for durations are understood, by the meaning that `istio_queries` gives
+into words. Only the queries for requests and for durations are understood, by the meaning that `counter_queries` gives
 them; a test asks a real Prometheus the same and compares the rows. Of the past it knows stable's pods, or nothing.
 """
 
@@ -19,7 +19,7 @@ from simulation_past import Past
 from simulation_traffic import Series
 
 import canary.metrics.prometheus as door
-from canary.metrics.istio_queries import DURATIONS
+from canary.metrics.dialects.istio import DIALECT
 from canary.metrics.prometheus_session import AnswerRefused
 
 _MINUTE: Final = 60_000
@@ -95,7 +95,7 @@ class SimulatedPrometheus:
         if span is None or back is None or names is None:
             raise ValueError(f"the simulated Prometheus does not understand {query}")
         start, known = at - int(span["span"]), at - int(back["back"])
-        read = self._count_durations if DURATIONS in query else self._count_requests
+        read = self._count_durations if DIALECT.durations in query else self._count_requests
         ends = _Ends(start=start, end=at, known=known, reporters=frozenset(names["reporters"].split("|")))
         return read(ends, frozenset(names["names"].split("|")) - self.hidden)
 

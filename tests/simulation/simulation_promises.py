@@ -11,7 +11,7 @@ from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, extras_of, versio
 from simulation_written import Promise, Written
 
 from canary.machine.phases import LEGAL_MOVES
-from canary.metrics.istio_queries import LOOK_BACK
+from canary.metrics.counter_queries import LOOK_BACK
 from canary.model.command import name_release
 from canary.model.quantities import parse_duration
 from canary.model.state import Phase

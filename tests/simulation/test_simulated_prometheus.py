@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,10 @@ from simulation_traffic import SCRAPE, WHOLE, Traffic
 
 from canary.lab.ports import find_free_port
 from canary.lab.prometheus_binary import find_prometheus
-from canary.metrics.istio_queries import Span, duration_counts, request_counts, select
+from canary.metrics.counter_queries import Selection, Span, duration_counts, request_counts, select
+from canary.metrics.dialect import Dialect
+from canary.metrics.dialects.istio import DIALECT
+from canary.settings import ReporterPolicy
 
 BEGINS: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NAMESPACE: Final = "shop"
@@ -112,7 +115,7 @@ def _sorted(rows: list[dict[str, Any]]) -> list[tuple[tuple[tuple[str, str], ...
 
 @pytest.mark.parametrize("ask", [request_counts, duration_counts])
 def test_rows_are_those_of_a_real_prometheus(
-    traffic: Traffic, address: str, ask: Callable[[str, Span, timedelta], str]
+    traffic: Traffic, address: str, ask: Callable[[Dialect, Sequence[Selection], Span, timedelta], str]
 ) -> None:
     simulated = SimulatedPrometheus(
         namespace=NAMESPACE,
@@ -120,12 +123,13 @@ def test_rows_are_those_of_a_real_prometheus(
         histograms=traffic.histograms,
         newest=round(at(900).timestamp() * 1000),
     )
-    selector = select([(NAMESPACE, name) for name in WORKLOADS], ("source",))
+    sources = DIALECT.told_by(ReporterPolicy.SOURCE)
+    selections = select(DIALECT, [(NAMESPACE, name) for name in WORKLOADS], sources)
     spans = [(start, start + length) for start in range(0, 890, 35) for length in (10, 60) if start + length <= 900]
     assert len(spans) > 40
     for start, end in spans:
         span = Span.between(at(start), at(end))
-        query = ask(selector, span, SCRAPE)
+        query = ask(DIALECT, selections, span, SCRAPE)
         answer = requests.post(
             f"{address}/api/v1/query", data={"query": query, "time": span.evaluation_time}, timeout=10
         ).json()

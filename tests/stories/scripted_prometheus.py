@@ -2,7 +2,7 @@
 
 It understands exactly the queries that the controller sends, and refuses any other as Prometheus refuses a bad one,
 so that a story cannot pass on a question that was never understood. That a query means what is answered here is for
-the tests of `canary.metrics`, which ask a real Prometheus.
+the tests of `canary.metrics`, which ask a real Prometheus. What a mesh's proxies call things says `scripted_meshes`.
 """
 
 import json
@@ -16,24 +16,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from scripted_meshes import ISTIO, MESHES, SERVER, Mesh
 from scripted_traffic import PodTraffic, Served, Traffic
 
-_LAST: Final = r"last_over_time\(istio_requests_total\{(?:[^{}]*)\}\[\d+ms\]"
+_LAST: Final = r"last_over_time\(\w+\{(?:[^{}]*)\}\[\d+ms\]"
 _QUERY: Final = re.compile(
     rf"sum by \([^)]*\) \(\({_LAST}\) - {_LAST} offset (?P<span>\d+)ms\) >= 0\) or .*"
     rf'"part", "known".*"part", "present", "", ""\)',
     re.DOTALL,
 )
 _KNOWN: Final = re.compile(rf'count by \([^)]*\) \({_LAST} offset (?P<back>\d+)ms\)\), "part", "known"')
-_SELECTOR: Final = re.compile(
-    r'\{destination_workload_namespace=~"(?P<namespaces>[^"]*)",destination_workload=~"(?P<names>[^"]*)",'
-    r'reporter=~"(?P<reporters>[^"]*)"\}'
-)
-_PODS: Final = re.compile(
-    r"(?P<sum>count by \(pod\)|sum by \(pod, response_code, response_flags, grpc_response_status\)) "
-    r'\(istio_requests_total\{destination_workload_namespace=~"(?P<namespace>[^"]*)",destination_workload=~"[^"]*",'
-    r'reporter=~"destination"(?:,pod=~"(?P<pods>[^"]*)")?\}\)'
-)
 _LONGEST_SLOWNESS: Final = 30.0
 
 
@@ -43,6 +35,7 @@ class ScriptedPrometheus:
     Attributes:
         traffic: by namespace.
         pods: by namespace, what stable's own pods have served; none by default.
+        meshes: by namespace, whose proxies have counted it; Istio's by default.
         url: where it listens.
         trouble: the way in which it fails now; None while it is well.
         past_trouble: the same for questions about the past only.
@@ -54,6 +47,7 @@ class ScriptedPrometheus:
     def __init__(self) -> None:
         self.traffic: dict[str, Traffic] = {}
         self.pods: dict[str, Sequence[PodTraffic]] = {}
+        self.meshes: dict[str, Mesh] = {}
         self.trouble: Callable[[_Handler], None] | None = None
         self.past_trouble: Callable[[_Handler], None] | None = None
         self.before_answer: Callable[[], None] = lambda: None
@@ -71,7 +65,8 @@ class ScriptedPrometheus:
 
     def answer(self, query: str, end: datetime) -> list[dict[str, Any]] | None:
         """The rows of the answer; None when the query is not understood."""
-        shape, known, selector = _QUERY.search(query), _KNOWN.search(query), _SELECTOR.search(query)
+        mesh = next((each for each in MESHES if each.requests in query), ISTIO)
+        shape, known, selector = _QUERY.search(query), _KNOWN.search(query), mesh.selector.search(query)
         if not (shape and known and selector):
             return None
         start = end - timedelta(milliseconds=int(shape["span"]))
@@ -81,15 +76,16 @@ class ScriptedPrometheus:
             row
             for namespace, traffic in self.traffic.items()
             for workload in traffic.workloads
-            if namespace in namespaces and workload in names
-            for reporter in selector["reporters"].split("|")
-            if reporter != "waypoint"
-            for row in _rows(traffic, (namespace, workload), reporter, start=start, end=end, vouched=vouched)
+            if namespace in namespaces and workload in names and self.meshes.get(namespace, ISTIO) is mesh
+            for reporter in mesh.reporters
+            if reporter in selector["reporters"].split("|")
+            for row in _rows(mesh, traffic, (namespace, workload), reporter, start=start, end=end, vouched=vouched)
         ]
 
     def recall(self, query: str, start: float, end: float, step: float) -> list[dict[str, Any]] | None:
         """The rows of the answer about the past; None when the query is not understood."""
-        asked = _PODS.fullmatch(query)
+        mesh = next((each for each in MESHES if each.requests in query), ISTIO)
+        asked = mesh.pods.fullmatch(query)
         if asked is None:
             return None
         chosen = asked["pods"].split("|") if asked["pods"] else None
@@ -98,11 +94,11 @@ class ScriptedPrometheus:
             row
             for pod in self.pods.get(asked["namespace"], ())
             if chosen is None or pod.name in chosen
-            for row in _pod_rows(pod, times, is_count=asked["sum"].startswith("count"))
+            for row in _pod_rows(mesh, pod, times, is_count=asked["sum"].startswith("count"))
         ]
 
 
-def _pod_rows(pod: PodTraffic, times: Sequence[float], *, is_count: bool) -> Iterator[dict[str, Any]]:
+def _pod_rows(mesh: Mesh, pod: PodTraffic, times: Sequence[float], *, is_count: bool) -> Iterator[dict[str, Any]]:
     if is_count:
         yield {"metric": {"pod": pod.name}, "values": [[time, "2"] for time in times]}
         return
@@ -111,25 +107,28 @@ def _pod_rows(pod: PodTraffic, times: Sequence[float], *, is_count: bool) -> Ite
         ("200", [level.requests - level.errors for level in levels]),
         ("503", [level.errors for level in levels]),
     ):
-        labels = {"pod": pod.name, "response_code": code, "response_flags": "-"}
+        labels = {"pod": pod.name, **mesh.result(code)}
         yield {"metric": labels, "values": [[time, str(count)] for time, count in zip(times, counts, strict=True)]}
 
 
 def _rows(
-    traffic: Traffic, arm: tuple[str, str], reporter: str, *, start: datetime, end: datetime, vouched: datetime
+    mesh: Mesh,
+    traffic: Traffic,
+    arm: tuple[str, str],
+    reporter: str,
+    *,
+    start: datetime,
+    end: datetime,
+    vouched: datetime,
 ) -> Iterator[dict[str, Any]]:
-    namespace, workload = arm
-    labels = {
-        "reporter": reporter,
-        "destination_workload_namespace": namespace,
-        "destination_workload": workload,
-    }
-    heard = reporter == "destination"
+    _, workload = arm
+    labels = mesh.arm(*arm, reporter)
+    heard = reporter == SERVER
     now = traffic.counter(workload, end, heard=heard)
     if now is not None:
         counted = now - (traffic.counter(workload, start, heard=heard) or Served())
         for code, count in (("200", counted.requests - counted.errors), ("503", counted.errors)):
-            yield _row({**labels, "response_code": code, "response_flags": "-"}, count, end)
+            yield _row({**labels, **mesh.result(code)}, count, end)
         yield _row({**labels, "part": "present"}, 2, end)
     if traffic.counter(workload, vouched, heard=heard) is not None:
         yield _row({**labels, "part": "known"}, 2, end)

@@ -15,7 +15,7 @@ from canary.model.command import describe_speaker
 from canary.model.metric_documents import FOREIGN_METHODS
 from canary.model.metric_rules import BUILT_IN
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, GatewayTraffic, IstioTraffic, MetricSpec, Signal, Traffic
+from canary.model.spec import CanarySpec, GatewayTraffic, IstioTraffic, MeshTelemetry, MetricSpec, Signal, Traffic
 
 _LABEL_WIDTH: Final = 17
 
@@ -86,6 +86,7 @@ def _draw_analysis(spec: CanarySpec) -> Table:
     analysis = spec.analysis
     return _draw_rows(
         ("metrics", "\n".join(map(_describe_metric, analysis.metrics))),
+        *([("telemetry", analysis.telemetry.value)] if analysis.telemetry is not MeshTelemetry.ISTIO else []),
         ("interval", format_duration(analysis.interval)),
         ("warm-up", format_duration(analysis.warmup)),
         ("false rollback", f"{analysis.false_rollback:g} over the whole release"),

@@ -24,7 +24,7 @@ from fleet_world import HOME, Service
 
 from canary.lab.processes import Process
 from canary.lab.waiting import pause
-from canary.metrics.istio_queries import batch
+from canary.metrics.counter_queries import batch
 from canary.model.spec import ObjectKey
 from canary.ports import MeasurementQuery
 

@@ -1,27 +1,16 @@
-"""What the answer to `istio_queries` means: rows become counts of the two versions, or a reason why they cannot.
+"""What the answer to `counter_queries` means: rows become counts of the two versions, or a reason why they cannot.
 
-Which requests failed, by what the client got:
+Which requests failed the dialect says of each row. A metric may name other results instead (its `codes`); they are
+looked up when a Canary's counts are picked, since one answer holds those of many Canaries.
 
-- 5xx, and no response at all (code 0), except where the client hung up (code 0 with flag DC): such a request tells
-  nothing about the version and is not counted at all.
-- gRPC, which travels in HTTP 200: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE and DATA_LOSS, the
-  set that OpenTelemetry holds against a server. UNIMPLEMENTED is gRPC's 501: a canary that lost a method has failed.
-  RESOURCE_EXHAUSTED is its 429: a quota that did its work, an answer like any 4xx.
-
-A metric may name other results instead; they are looked up when a Canary's counts are picked, since one answer holds
-those of many Canaries. A client that hung up is not counted there either.
-
-Who tells. The client's proxy (reporter=source) sees what the server's never hears of: refused connections, ejections,
-time-outs. So it is preferred, then the waypoint, then the server's own. The choice is made once for a Canary and a
-span, by who has known *stable* since before the span, and holds for both versions: a canary's requests counted at the
-client and stable's at the server would differ by exactly those failures. A baseline is as new as the canary, and no
-more than that can tell who has known it.
+Who tells. The client's proxy sees what the server's never hears of, so a dialect names it first. The choice is made
+once for a Canary and a span, by who has known *stable* since before the span, and holds for both versions: a canary's
+requests counted at the client and stable's at the server would differ by exactly those failures. A baseline is as new
+as the canary, and no more than that can tell who has known it.
 
 The choice made from the requests holds for the durations of the same span: errors and latency are told by one reporter.
-Durations are those of all requests: one that failed or was given up took the time it took.
 
-Rejected: reporters chosen per version (see above), adding reporters up (one request would count twice), 4xx as failures
-(the caller's doing; a regression that answers 404 is real, but no count of 404s can tell it from a crawler).
+Rejected: reporters chosen per version (see above), adding reporters up (one request would count twice).
 """
 
 import math
@@ -32,8 +21,9 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 
-from canary.metrics import istio_queries as labels
-from canary.metrics.istio_queries import arms
+from canary.metrics import counter_queries as labels
+from canary.metrics.counter_queries import arms
+from canary.metrics.dialect import Dialect, NotAnAnswer, Reporter, Result, by_labels
 from canary.model.evidence import ArmCounts, ArmHistograms, Counts, Histogram, NoData
 from canary.model.metric_fields import GRPC_STATUSES
 from canary.model.quantities import format_duration
@@ -41,23 +31,11 @@ from canary.model.quoting import quote
 from canary.model.spec import STANDARD_ERRORS, MetricSource, Signal
 from canary.ports import MeasurementQuery
 
-REPORTERS: Final = ("source", "waypoint", "destination")
-"""In order of preference."""
-SERVERS: Final = ("destination",)
-"""Who hears of copies: whoever gets them."""
-
-GRPC_SERVER_FAULTS: Final = frozenset({"2", "4", "12", "13", "14", "15"})
 _GRPC_NAMES: Final = {str(number): name for number, name in enumerate(GRPC_STATUSES, start=1)}
-_CLIENT_HUNG_UP: Final = "DC"
-_NO_RESPONSE: Final = "0"
 _LARGEST_EXACT: Final = 2**53
 _ROW_PARTS: Final = 2
 _LONGEST_LIST: Final = 200
 Arm = tuple[str, str]
-
-
-class NotAnAnswer(Exception):
-    """The store's answer is not of the form that it promises; the text says in what."""
 
 
 @dataclass(slots=True)
@@ -65,14 +43,14 @@ class Sighting:
     """What one reporter tells of one workload.
 
     Attributes:
-        results: requests by HTTP code and gRPC status, from an answer to `request_counts`.
+        results: requests by what became of them, from an answer to `request_counts`.
         up_to: requests that took no longer than so many milliseconds, from an answer to `duration_counts`.
         series: how many series each of these buckets has at the end of the span.
         known: whether it knew the workload before the span.
         present: whether it knows it at the end.
     """
 
-    results: dict[tuple[str, str], int] = field(default_factory=dict)
+    results: dict[Result, int] = field(default_factory=dict)
     up_to: dict[float, int] = field(default_factory=dict)
     series: dict[float, int] = field(default_factory=dict)
     known: bool = False
@@ -81,23 +59,25 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, sorted: what each reporter tells of each (namespace, workload)."""
+    """One answer, sorted: what each reporter of the dialect tells of each (namespace, workload)."""
 
+    dialect: Dialect
     sightings: Mapping[Arm, Mapping[str, Sighting]]
 
-    def of(self, arm: Arm, reporter: str) -> Sighting:
+    def of(self, arm: Arm, reporter: Reporter) -> Sighting:
         """What this reporter tells of this workload; nothing counted and nothing known when it is not there."""
-        return self.sightings.get(arm, {}).get(reporter) or Sighting()
+        return self.sightings.get(arm, {}).get(reporter.value) or Sighting()
 
 
-def read_answer(rows: object) -> Answer:
-    """Sort the rows of an instant vector.
+def read_answer(dialect: Dialect, rows: object) -> Answer:
+    """Sort the rows of an instant vector; those of reporters that the dialect does not know are nobody's.
 
     Raises:
         NotAnAnswer: it is no such vector, a value is no count, or two rows have the same labels.
     """
     if not isinstance(rows, list):
         raise NotAnAnswer(f"a list of series was expected, not {type(rows).__name__}")
+    reporters = {reporter.value: reporter for reporter in dialect.reporters}
     sightings: defaultdict[Arm, defaultdict[str, Sighting]] = defaultdict(lambda: defaultdict(Sighting))
     seen: set[tuple[tuple[str, str], ...]] = set()
     for row in rows:
@@ -106,12 +86,14 @@ def read_answer(rows: object) -> Answer:
         if identity in seen:
             raise NotAnAnswer(f"the series {dict(metric)} is there twice")
         seen.add(identity)
-        arm = (metric.get(labels.NAMESPACE, ""), metric.get(labels.WORKLOAD, ""))
-        _note(sightings[arm][metric.get(labels.REPORTER, "")], metric, value)
-    return Answer(sightings)
+        reporter = reporters.get(metric.get(dialect.reporter, ""))
+        if reporter is not None:
+            arm = (metric.get(reporter.namespace, ""), metric.get(reporter.workload, ""))
+            _note(sightings[arm][reporter.value], dialect, metric, value)
+    return Answer(dialect, sightings)
 
 
-def pick_reporter(query: MeasurementQuery, answer: Answer, reporters: Sequence[str]) -> str | None:
+def pick_reporter(query: MeasurementQuery, answer: Answer, reporters: Sequence[Reporter]) -> Reporter | None:
     """The first that has known stable since before the span; None when there is none."""
     stable, *_ = arms(query)
     for reporter in reporters:
@@ -125,7 +107,7 @@ def pick_sample(
     query: MeasurementQuery,
     answer: Answer,
     *,
-    reporters: Sequence[str],
+    reporters: Sequence[Reporter],
     settling: timedelta,
     source: MetricSource = STANDARD_ERRORS,
 ) -> ArmCounts | ArmHistograms | NoData:
@@ -139,36 +121,35 @@ def pick_sample(
         source: what is measured: requests and which of them failed, or durations.
     """
     reporter = pick_reporter(query, answer, reporters)
-    series = labels.DURATIONS if source.signal is Signal.DURATIONS else labels.REQUESTS
     if reporter is None:
-        return _missing(query, answer, reporters=reporters, settling=settling, series=series)
+        return _missing(query, answer, reporters=reporters, settling=settling, signal=source.signal)
     namespace = query.key.namespace
     told = answer.of((namespace, query.control), reporter), answer.of((namespace, query.canary), reporter)
     if source.signal is Signal.DURATIONS:
-        return _histograms(query, *told)
+        return _histograms(query, answer.dialect.durations, *told)
     return ArmCounts(stable=_counts(told[0], source.codes), canary=_counts(told[1], source.codes))
 
 
-def pick_beside(query: MeasurementQuery, answer: Answer, reporter: str, signal: Signal) -> Counts:
+def pick_beside(query: MeasurementQuery, answer: Answer, reporter: Reporter, signal: Signal) -> Counts:
     """What stable's own pods served beside a baseline, as this reporter tells it."""
     stable, *_ = arms(query)
     told = answer.of(stable, reporter)
     return Counts(told.up_to.get(math.inf, 0)) if signal is Signal.DURATIONS else _counts(told, ())
 
 
-def _histograms(query: MeasurementQuery, control: Sighting, canary: Sighting) -> ArmHistograms | NoData:
+def _histograms(query: MeasurementQuery, series: str, control: Sighting, canary: Sighting) -> ArmHistograms | NoData:
     """Both histograms, or why they cannot be compared; a workload without any series took no requests."""
     read: list[Histogram | None] = []
     for workload, told in ((query.control, control), (query.canary, canary)):
         histogram = _histogram(told) if told.up_to or told.series else None
         if isinstance(histogram, str):
-            return NoData(f"the histogram {labels.DURATIONS} of {query.key.namespace}/{workload} {histogram}")
+            return NoData(f"the histogram {series} of {query.key.namespace}/{workload} {histogram}")
         read.append(histogram)
     known = read[0] or (read[1] if query.baseline else None) or Histogram((), (0,))
     first, second = (each or Histogram(known.bounds, (0,) * len(known.counts)) for each in read)
     if first.bounds != second.bounds:
         return NoData(
-            f"the buckets of {labels.DURATIONS} differ: {query.control} has the bounds {_listed(first)} ms, "
+            f"the buckets of {series} differ: {query.control} has the bounds {_listed(first)} ms, "
             f"{query.canary} {_listed(second)} ms; give both versions the same"
         )
     return ArmHistograms(stable=first, canary=second)
@@ -195,15 +176,12 @@ def _listed(histogram: Histogram) -> str:
 
 
 def _missing(
-    query: MeasurementQuery, answer: Answer, *, reporters: Sequence[str], settling: timedelta, series: str
+    query: MeasurementQuery, answer: Answer, *, reporters: Sequence[Reporter], settling: timedelta, signal: Signal
 ) -> NoData:
     """Why no reporter can tell."""
     stable, *_ = arms(query)
     told_by = [answer.of(stable, reporter) for reporter in reporters]
-    looked_for = (
-        f'{series}{{{labels.NAMESPACE}="{stable[0]}",{labels.WORKLOAD}="{stable[1]}"}} '
-        f"from reporter {' or '.join(reporters)}"
-    )
+    looked_for = " or ".join(_named(answer.dialect, stable, group, signal) for group in by_labels(reporters))
     if any(told.present for told in told_by):
         return NoData(
             f"a gap in the metrics: {looked_for} is there at {query.end.isoformat()} but was not before "
@@ -217,16 +195,23 @@ def _missing(
         )
     return NoData(
         f"Prometheus holds no {looked_for}; check that the stable version has had requests through the mesh and that "
-        "Prometheus scrapes Istio's proxies"
+        f"Prometheus scrapes {answer.dialect.proxies}"
     )
 
 
+def _named(dialect: Dialect, arm: Arm, reporters: Sequence[Reporter], signal: Signal) -> str:
+    """What was looked for of these reporters, who name workloads by the same labels."""
+    series = dialect.durations if signal is Signal.DURATIONS else dialect.requests
+    labelled = ",".join(f'{label}="{name}"' for label, name in zip(reporters[0].labels, arm, strict=True))
+    return f"{series}{{{labelled}}} from {dialect.reporter} {' or '.join(each.value for each in reporters)}"
+
+
 def _counts(sighting: Sighting, codes: Sequence[str]) -> Counts:
-    failed = (count for (http, grpc), count in sighting.results.items() if has_failed(http, grpc, codes))
+    failed = (count for result, count in sighting.results.items() if has_failed(result, codes))
     return Counts(requests=sum(sighting.results.values()), errors=sum(failed))
 
 
-def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
+def _note(sighting: Sighting, dialect: Dialect, metric: Mapping[str, str], value: int) -> None:
     part = metric.get(labels.PART, "")
     if part == labels.KNOWN:
         sighting.known = True
@@ -237,28 +222,17 @@ def _note(sighting: Sighting, metric: Mapping[str, str], value: int) -> None:
     elif labels.UP_TO in metric:
         bound = _read_bound(metric)
         sighting.up_to[bound] = sighting.up_to.get(bound, 0) + value
-    else:
-        if has_hung_up(metric):
-            return
-        result = metric.get(labels.HTTP_CODE, ""), metric.get(labels.GRPC_STATUS, "")
+    elif (result := dialect.read_result(metric)) is not None:
         sighting.results[result] = sighting.results.get(result, 0) + value
 
 
-def has_hung_up(metric: Mapping[str, str]) -> bool:
-    """Whether the client did not wait for an answer: such a request is not counted at all."""
-    flags = metric.get(labels.FLAGS, "").split(",")
-    return metric.get(labels.HTTP_CODE) == _NO_RESPONSE and _CLIENT_HUNG_UP in flags
-
-
-def has_failed(http_code: str, grpc_status: str, codes: Sequence[str] = ()) -> bool:
-    """Whether a request with these results is a failure of the version: by `codes`, or by the standard set if empty."""
-    is_http = len(http_code) == len("500")
-    if codes:
-        is_listed = http_code in codes or (is_http and f"{http_code[0]}xx" in codes)
-        return is_listed or _GRPC_NAMES.get(grpc_status) in codes
-    if http_code == _NO_RESPONSE or (is_http and http_code.startswith("5")):
-        return True
-    return grpc_status in GRPC_SERVER_FAULTS
+def has_failed(result: Result, codes: Sequence[str] = ()) -> bool:
+    """Whether such a request is a failure of the version: by `codes`, or by the standard set if empty."""
+    if not codes:
+        return result.is_failure
+    is_http = len(result.code) == len("500")
+    is_listed = result.code in codes or (is_http and f"{result.code[0]}xx" in codes)
+    return is_listed or _GRPC_NAMES.get(result.grpc_status) in codes
 
 
 def _read_row(row: object) -> tuple[dict[str, str], int]:

@@ -1,4 +1,4 @@
-"""The PromQL that counts Istio's requests exactly, as pure text.
+"""The PromQL that counts the requests of a mesh exactly, as pure text; `dialect` says what its series are called.
 
 `rate` and `increase` extrapolate, and they hide the first value of a new series, which is where a canary's first burst
 of 503s stands. So counters are subtracted, series by series, between the two ends of a span, and only then summed:
@@ -23,7 +23,8 @@ Three things are less obvious than they look:
 
 Workloads are chosen by anchored alternations of escaped names. Every literal is written in ASCII, so that no name can
 end the string, leave the alternation or change an encoding on the way. The reader picks its own rows out of the answer,
-which may hold more (the product of namespaces and names).
+which may hold more (the product of namespaces and names). Reporters that name workloads by labels of their own have a
+selector of their own, and the expressions for all selectors are joined by `or` into one query.
 
 Latency is counted the same way, from the buckets of a histogram, with one more grouping label (`le`). Where any bucket
 of a proxy fell, all of that proxy's buckets count from zero: a bucket that happens to stand higher after a restart than
@@ -44,22 +45,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from canary.metrics.dialect import POD, Dialect, Reporter, by_labels
 from canary.ports import MeasurementQuery
 
-REQUESTS: Final = "istio_requests_total"
-DURATIONS: Final = "istio_request_duration_milliseconds_bucket"
-NAMESPACE: Final = "destination_workload_namespace"
-WORKLOAD: Final = "destination_workload"
-REPORTER: Final = "reporter"
-POD: Final = "pod"
-HTTP_CODE: Final = "response_code"
-FLAGS: Final = "response_flags"
-GRPC_STATUS: Final = "grpc_response_status"
 UP_TO: Final = "le"
 PART: Final = "part"
 KNOWN: Final = "known"
 PRESENT: Final = "present"
-_ARM: Final = f"{REPORTER}, {NAMESPACE}, {WORKLOAD}"
 _WITHOUT_END: Final = f'{UP_TO}="+Inf"'
 
 LOOK_BACK: Final = timedelta(minutes=5)
@@ -69,7 +61,8 @@ MEMORY: Final = timedelta(minutes=30)
 """A series that was there this long before the span is not new. Longer costs the store more samples at every tick."""
 
 LONGEST_SELECTOR: Final = 64_000
-"""Characters of one selector, which stands six times in a query: about a thousand Canaries."""
+"""Characters of one selector, which stands six times in a query: about a thousand Canaries. Where reporters name a
+workload differently, a query has as many selectors."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -107,42 +100,65 @@ class Span:
         return f"{seconds}.{milliseconds:03d}"
 
 
-def request_counts(selector: str, span: Span, scrape_interval: timedelta) -> str:
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Series of some workloads, as reporters tell of them that name a workload by the same labels.
+
+    Attributes:
+        arm: the labels that tell reporters and workloads apart, as a grouping names them.
+        braces: what chooses the series.
+    """
+
+    arm: str
+    braces: str
+
+
+def request_counts(dialect: Dialect, selections: Iterable[Selection], span: Span, scrape_interval: timedelta) -> str:
     """The query for the requests of `span`, to be evaluated at its end.
 
-    Rows without the label `part` are counts by reporter, namespace, workload and the three kinds of result code; rows
+    Rows without the label `part` are counts by reporter, namespace, workload and the labels that tell results; rows
     with it tell how many series each reporter has of a workload.
 
     Args:
-        selector: the braces, from `select`.
+        dialect: what the series are called.
+        selections: from `select`.
         span: the span.
         scrape_interval: in which every target is scraped at least once.
     """
-    series = REQUESTS + selector
+    return " or ".join(_count_requests(dialect, selection, span, scrape_interval) for selection in selections)
+
+
+def _count_requests(dialect: Dialect, selection: Selection, span: Span, scrape_interval: timedelta) -> str:
+    series, arm = dialect.requests + selection.braces, selection.arm
     now, before = _ends(series, span)
-    codes = f"{HTTP_CODE}, {FLAGS}, {GRPC_STATUS}"
     return (
-        f"sum by ({_ARM}, {codes}) (({now} - {before} >= 0) or ({now} unless ({_gone(series, span)})))"
-        f" or {_known(series, span, scrape_interval)}"
-        f" or {_present(now, _ARM)}"
+        f"sum by ({arm}, {', '.join(dialect.results)})"
+        f" (({now} - {before} >= 0) or ({now} unless ({_gone(series, span)})))"
+        f" or {_known(series, arm, span, scrape_interval)}"
+        f" or {_present(now, arm)}"
     )
 
 
-def duration_counts(selector: str, span: Span, scrape_interval: timedelta) -> str:
+def duration_counts(dialect: Dialect, selections: Iterable[Selection], span: Span, scrape_interval: timedelta) -> str:
     """The query for the durations of `span`; see `request_counts`.
 
     Rows without the label `part` are cumulative counts by reporter, namespace, workload and upper end of the bucket.
     Those that tell what is there at the end stand for each bucket too: where some proxies have bounds that others lack,
     their numbers differ.
     """
-    now, before = _ends(DURATIONS + selector, span)
-    last_bucket = DURATIONS + selector.removesuffix("}") + f",{_WITHOUT_END}}}"
+    return " or ".join(_count_durations(dialect, selection, span, scrape_interval) for selection in selections)
+
+
+def _count_durations(dialect: Dialect, selection: Selection, span: Span, scrape_interval: timedelta) -> str:
+    arm = selection.arm
+    now, before = _ends(dialect.durations + selection.braces, span)
+    last_bucket = dialect.durations + selection.braces.removesuffix("}") + f",{_WITHOUT_END}}}"
     difference = f"{now} - {before}"
     risen = f"{difference} unless ignoring ({UP_TO}) ({difference} < 0)"
     return (
-        f"sum by ({_ARM}, {UP_TO}) (({risen}) or ({now} unless ignoring ({UP_TO}) ({_gone(last_bucket, span)})))"
-        f" or {_known(last_bucket, span, scrape_interval)}"
-        f" or {_present(now, f'{_ARM}, {UP_TO}')}"
+        f"sum by ({arm}, {UP_TO}) (({risen}) or ({now} unless ignoring ({UP_TO}) ({_gone(last_bucket, span)})))"
+        f" or {_known(last_bucket, arm, span, scrape_interval)}"
+        f" or {_present(now, f'{arm}, {UP_TO}')}"
     )
 
 
@@ -157,10 +173,10 @@ def _gone(series: str, span: Span) -> str:
     return f"{remembered} unless {before}"
 
 
-def _known(series: str, span: Span, scrape_interval: timedelta) -> str:
+def _known(series: str, arm: str, span: Span, scrape_interval: timedelta) -> str:
     """How many series of each workload were there one scrape interval before the span."""
     earlier = _last(series, LOOK_BACK, span.length + scrape_interval)
-    return f'label_replace(count by ({_ARM}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
+    return f'label_replace(count by ({arm}) ({earlier}), "{PART}", "{KNOWN}", "", "")'
 
 
 def _present(now: str, by: str) -> str:
@@ -168,20 +184,37 @@ def _present(now: str, by: str) -> str:
     return f'label_replace(count by ({by}) ({now}), "{PART}", "{PRESENT}", "", "")'
 
 
-def select(workloads: Iterable[tuple[str, str]], reporters: Iterable[str], pods: Iterable[str] | None = None) -> str:
-    """The braces that choose these (namespace, workload) pairs, and perhaps others of the same names.
+def select(
+    dialect: Dialect,
+    workloads: Iterable[tuple[str, str]],
+    reporters: Iterable[Reporter],
+    pods: Iterable[str] | None = None,
+) -> tuple[Selection, ...]:
+    """What chooses these (namespace, workload) pairs, and perhaps others of the same names.
 
     Naming the reporters leaves out what nobody will read: every pod has destination series of its own. None means all
     pods.
     """
-    pairs = tuple(workloads)
+    pairs, chosen_pods = tuple(workloads), None if pods is None else tuple(pods)
+    return tuple(_select(dialect, pairs, group, chosen_pods) for group in by_labels(reporters))
+
+
+def _select(
+    dialect: Dialect,
+    pairs: Sequence[tuple[str, str]],
+    reporters: Sequence[Reporter],
+    pods: Sequence[str] | None,
+) -> Selection:
+    namespace, workload = reporters[0].labels
     chosen = {
-        NAMESPACE: (namespace for namespace, _ in pairs),
-        WORKLOAD: (name for _, name in pairs),
-        REPORTER: reporters,
+        namespace: (each for each, _ in pairs),
+        workload: (each for _, each in pairs),
+        dialect.reporter: (reporter.value for reporter in reporters),
         **({} if pods is None else {POD: pods}),
     }
-    return "{" + ",".join(f"{label}=~{_alternation(names)}" for label, names in chosen.items()) + "}"
+    matchers = [f"{label}=~{_alternation(names)}" for label, names in chosen.items()]
+    matchers += [f'{label}!="{value}"' for label, value in dialect.excluded]
+    return Selection(arm=f"{dialect.reporter}, {namespace}, {workload}", braces="{" + ",".join(matchers) + "}")
 
 
 def batch(
