@@ -10,8 +10,11 @@ from typing import Final
 import structlog
 
 from canary.controller.apply import Applier
+from canary.controller.asker import MOST_UNDER_WAY, Asker
+from canary.controller.budget import Budget
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.gatekeeper import Gatekeeper
 from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
@@ -39,7 +42,11 @@ from canary.kube.resources import (
 from canary.kube.watch import Watch
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.errors import Refused, Transient
-from canary.model.spec import ObjectKey, RouteKind
+from canary.model.gate_documents import windows_of
+from canary.model.spec import CanarySpec, ObjectKey, RouteKind
+from canary.notify.event_hooks import EventHooks
+from canary.notify.webhooks import WebhookCaller
+from canary.ports import HookCaller
 from canary.routing.gateway import find_routes
 from canary.routing.routers import Routers
 from canary.settings import Settings
@@ -50,6 +57,7 @@ from canary.workloads.deployments import Deployments
 
 _CALIBRATING_THREADS: Final = 2
 """Few: reading twelve hours is work for Prometheus, and nobody waits for it."""
+_EVENT_THREADS: Final = 4
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 
@@ -122,7 +130,17 @@ def build_controller(settings: Settings) -> Controller:
     """
     client = KubeClient.connect(settings.kubeconfig, settings.request_timeout)
     clock, telemetry, fleet, copies = SystemClock(), Telemetry(), Fleet(), Copies(client, _find_kinds(client))
-    ticker = _build_ticker(settings, client, copies, fleet, telemetry, clock)
+    caller = WebhookCaller(settings.hook_key.get_secret_value() if settings.hook_key else None, clock)
+    asker = Asker(caller, ThreadPoolExecutor(MOST_UNDER_WAY, thread_name_prefix="hook"), clock)
+    gatekeeper = Gatekeeper(
+        freeze=windows_of(settings.freeze),
+        budget=Budget(everywhere=settings.max_releases, per_namespace=settings.max_releases_per_namespace),
+        fleet=fleet,
+        asker=asker,
+    )
+    journal = _build_journal(client, caller, fleet, clock)
+    reporter = Reporter(journal=journal, telemetry=telemetry)
+    ticker = _build_ticker(settings, client, copies, gatekeeper, reporter, clock)
     membership = _build_membership(settings, client)
     share = Share(name=membership.name, members=lambda: membership.members, everyone=fleet.keys, forget=ticker.forget)
     telemetry.show_share(share.count)
@@ -133,9 +151,12 @@ def build_controller(settings: Settings) -> Controller:
         workers=settings.workers,
     )
     schedule = Schedule(ticker.tick, share, pace, clock=clock, telemetry=telemetry)
+    asker.listen(schedule.wake)
     Wakers(fleet, schedule.wake, ticker.forget).listen(copies)
     watches = tuple(Watch(client, copy, settings.namespace or None) for copy in copies)
-    service = Service(watches=watches, membership=membership, schedule=schedule, telemetry=telemetry)
+    service = Service(
+        watches=watches, membership=membership, schedule=schedule, callers=(asker, journal), telemetry=telemetry
+    )
     app = health_app(
         alive={"membership": service.check_alive},
         ready={"fleet": service.check_ready},
@@ -145,22 +166,35 @@ def build_controller(settings: Settings) -> Controller:
     return Controller(service=service, web=web)
 
 
+def _build_journal(client: KubeClient, caller: HookCaller, fleet: Fleet, clock: SystemClock) -> EventHooks:
+    def find_spec(key: ObjectKey) -> CanarySpec | None:
+        member = fleet.find(key)
+        return None if member is None else member.spec
+
+    threads = ThreadPoolExecutor(_EVENT_THREADS, thread_name_prefix="event")
+    return EventHooks(KubeEvents(client), caller, threads, clock, find_spec)
+
+
 def _build_ticker(
-    settings: Settings, client: KubeClient, copies: Copies, fleet: Fleet, telemetry: Telemetry, clock: SystemClock
+    settings: Settings,
+    client: KubeClient,
+    copies: Copies,
+    gatekeeper: Gatekeeper,
+    reporter: Reporter,
+    clock: SystemClock,
 ) -> Ticker:
     router, workloads, canaries = Routers.connect(client), Deployments(client), KubeCanaries(client, copies)
-    reporter = Reporter(journal=KubeEvents(client), telemetry=telemetry)
     delay, groups = settings.metrics_delay, settings.tick_groups
     metrics = PrometheusProvider(
         settings.prometheus_url,
         timeout=settings.prometheus_timeout,
         scrape_interval=settings.prometheus_scrape_interval,
         reporter=settings.istio_reporter,
-        watcher=telemetry.queried,
+        watcher=reporter.telemetry.queried,
     )
     return Ticker(
         canaries=canaries,
-        fleet=fleet,
+        fleet=gatekeeper.fleet,
         keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=settings.status_interval),
         glance=Observer(
             router=Routers.connect(client, copies),
@@ -171,6 +205,7 @@ def _build_ticker(
         look=Observer(router=router, workloads=workloads, metrics_delay=delay, groups=groups),
         metrics=metrics,
         calibrator=Calibrator(metrics, ThreadPoolExecutor(_CALIBRATING_THREADS, thread_name_prefix="calibrate")),
+        gatekeeper=gatekeeper,
         applier=Applier(router=router, workloads=workloads),
         reporter=reporter,
         clock=clock,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.exposure import Exposure
+from canary.model.hooks import Call, Reply
 from canary.model.observation import Problem, Split, Workload
 from canary.model.spec import MeshTelemetry, MetricSource, ObjectKey, Traffic
 
@@ -273,4 +274,21 @@ class Journal(Protocol):
 
     def record(self, canary: CanaryObject, *, warning: bool, reason: str, message: str) -> None:
         """Tell it once; losing one is harmless, so nothing is raised."""
+        ...
+
+
+class HookCaller(Protocol):
+    """The hooks of Canaries, wherever they are."""
+
+    def call(self, key: ObjectKey, call: Call, event: Mapping[str, str] = ...) -> tuple[Reply, str]:
+        """Make one call, and again where that may help; bounded in time by the hook's time-out and retries.
+
+        Whatever comes of it is an answer: nothing is raised. The words are for people, on one line of bounded length,
+        without secrets.
+
+        Args:
+            key: of the Canary.
+            call: what is asked.
+            event: what was told, if it is an Event.
+        """
         ...

@@ -16,89 +16,31 @@ import difflib
 import os
 import re
 import socket
-from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Self
-from urllib.parse import unquote, urlsplit
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from canary.model.credentials import without_credentials
 from canary.model.errors import Fault, InvalidDocument
-from canary.model.quantities import format_duration, parse_duration
+from canary.model.faults import fault_of
+from canary.model.gate_documents import MOST_WINDOWS
+from canary.model.quantities import format_duration
 from canary.model.quoting import quote
+from canary.model.setting_fields import Address, Duration, Key, Url, Windows
 
 PREFIX: Final = "CANARY_"
 FILE_VARIABLE: Final = f"{PREFIX}SETTINGS"
 _NOT_SETTINGS: Final = (FILE_VARIABLE, f"{PREFIX}CACHE_DIR", f"{PREFIX}LAB_", f"{PREFIX}TEST_")
 """Variables of this project, or the beginnings of their names, that set something else."""
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)|$)")
-_USERINFO: Final = re.compile(r"(?<=://)[^\s'\"<>]*@")
-"""Up to the last @ that can belong to it: a password with / or ? in it, which nobody may write, ends a URL too soon."""
 _BEFORE_HOST: Final = re.compile(r"(?s)^([a-z]{1,10}://)?.*@")
-_SECRET_PARAMETER: Final = re.compile(r"(?i)(?<=[?&])([\w.-]*(?:token|secret|password|api_?key)[\w.-]*=)[^&#\s'\"]+")
-_AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)\s+[\w+/=.~-]{16,}")
-_SHORTEST_SECRET: Final = 4
-"""Blotting out every `a` because somebody's password is `a` would make all sentences unreadable, and protect nobody."""
 _LONGEST_VALUE_SHOWN: Final = 80
-
-
-def without_credentials(text: str, known: Iterable[str] = ()) -> str:
-    """The text with what lets somebody in blotted out.
-
-    That is user names, passwords and secret query parameters of every URL, what follows the words Basic and Bearer as
-    in a header, and whatever is `known` to be secret (see `credentials_of`), in whatever form it appears.
-    """
-    for secret in known:
-        text = text.replace(secret, "***")
-    return _AUTHORIZATION.sub(r"\1 ***", _SECRET_PARAMETER.sub(r"\1***", _USERINFO.sub("***@", text)))
-
-
-def credentials_of(address: str) -> tuple[str, ...]:
-    """What is secret in an address, whatever form it has: longest first, as written and as it is sent."""
-    before, at, _ = address.rpartition("@")
-    if not at:
-        return ()
-    userinfo = before.rpartition("://")[2]
-    password = userinfo.partition(":")[2]
-    sent = b64encode(unquote(userinfo).encode()).decode()
-    secrets = {userinfo, sent, password, unquote(password)}
-    return tuple(sorted((each for each in secrets if len(each) >= _SHORTEST_SECRET), key=len, reverse=True))
-
-
-def _read_duration(value: object) -> object:
-    if isinstance(value, str):
-        return parse_duration(value)
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("is not a duration")
-
-
-def _check_url(value: str) -> str:
-    if any(letter.isspace() or not letter.isprintable() for letter in value):
-        raise ValueError("holds a space or what cannot be printed; write it percent-encoded")
-    try:
-        url = urlsplit(value)
-        is_server = url.scheme in ("http", "https") and url.hostname and url.port != 0
-    except ValueError:  # it would quote what it took for a port, which may be a part of a password
-        is_server = False
-    if not is_server or url.query or url.fragment:
-        raise ValueError("is not the address of a server")
-    return value.rstrip("/")
-
-
-def _check_address(value: str) -> str:
-    return str(ip_address(value))
-
-
-Duration = Annotated[timedelta, BeforeValidator(_read_duration), PlainSerializer(format_duration)]
-Url = Annotated[str, AfterValidator(_check_url)]
-Address = Annotated[str, AfterValidator(_check_address)]
 
 
 class LogFormat(StrEnum):
@@ -231,6 +173,23 @@ class Settings(BaseSettings):
         description="whose account is counted; auto prefers the client's proxy (of Linkerd, source is outbound and "
         "destination inbound)",
     )
+    max_releases: int | None = Field(
+        default=None, ge=1, le=100_000, description="how many releases may be under way at once; unset means any number"
+    )
+    max_releases_per_namespace: int | None = Field(
+        default=None, ge=1, le=100_000, description="how many of one namespace may be; unset means any number"
+    )
+    freeze: Annotated[Windows, NoDecode] = Field(
+        default=(),
+        max_length=MOST_WINDOWS,
+        description="times in which no release begins, climbs or is promoted, such as "
+        '[{from: "0 16 * * FRI", for: 64h, timeZone: Europe/Berlin}]',
+    )
+    hook_key: Key | None = Field(
+        default=None,
+        description="what calls of hooks are signed with, 16 characters or more (openssl rand -hex 32); unset means "
+        "that they are not signed",
+    )
     listen_address: Address = Field(
         default="127.0.0.1",
         description="address that /healthz, /readyz and /metrics are served on; a pod needs 0.0.0.0 for its probes",
@@ -345,6 +304,9 @@ def _faults_of(error: ValidationError) -> list[Fault]:
             faults.append(Fault(path="lease_*", value="", message=message, remedy=remedy))
             continue
         name = str(detail["loc"][0])
+        if len(detail["loc"]) > 1:
+            faults.append(fault_of(detail, Settings))
+            continue
         variable = f"{PREFIX}{name.upper()}"
         faults.append(
             Fault(
@@ -359,6 +321,8 @@ def _faults_of(error: ValidationError) -> list[Fault]:
 
 def _shown(name: str, value: object) -> str:
     """A value that is refused; of an address only what follows the last @, whatever form it has."""
+    if name.endswith("_key"):
+        return "***"
     if not name.endswith("_url"):
         return quote(without_credentials(str(value)), _LONGEST_VALUE_SHOWN)
     if not isinstance(value, str):

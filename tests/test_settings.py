@@ -10,8 +10,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from canary.model.credentials import without_credentials
 from canary.model.errors import InvalidDocument
-from canary.settings import LogFormat, ReporterPolicy, Settings, load_settings, without_credentials
+from canary.model.gate_documents import windows_of
+from canary.settings import LogFormat, ReporterPolicy, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +159,37 @@ def test_credentials_are_blotted_out_and_nothing_else() -> None:
     )
     assert without_credentials("http://h/?token=abc&page=2") == "http://h/?token=***&page=2"
     assert without_credentials("mail me@example.com") == "mail me@example.com"
+
+
+def test_gates_can_be_set_for_all_canaries_in_the_file_and_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[{from: "0 16 * * FRI", for: 64h, timeZone: Europe/Berlin}, {from: "0 0 24 12 *", for: 3d}]'
+    in_file = load_settings(written(tmp_path, f"freeze: {text}\nmax_releases: 20\nmax_releases_per_namespace: 2\n"))
+    monkeypatch.setenv("CANARY_FREEZE", text)
+    monkeypatch.setenv("CANARY_MAX_RELEASES", "20")
+    assert load_settings().freeze == in_file.freeze
+    assert [window.zone for window in windows_of(in_file.freeze)] == ["Europe/Berlin", "UTC"]
+    assert (in_file.max_releases, in_file.max_releases_per_namespace) == (20, 2)
+    assert load_settings().max_releases_per_namespace is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'freeze: [{from: "0 16 * * FRI", for: 64h, timeZone: Mars/Base}]',
+            "freeze[0].timeZone = 'Mars/Base': is not a time zone; write a name of the time zone database, such as",
+        ),
+        ('freeze: [{from: "0 99 * * *", for: 1h}]', "freeze[0].from = '0 99 * * *': is not a cron expression"),
+        ('freeze: [{from: "0 0 * * *", for: 1}]', 'freeze[0].for = 1: has no unit; write "1s" for seconds'),
+        ('freeze: [{from: "0 0 * * *"}]', "freeze[0].for: is missing"),
+        ("freeze: Friday", "freeze = Friday"),
+        ('freeze: "[a"', "freeze = [a: is not YAML"),
+        ("max_releases: 0", "max_releases = 0"),
+        ("max_releases_per_namespace: many", "max_releases_per_namespace = many"),
+        ("hook_key: short", "hook_key = ***: is no text of 16 characters or more"),
+    ],
+)
+def test_a_gate_that_is_wrong_is_refused_with_what_would_be_right(text: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(written(tmp_path, text + "\n"))

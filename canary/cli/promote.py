@@ -17,7 +17,10 @@ from canary.model.command import Verb
 @click.option("--full", is_flag=True, help="Yes: all remaining steps and their analysis are left out.")
 @spoken
 def command(speech: Speech, full: bool) -> None:  # noqa: FBT001 (click passes a flag as it is)
-    """Promote the version of the Canary of that NAME now. Only pods that do not serve still stop it."""
+    """Promote the version of the Canary of that NAME now. Only pods that do not serve still stop it.
+
+    No freeze, no limit of releases and no hook holds it; the Event says what was passed.
+    """
     if not full:
         raise click.UsageError("this leaves out all analysis: say so with --full (one step: canary approve or skip)")
     speech.say(Verb.PROMOTE)

@@ -12,5 +12,8 @@ from canary.model.command import Verb
 )
 @spoken
 def command(speech: Speech) -> None:
-    """Let the Canary of that NAME leave its present step now: no analysis, no hold, no approval of it."""
+    """Let the Canary of that NAME leave its present step now: no analysis, no hold, no approval, no hooks of it.
+
+    A freeze, and hooks that confirm the promotion, still hold it; the status says so.
+    """
     speech.say(Verb.SKIP)

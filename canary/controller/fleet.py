@@ -6,9 +6,10 @@ The watch keeps this index fresh; it also answers which Canaries to wake when a 
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from canary.controller.budget import Standing, read_standing
 from canary.model.errors import InvalidDocument
 from canary.model.observation import Problem
 from canary.model.resource import parse_canary
@@ -82,6 +83,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._members: dict[ObjectKey, Member] = {}
         self._claimants: dict[tuple[str, ObjectKey], set[ObjectKey]] = {}
+        self._standings: dict[ObjectKey, Standing] = {}
 
     def admit(self, canary: CanaryObject) -> Member:
         """Take in a Canary, or its newer version; an unchanged spec is not parsed again."""
@@ -95,7 +97,16 @@ class Fleet:
             else:
                 member = self._read_anew(canary, known)
             member = self._members[canary.key] = replace(member, canary=_without_content(canary))
+            self._note_standing(member, canary)
             return member
+
+    def _note_standing(self, member: Member, canary: CanaryObject) -> None:
+        """Keep where its release stands; who cannot be read is not in line, and may be under way all the same."""
+        standing = read_standing(canary.status)
+        if standing is None or (standing.queued_at is not None and member.refusal is not None):
+            self._standings.pop(canary.key, None)
+        else:
+            self._standings[canary.key] = standing
 
     def _read_anew(self, canary: CanaryObject, known: Member | None) -> Member:
         """Parse it, and claim what it names; a spec that broke in the middle keeps what the last good one claimed."""
@@ -111,6 +122,7 @@ class Fleet:
     def dismiss(self, key: ObjectKey) -> None:
         """The Canary is gone; dismissing again is harmless."""
         with self._lock:
+            self._standings.pop(key, None)
             member = self._members.pop(key, None)
             if member is not None:
                 self._withdraw(member)
@@ -131,6 +143,11 @@ class Fleet:
         """Every Canary there is."""
         with self._lock:
             return tuple(self._members)
+
+    def standings(self) -> Mapping[ObjectKey, Standing]:
+        """The Canaries whose releases are under way or wait for their turn, as last heard."""
+        with self._lock:
+            return dict(self._standings)
 
     def referring_to(self, kind: str, key: ObjectKey) -> tuple[ObjectKey, ...]:
         """The Canaries that name this Deployment, VirtualService, HTTPRoute or GRPCRoute."""

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from canary.controller.commands import read_commands
 from canary.controller.rhythm import find_rhythm
+from canary.model.gates import Gates
 from canary.model.observation import Observation, Problem, Workload
 from canary.model.spec import CanarySpec
 from canary.ports import CanaryObject, Routing, TrafficRouter, Workloads
@@ -29,6 +30,10 @@ class Sight:
 
     observation: Observation
     routing: Routing | Problem
+
+    def through(self, gates: Gates) -> "Sight":
+        """The same, with what may hold the release besides."""
+        return replace(self, observation=replace(self.observation, gates=gates))
 
     def agrees_with(self, other: "Sight") -> bool:
         """Whether both show the same world, whoever wrote it and however often."""

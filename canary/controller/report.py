@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from canary.machine import deadline, drift, leaving, obedience
+from canary.machine import deadline, drift, gates, leaving, obedience
 from canary.machine.moves import is_paused
 from canary.model.action import Decision, Warned
 from canary.model.command import Verb
@@ -26,8 +26,11 @@ _log = structlog.get_logger("canary.tick")
 _BY_CONDITION: Final[Mapping[str, Attention]] = {
     deadline.CONDITION: "deadline",
     drift.CONDITION: "weights",
+    gates.WAITING: "hook",
     leaving.CONDITION: "repair",
 }
+_KNOWN_ANYWAY: Final = frozenset({obedience.CONDITION, gates.FROZEN, gates.QUEUED})
+"""Whoever is refused a command knows of it already; freezes and limits are somebody's plan, and end by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +166,8 @@ def _find_attention(
 ) -> frozenset[Attention]:
     """Why a person should look at a Canary after its tick."""
     state = decision.state
-    told = (warned.type for warned in decision.warnings if warned.type != obedience.CONDITION)
-    reasons = {_BY_CONDITION[each] for each in told}  # whoever is refused a command knows of it already
+    told = (warned.type for warned in decision.warnings if warned.type not in _KNOWN_ANYWAY)
+    reasons = {_BY_CONDITION[each] for each in told}
     if state.phase is Phase.PAUSED and not is_paused(spec, state):
         reasons.add("approval")
     if state.drifted_at is not None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -98,6 +98,14 @@ def _request(canary: CanaryObject) -> tuple[object, ...]:
     return canary.uid, canary.generation, canary.annotations, canary.deleting
 
 
+class Caller(Protocol):
+    """Calls hooks, which may take longer than a process has that is asked to stop."""
+
+    def stop(self) -> bool:
+        """Begin no further call; whether none is under way."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One controller process; see `bootstrap` for its making."""
@@ -105,6 +113,7 @@ class Service:
     watches: tuple[Watch, ...]
     membership: Membership
     schedule: Schedule
+    callers: tuple[Caller, ...]
     telemetry: Telemetry
 
     def run(self, stop: threading.Event) -> bool:
@@ -126,6 +135,7 @@ class Service:
         finished = self.schedule.stop(STOP_WITHIN)
         self.membership.stop()
         have_ended = [watch.stop() for watch in self.watches]
+        have_ended += [caller.stop() for caller in self.callers]
         finished = finished and all(have_ended)
         self.telemetry.shared(members=0)
         _log.info("stopped", finished=finished)

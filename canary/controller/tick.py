@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 from canary.controller.apply import Applier
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet, Member
+from canary.controller.gatekeeper import Gatekeeper
 from canary.controller.keep import Entry, Keeper
 from canary.controller.memory import Recollection
 from canary.controller.observe import Observer, Sight
@@ -120,6 +121,7 @@ class Ticker:
     look: Observer
     metrics: MetricsProvider
     calibrator: Calibrator
+    gatekeeper: Gatekeeper
     applier: Applier
     reporter: Reporter
     clock: Clock
@@ -150,6 +152,7 @@ class Ticker:
         """The Canary is gone; forgetting again is harmless."""
         self.keeper.memory.forget(key)
         self.calibrator.forget(key)
+        self.gatekeeper.forget(key)
         self.reporter.forget(key)
 
     def _each(
@@ -197,6 +200,7 @@ class Ticker:
         sight = self.glance.gather(canary, member.spec, now)
         state = self.calibrator.attend(canary, member.spec, recollection.state, sight.observation.canary)
         recollection = replace(recollection, state=state)
+        sight = sight.through(self.gatekeeper.look(canary, member.spec, state, now))
         return _Pass(canary=canary, spec=member.spec, recollection=recollection, sight=sight, began=now)
 
     def _bury(self, key: ObjectKey) -> Outcome:
@@ -266,6 +270,7 @@ class Ticker:
             self.applier.apply(each.spec, decision.actions, each.sight)
         except CanaryError as error:
             failure = error  # the decision stands and is told all the same; the next tick derives its actions again
+        self.gatekeeper.ask(canary, decision)
         self._tell(each, canary, decision)
         if failure is not None:
             raise failure
@@ -279,7 +284,8 @@ class Ticker:
         return decision, self.keeper.draft(each.canary, each.spec, decision, seen, each.result, each.share)
 
     def _look_again(self, each: _Pass) -> Sight:
-        return self.look.gather(each.canary, each.spec, each.sight.observation.now)
+        seen = each.sight.observation
+        return self.look.gather(each.canary, each.spec, seen.now).through(seen.gates)
 
     def _begin_anew(self, each: _Pass, glanced: Decision) -> Outcome:
         """The world is no longer as it was glanced: nothing comes of this tick but that it was so.

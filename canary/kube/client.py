@@ -31,9 +31,9 @@ from canary.kube.failures import Call, Expired, Invalid, NotFound, brief, refusa
 from canary.kube.patch import Operation, fenced
 from canary.kube.resources import Document, Resource, has_version, resource_version
 from canary.kube.stream import BROKEN, EventStream, read_body
+from canary.model.credentials import without_credentials
 from canary.model.errors import Conflict, Refused, Transient
 from canary.model.spec import ObjectKey
-from canary.settings import without_credentials
 
 FIELD_MANAGER: Final = "canary-delivery"
 """What the API server calls us where it tells who wrote a field: the user agent up to its slash."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from canary.kube.resources import Resource
+from canary.model.credentials import without_credentials
 from canary.model.errors import CanaryError, Conflict, Refused, Transient
 from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
-from canary.settings import without_credentials
 
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete"]
 """What is done, in the words of RBAC."""

@@ -12,7 +12,7 @@ Rejected: giving advice in `canary validate`. That is a gate, and a gate that al
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,8 @@ import numpy as np
 from canary.judge.advice import ENOUGH
 from canary.judge.plan import make_plan
 from canary.judge.service import Traffic
+from canary.model.calendar import has_gaps
+from canary.model.hooks import HookPoint
 from canary.model.metric_documents import COMPARED_BY, FOREIGN_METHODS
 from canary.model.quantities import format_duration
 from canary.model.spec import CanarySpec, InconclusivePolicy, IstioTraffic, MeshTelemetry, Signal
@@ -28,6 +30,8 @@ STEEPEST: Final = 10
 """Times as many users, from one step to the next."""
 SHORTEST_WARMUP: Final = timedelta(minutes=1)
 """Half of the default, which is what a process needs that compiles and fills its caches as it runs."""
+_ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""From where a calendar is looked at; windows come again and again, so any time does."""
 _REHEARSED: Final = (COMPARED_BY[Signal.REQUESTS], COMPARED_BY[Signal.DURATIONS])
 
 
@@ -178,6 +182,27 @@ def traffic_decides_too_late(spec: CanarySpec, known: Circumstances) -> Iterator
         yield path, value, why, " or ".join(remedies) or "see `canary plan`"
 
 
+def hook_is_slower_than_an_interval(spec: CanarySpec, _known: Circumstances) -> Iterator[Finding]:
+    """A hook that is called at every interval, and may take longer than one."""
+    interval = spec.analysis.interval
+    for place, hook in enumerate(spec.hooks):
+        longest = hook.timeout * (hook.retries + 1)
+        if hook.at in (HookPoint.ROLLOUT, HookPoint.ROLLBACK) and longest > interval:
+            why = (
+                f"may take {format_duration(longest)} with retries, and it is called every {format_duration(interval)}"
+            )
+            remedy = f"write at most {format_duration(interval / (hook.retries + 1))}, or fewer retries"
+            yield f"spec.hooks[{place}].timeout", format_duration(hook.timeout), why, remedy
+
+
+def freeze_never_ends(spec: CanarySpec, _known: Circumstances) -> Iterator[Finding]:
+    """A window that lasts until it begins again."""
+    for place, window in enumerate(spec.freeze):
+        if not has_gaps(window, _ANY_TIME):
+            why = f"lasts until the window begins again ({window.starts}), so no release ever begins"
+            yield f"spec.freeze[{place}].for", format_duration(window.length), why, "write a shorter time"
+
+
 RULES: Final[Mapping[str, Rule]] = {
     "short-hold": hold_is_over_before_a_measurement,
     "nothing-compared": nothing_is_compared,
@@ -188,6 +213,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "one-pod": one_pod_is_compared_in_latency,
     "two-meshes": two_meshes_share_the_work,
     "blind-interval": interval_is_shorter_than_a_scrape,
+    "slow-hook": hook_is_slower_than_an_interval,
+    "endless-freeze": freeze_never_ends,
     "undecidable": traffic_decides_too_late,
 }
 """By name: a new one is one function and one line."""

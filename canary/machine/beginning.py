@@ -1,9 +1,11 @@
 """How a release begins: what is taken for one, what it waits for before its first traffic, and what tries it again."""
 
 from dataclasses import replace
+from typing import Final
 
 from canary.machine.control import find_fault, fit_pods
 from canary.machine.ending import leave_when_told, roll_back
+from canary.machine.gates import describe_overruled, find_closed_before, find_freeze, find_unsaid, let_begin
 from canary.machine.moves import is_paused
 from canary.machine.obedience import describe_pause, find_objection, find_obstacle, find_order, note_obeyed
 from canary.machine.phases import enter
@@ -11,8 +13,11 @@ from canary.machine.sentences import describe_return, describe_wrong_sum
 from canary.machine.turn import Turn
 from canary.model.command import Verb, describe_speaker
 from canary.model.evidence import Evidence
+from canary.model.hooks import HookPoint
 from canary.model.quantities import format_duration
 from canary.model.state import Phase, RolloutState
+
+_BEFORE_TRAFFIC: Final = (HookPoint.CONFIRM_ROLLOUT, HookPoint.PRE_ROLLOUT, HookPoint.CONFIRM_TRAFFIC_INCREASE)
 
 
 def watch_for_release(turn: Turn, state: RolloutState) -> tuple[RolloutState, str]:
@@ -47,7 +52,13 @@ def start(turn: Turn, state: RolloutState, revision: str) -> tuple[RolloutState,
         attempt=_next_attempt(turn, revision, 1),
         obeyed=state.obeyed,
     )
-    return enter(fresh, Phase.PENDING, turn.now), f"revision {revision} is to be released: waiting for its pods"
+    pending, why = _let_begin(turn, enter(fresh, Phase.PENDING, turn.now))
+    return pending, f"revision {revision} is to be released: {why or 'waiting for its pods'}"
+
+
+def _let_begin(turn: Turn, state: RolloutState) -> tuple[RolloutState, str | None]:
+    """Let it have its pods, unless it is held at its very beginning."""
+    return (state, describe_pause(state)) if is_paused(turn.spec, state) else let_begin(turn, state)
 
 
 def _next_attempt(turn: Turn, revision: str, least: int) -> int:
@@ -77,7 +88,9 @@ def _try_again(turn: Turn, state: RolloutState) -> tuple[RolloutState, str] | No
     )
     fresh = enter(note_obeyed(fresh, order, turn.now), Phase.PENDING, turn.now)
     who = describe_speaker(order.by, order.reason)
-    return fresh, f"{who} has revision {state.revision} tried again from step {first} (retry): waiting for its pods"
+    fresh, why = _let_begin(turn, fresh)
+    why = why or "waiting for its pods"
+    return fresh, f"{who} has revision {state.revision} tried again from step {first} (retry): {why}"
 
 
 def prepare(turn: Turn, state: RolloutState, revision: str) -> tuple[RolloutState, str]:
@@ -90,21 +103,43 @@ def prepare(turn: Turn, state: RolloutState, revision: str) -> tuple[RolloutStat
         limit = format_duration(spec.progress_deadline)
         return roll_back(turn, state, f"the pods of revision {revision} are not ready after {limit}")
     if not world.split.adds_up:
-        return state, describe_wrong_sum(spec, world.split)
+        return replace(state, queued_at=None), describe_wrong_sum(spec, world.split)
     if not world.split.stands_at(0):
-        return state, describe_return(world.stable)
+        return replace(state, queued_at=None), describe_return(world.stable)
     if paused:
-        return state, f"{describe_pause(state)} before the first step"
-    if fault := find_fault(spec, state, world.seen):
-        return state, fault
-    if not world.canary.rolled_out:
-        return state, f"waiting for the pods of revision {revision}"
-    if not world.stable.serving:
-        return state, "stable is not ready: holding before the first step"
+        return replace(state, queued_at=None), f"{describe_pause(state)} before the first step"
+    state, held = let_begin(turn, state)
+    held = held or _find_unreadiness(turn, state) or find_closed_before(turn, state)
+    if held is not None:
+        return state, held
+    passed = describe_overruled(turn, state, *_BEFORE_TRAFFIC)
     state = replace(state, started_at=turn.now, ready_at=turn.now)
     state = replace(state, ready_pods=world.canary.available, baseline_pods=fit_pods(turn.spec, state, world.seen))
     state = replace(state, evidence=Evidence(watermark=world.seen.instant))
-    return enter(state, Phase.PROGRESSING, turn.now), f"revision {revision} is ready: {turn.describe_step(state)}"
+    why = f"revision {revision} is ready{passed}: {turn.describe_step(state)}"
+    return enter(state, Phase.PROGRESSING, turn.now), why
+
+
+def _find_unreadiness(turn: Turn, state: RolloutState) -> str | None:
+    """Why the first traffic could not be moved, whoever agreed to it."""
+    if fault := find_fault(turn.spec, state, turn.world.seen):
+        return fault
+    if not turn.world.canary.rolled_out:
+        return f"waiting for the pods of revision {state.revision}"
+    return None if turn.world.stable.serving else "stable is not ready: holding before the first step"
+
+
+def awaited_before(turn: Turn, state: RolloutState) -> HookPoint | None:
+    """Whose answer the release waits for before its first step; None when it waits for something else."""
+    is_at_rest = turn.world.split.stands_at(0) and not is_paused(turn.spec, state)
+    if not is_at_rest or find_freeze(turn) is not None:
+        return None
+    if state.admitted_at is None:
+        return HookPoint.CONFIRM_ROLLOUT
+    if _find_unreadiness(turn, state) is not None:
+        return None
+    is_unprepared = find_unsaid(turn, state, HookPoint.PRE_ROLLOUT) is not None
+    return HookPoint.PRE_ROLLOUT if is_unprepared else HookPoint.CONFIRM_TRAFFIC_INCREASE
 
 
 def leave_when_replaced(turn: Turn, state: RolloutState) -> tuple[RolloutState, str] | None:

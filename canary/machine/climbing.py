@@ -5,11 +5,13 @@ from dataclasses import replace
 from canary.machine.beginning import leave_when_replaced
 from canary.machine.control import find_fault
 from canary.machine.ending import leave_when_harmful, roll_back
+from canary.machine.gates import describe_overruled, final_point, find_closed, find_freeze, find_recall, find_unsaid
 from canary.machine.moves import asked_exposure, current_step, is_paused
 from canary.machine.obedience import describe_pause, find_objection, find_order, note_obeyed
 from canary.machine.phases import enter
 from canary.machine.turn import Turn
 from canary.model.command import Verb, describe_speaker
+from canary.model.hooks import HookPoint
 from canary.model.quantities import format_duration
 from canary.model.spec import InconclusivePolicy
 from canary.model.state import Phase, RolloutState
@@ -19,6 +21,7 @@ from canary.model.verdict import Verdict
 def progress(turn: Turn, state: RolloutState) -> tuple[RolloutState, str]:
     """Leave the step upwards or downwards, or stay on it."""
     left = leave_when_replaced(turn, state) or _promote_when_told(turn, state) or leave_when_harmful(turn, state)
+    left = left or _leave_when_called_off(turn, state)
     if left is not None:
         return left
     if turn.world.stable.revision == state.revision:
@@ -38,7 +41,30 @@ def progress(turn: Turn, state: RolloutState) -> tuple[RolloutState, str]:
     index = current_step(turn.spec, state)
     if turn.spec.steps[index].approval and state.approved != index:
         return _pause(turn, state, f"waiting for approval of step {index + 1}; {why}")
+    closed = find_closed(turn, state, skipping=False)
+    if closed is not None:
+        return _enter_progress(turn, state), f"{closed}; {why}"
     return _climb(turn, _note_passed(turn, state), why)
+
+
+def awaited_by(turn: Turn, state: RolloutState) -> HookPoint | None:
+    """Whose answer the step is not left without; None when it waits for something else."""
+    if is_paused(turn.spec, state) or find_freeze(turn) is not None or turn.world.stable.revision == state.revision:
+        return None
+    point, index = final_point(turn, state), current_step(turn.spec, state)
+    order = find_order(state, turn.world, Verb.SKIP)
+    if order is not None and find_objection(turn.spec, state, order) is None:
+        is_asked = point is HookPoint.CONFIRM_PROMOTION and _find_unsteadiness(turn, state) is None
+        return point if is_asked else None
+    is_approved = not turn.spec.steps[index].approval or state.approved == index
+    is_done, _ = _is_step_done(turn, state)
+    is_agreed = is_approved and find_unsaid(turn, state, HookPoint.ROLLOUT, HookPoint.ROLLBACK) is None
+    return point if is_done and is_agreed else None
+
+
+def _leave_when_called_off(turn: Turn, state: RolloutState) -> tuple[RolloutState, str] | None:
+    answer = find_recall(turn, state)
+    return None if answer is None else roll_back(turn, state, f"{answer.call.hook} asks for it: {answer.words}")
 
 
 def _promote_when_told(turn: Turn, state: RolloutState) -> tuple[RolloutState, str] | None:
@@ -47,7 +73,8 @@ def _promote_when_told(turn: Turn, state: RolloutState) -> tuple[RolloutState, s
         return None
     state = replace(note_obeyed(state, order, turn.now), forced=True)
     who, verdict = describe_speaker(order.by, order.reason), turn.verdict.value if turn.verdict else "unknown"
-    why = f"promoting whatever the evidence (the verdict is {verdict}): {who} asked for it (promote)"
+    passed = describe_overruled(turn, state, HookPoint.ROLLOUT, HookPoint.ROLLBACK, HookPoint.CONFIRM_PROMOTION)
+    why = f"promoting whatever the evidence (the verdict is {verdict}): {who} asked for it (promote){passed}"
     return enter(state, Phase.PROMOTING, turn.now), why
 
 
@@ -56,7 +83,8 @@ def _skip_when_told(turn: Turn, state: RolloutState) -> tuple[RolloutState, str]
     if order is None or find_objection(turn.spec, state, order):
         return None
     who, index = describe_speaker(order.by, order.reason), current_step(turn.spec, state)
-    if (why := _find_unsteadiness(turn, state)) is not None:
+    why = _find_unsteadiness(turn, state) or find_closed(turn, state, skipping=True)
+    if why is not None:
         return _enter_progress(turn, state), f"{who} skips step {index + 1} as soon as it can be left: {why}"
     return _climb(turn, note_obeyed(state, order, turn.now), f"{who} skipped step {index + 1} (skip)")
 

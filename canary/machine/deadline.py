@@ -6,7 +6,7 @@ can wait for it. It does not come and go with the verdict: who is woken at night
 
 A release that waits before its first step is late after the same time, counted from when it began to wait: nothing else
 bounds the wait for a stable version or a baseline that is not ready. Paused releases are not late, for it is known whom
-they wait for.
+they wait for; nor are those that a freeze holds, for it is known until when.
 """
 
 from datetime import datetime
@@ -25,7 +25,7 @@ def warn_of_delay(spec: CanarySpec, state: RolloutState, now: datetime) -> tuple
     """The condition, for as long as the release is late."""
     limit = spec.analysis.max_duration
     if state.phase is Phase.PROGRESSING and state.started_at is not None:
-        is_late = now - (state.resumed_at or state.started_at) > limit
+        is_late = now - max(state.resumed_at or state.started_at, state.started_at) > limit
         message = _describe_climb(spec, state)
     elif state.phase is Phase.PENDING and state.revision is not None and not is_paused(spec, state):
         since = state.resumed_at or state.entered_at

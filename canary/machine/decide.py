@@ -17,6 +17,7 @@ Policies that the incumbents leave open, settled here:
 - A baseline that is not fit for comparison holds the rollout where it stands, for as long as it takes: it says
   nothing about the canary.
 - A promotion that never becomes ready ends as Failed with the traffic where it is: on the canary, which passed.
+- What others than the evidence have to agree to (freezes, whose turn it is, hooks) only ever holds (`gates`).
 - A weight that somebody edits is put back, or respected (`drift`), and the time it stood wrong is no evidence.
 """
 
@@ -24,11 +25,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, assert_never
 
+from canary.machine.asking import find_calls, is_untold
 from canary.machine.beginning import find_news, leave_when_replaced, prepare, watch_for_release
 from canary.machine.climbing import progress
 from canary.machine.deadline import warn_of_delay
 from canary.machine.drift import attend, describe_drift, warn_of_contest
 from canary.machine.ending import finish_promotion, finish_rollback, leave_when_harmful
+from canary.machine.gates import HEARD_WITHIN, note_gates, warn_of_gates
 from canary.machine.leaving import leave
 from canary.machine.moves import asked_exposure, derive_actions, is_left_to_others
 from canary.machine.obedience import heed, warn_of_refusal
@@ -62,10 +65,10 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
         return replace(farewell, requeue_after=CONFIRM_AFTER if farewell.actions else None)
     world = _resolve(seen)
     if isinstance(world, Problem):
-        return Decision(state=replace(state, settled_at=None), reason=world.message)
+        return Decision(state=replace(state, settled_at=None, queued_at=None), reason=world.message)
     turn = Turn(spec=spec, world=world, result=result)
     drift = attend(spec, state, world)
-    state, reason = _advance(turn, heed(spec, drift.state, world))
+    state, reason = _advance(turn, note_gates(turn, heed(spec, drift.state, world)))
     state = note_times(turn, state)
     asked, actions = asked_exposure(spec, state, world), derive_actions(spec, state, world)
     is_held = asked is not None and is_left_to_others(state)
@@ -75,14 +78,23 @@ def decide(spec: CanarySpec, state: RolloutState, seen: Observation, result: Ana
         actions=actions,
         reason=describe_drift(state, world) if is_held else reason,
         weight=asked.weight if asked else None,
-        requeue_after=CONFIRM_AFTER if actions or is_next else None,
+        requeue_after=CONFIRM_AFTER if actions or is_next else _look_again_after(turn, state),
         warnings=(
             *warn_of_contest(spec, state, world),
             *warn_of_delay(spec, state, turn.now),
             *warn_of_refusal(spec, state, world),
+            *warn_of_gates(turn, state),
         ),
         drift=drift.event,
+        calls=find_calls(turn, state),
     )
+
+
+def _look_again_after(turn: Turn, state: RolloutState) -> timedelta | None:
+    """What is not awaited by regular ticks: the end of a place in line that is not heard of yet, and the last calls."""
+    if state.queued_at is not None and turn.now - state.queued_at < HEARD_WITHIN:
+        return state.queued_at + HEARD_WITHIN - turn.now
+    return turn.spec.analysis.interval if is_untold(turn, state) else None
 
 
 def find_problem(spec: CanarySpec, state: RolloutState, seen: Observation) -> Problem | None:

@@ -112,7 +112,7 @@ def _prepare(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
         return ()
     if not world.split.stands_at(0):
         return _move_weight(spec, state, world)
-    if is_paused(spec, state):
+    if is_paused(spec, state) or state.admitted_at is None:
         return ()
     baseline = prepare_baseline(spec, state, world)
     if world.canary.replicas > 0 or not is_copied(state, world):

@@ -10,8 +10,8 @@ Policies:
   still rolls back. The longest duration of the analysis begins anew when the pause ends. Nobody overrides a
   colleague's pause without knowing it: skip and promote are refused until it is resumed. An abort asks nobody.
 - An approval is remembered, and needs not stand there until the step has passed.
-- To skip spares a step its analysis, its hold and its approval. It spares no evidence of harm, and no wait for ready
-  pods.
+- To skip spares a step its analysis, its hold, its approval and its hooks. It spares no evidence of harm, no wait for
+  ready pods, and no gate that is about the release as a whole (`gates`).
 - To promote whatever the evidence spares the verdict. Traffic still moves only toward ready pods, and a canary that
   lost all of them is rolled back: there would be nothing to promote.
 - To retry begins a release of its own, with an error budget (`falseRollback`) of its own. It may begin as far up as the

@@ -37,4 +37,5 @@ def enter(state: RolloutState, phase: Phase, now: datetime) -> RolloutState:
     if phase not in LEGAL_MOVES[state.phase]:
         raise ValueError(f"a rollout cannot go from {state.phase} to {phase}")
     entered = replace(state, phase=phase, entered_at=now, settled_at=None, unready_since=None, unserving_since=None)
+    entered = replace(entered, queued_at=None)
     return entered if phase in _HELD_BY_PEOPLE else replace(entered, paused_at=None, approved=None)

@@ -45,7 +45,8 @@ class Turn:
 
     def is_out_of_time(self, state: RolloutState) -> bool:
         """Whether the analysis has lasted longer than it may, since the release began or a person resumed it."""
-        return self.is_overdue(state.resumed_at or state.started_at, self.spec.analysis.max_duration)
+        since = max((at for at in (state.resumed_at, state.started_at) if at is not None), default=None)
+        return self.is_overdue(since, self.spec.analysis.max_duration)
 
     def describe_step(self, state: RolloutState) -> str:
         """Which step the release is on."""

@@ -38,13 +38,14 @@ from canary.metrics.dialects import discover
 from canary.metrics.own_queries import measure_values, read_number, shown
 from canary.metrics.pod_history import Grid, recall
 from canary.metrics.prometheus_session import AnswerRefused, BoundedSession
+from canary.model.credentials import credentials_of, without_credentials
 from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.history import PodHistory
 from canary.model.quantities import format_duration
 from canary.model.quoting import quote
 from canary.model.spec import ObjectKey, Signal
 from canary.ports import HistoryQuery, MeasurementQuery
-from canary.settings import ReporterPolicy, credentials_of, without_credentials
+from canary.settings import ReporterPolicy
 
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
 QUESTIONS: Final = {Signal.REQUESTS: request_counts, Signal.DURATIONS: duration_counts}

@@ -22,8 +22,8 @@ from typing import Any, Final
 import requests
 from requests.models import PreparedRequest, Request, Response
 
+from canary.model.credentials import without_credentials
 from canary.model.quoting import quote
-from canary.settings import without_credentials
 
 _CHUNK: Final = 65_536
 _LONGEST_EXPLANATION: Final = 300

@@ -5,7 +5,7 @@ written here is told of its source's metric, and does not make the whole Canary 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -129,16 +129,20 @@ class Draft:
         return {"apiVersion": API_VERSION, "kind": KIND, "metadata": self._metadata, "spec": spec}
 
     def _free_name(self, wanted: str) -> str:
-        name = _NO_LABEL.sub("-", wanted[: 4 * LONGEST_NAME].lower()).strip("-")[: LONGEST_NAME - 4].strip("-")
-        name = name or "metric"
-        if name in (*BUILT_IN, *RESERVED):
-            name += "-limit"
-        taken = {metric["name"] for metric in self.metrics}
-        numbered = (f"{name}-{number}" for number in range(2, MOST_METRICS + 2))
-        return name if name not in taken else next(each for each in numbered if each not in taken)
+        name = free_name(wanted, (), "metric")
+        name += "-limit" if name in (*BUILT_IN, *RESERVED) else ""
+        return free_name(name, [str(metric["name"]) for metric in self.metrics], "metric")
 
 
 _ORDER: Final[tuple[str, ...]] = ("stable", "canary", "traffic", "steps")
+
+
+def free_name(wanted: str, taken: Sequence[str], otherwise: str) -> str:
+    """A legal name like the one that is wanted, unlike those that are taken."""
+    name = _NO_LABEL.sub("-", wanted[: 4 * LONGEST_NAME].lower()).strip("-")[: LONGEST_NAME - 4].strip("-")
+    name = name or otherwise
+    numbered = (f"{name}-{number}" for number in range(2, len(taken) + 3))
+    return name if name not in taken else next(each for each in numbered if each not in taken)
 
 
 def quoted(value: object) -> str:

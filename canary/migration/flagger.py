@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from canary.migration.draft import Draft, quoted
-from canary.migration.flagger_fields import HOOKS
+from canary.migration.flagger_hooks import carry_hooks
 from canary.migration.flagger_metrics import carry_metrics
-from canary.migration.flagger_steps import GATES, PROMOTION_GATE, carry_steps
+from canary.migration.flagger_steps import carry_steps
 from canary.migration.release_fields import carry_labels, carry_progress_deadline
-from canary.migration.source import ANY, Path, Source
+from canary.migration.source import Path, Source
 
 ISTIO: Final = "istio"
 LINKERD: Final = "linkerd"
@@ -49,9 +49,8 @@ def convert_canary(source: Source, templates: Mapping[tuple[str, str], Source]) 
         draft.decide("skipAnalysis was set, and every release is judged here: it will take as long as its evidence.")
     source.leaves_out(("spec", "skipAnalysis"), why)
     carry_progress_deadline(source, draft)
-    kinds = {source.text(*hook, "type") for hook in source.items(*analysis, "webhooks")}
-    carry_steps(source, analysis, draft, kinds & GATES)
-    _say_webhooks(source, analysis, draft)
+    carry_steps(source, analysis, draft)
+    carry_hooks(source, analysis, draft)
     carry_metrics(source, analysis, draft, templates)
     if source.at("status", "phase") not in _AT_REST:
         draft.decide(f"A release is under way (phase {quoted(source.at('status', 'phase'))}): move when it has ended.")
@@ -123,20 +122,3 @@ def _carry_workloads(source: Source, draft: Draft) -> None:
         f"Deployment {quoted(target)}-primary has Flagger's copies of ConfigMaps and Secrets (-primary). Keep them"
         " until the first release is promoted: from then on stable uses the same ones as the canary."
     )
-
-
-def _say_webhooks(source: Source, analysis: Path, draft: Draft) -> None:
-    """Say of each what can be done instead; gates are kept by a person now."""
-    last = len(draft.spec["steps"]) - 1
-    for hook in source.items(*analysis, "webhooks"):
-        kind = source.text(*hook, "type") or "rollout"
-        instead = HOOKS.get(kind, "look what it was for")
-        name = quoted(source.at(*hook, "name"))
-        if kind in GATES:
-            where = f"spec.steps[{last if kind == PROMOTION_GATE else ANY}].approval"
-            source.differently(hook, where, f"a person approves instead of an answer to a call; or {instead}")
-            source.leaves_out((*hook, "url"), f"is not called; {instead}")
-            draft.decide(f"Webhook {name} ({kind}) is `approval: true` now. A person answers; or {instead}.")
-        else:
-            source.leaves_out(hook, f"no webhook is called: {instead}")
-            draft.decide(f"Webhook {name} ({quoted(kind)}) is not called: {instead}.")

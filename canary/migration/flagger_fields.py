@@ -15,7 +15,7 @@ _THE_SERVICE: Final = (
 _THE_ROUTE: Final = "is in the VirtualService that Flagger made: keep it; it is yours, and only its weights are moved"
 _OTHER_MESH: Final = "is not of Istio, and only Istio's VirtualService is moved"
 _NO_ALERTS: Final = "no messages are sent to chats: Events tell every change, and deploy/alerts.yaml holds alert rules"
-_NO_HOOK: Final = "no webhooks are called: see the sentence at the head of the new file"
+_NO_HOOK: Final = "is no field of a webhook of Flagger 1.44: look what it was for"
 _NOT_STICKY: Final = "no session affinity: a user may see both versions while a release lasts"
 
 CANARY: Final[dict[Path, Rule]] = {
@@ -98,15 +98,3 @@ ALERT_PROVIDER: Final[dict[Path, Rule]] = {
         ("spec", _NO_ALERTS),
     ),
 }
-
-HOOKS: Final = {
-    "confirm-rollout": "set spec.paused: true, and false when the release may begin",
-    "pre-rollout": "run that test in the pipeline, before the new pod template is applied",
-    "rollout": "drive load from outside, if users bring too little: what reaches the canary counts",
-    "confirm-traffic-increase": "annotate canary.delivery/approve from the service that said yes",
-    "confirm-promotion": "annotate canary.delivery/approve from the service that said yes",
-    "post-rollout": "wait for the end by `canary watch NAME --until-done`, and call it then",
-    "rollback": "annotate canary.delivery/abort from the service that said so",
-    "event": "watch the Events of the Canary",
-}
-"""By the type of a webhook: what a person can do instead."""

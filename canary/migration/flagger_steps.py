@@ -7,7 +7,6 @@ the rule `threshold` counts failed looks, and more looks fail more often.
 Flagger goes on from the last weight below `maxWeight`, so `stepWeight: 20, maxWeight: 50` visits 60; so does this.
 """
 
-from collections.abc import Set
 from datetime import timedelta
 from math import ceil
 from typing import Final
@@ -18,18 +17,14 @@ from canary.migration.spans import read_span
 from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT
 
-PROMOTION_GATE: Final = "confirm-promotion"
-TRAFFIC_GATE: Final = "confirm-traffic-increase"
-GATES: Final = frozenset({PROMOTION_GATE, TRAFFIC_GATE})
-"""Types of webhooks that a release waits for."""
 USUAL_WEIGHTS: Final = (5, 10, 25, 50)
 USUAL_INTERVAL: Final = timedelta(seconds=60)
 SHORTEST_INTERVAL: Final = timedelta(seconds=10)
 _THINNED: Final = f"at most {MOST_STEPS} steps can be written, so some are skipped and the others last longer"
 
 
-def carry_steps(source: Source, analysis: Path, draft: Draft, gates: Set[str | None]) -> None:
-    """Write the steps, the interval, and how long a release may take; a person keeps the gates.
+def carry_steps(source: Source, analysis: Path, draft: Draft) -> None:
+    """Write the steps, the interval, and how long a release may take.
 
     Raises:
         InvalidDocument: the interval or a weight cannot be read.
@@ -47,9 +42,6 @@ def carry_steps(source: Source, analysis: Path, draft: Draft, gates: Set[str | N
     weights = weights[stride - 1 :: stride]
     hold = interval * stride
     draft.spec["steps"] = [{"weight": weight, "hold": format_duration(hold)} for weight in weights]
-    gated = draft.spec["steps"][0 if TRAFFIC_GATE in gates else -1 :] if gates else []
-    for step in gated:
-        step["approval"] = True
     measured = min(interval, LONGEST_INTERVAL)
     draft.analysis["interval"] = format_duration(timedelta(seconds=round(measured.total_seconds())))
     why = "the time between two measurements (at most 5m), and the least time on a step, which also needs its evidence"

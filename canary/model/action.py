@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from canary.model.exposure import Exposure
+from canary.model.hooks import Call
 from canary.model.state import RolloutState
 
 
@@ -78,6 +79,7 @@ class Decision:
         warnings: what a person should know besides.
         drift: what somebody else has just done to the weights, if anything.
         released: of a Canary that is deleted, that nothing of it is left to be done.
+        calls: to which hooks, now; what they say is a part of what is seen later.
     """
 
     state: RolloutState
@@ -88,3 +90,4 @@ class Decision:
     warnings: tuple[Warned, ...] = ()
     drift: str | None = None
     released: bool = False
+    calls: tuple[Call, ...] = ()

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from canary.model.credentials import without_credentials
 from canary.model.errors import Fault
 
 FAULTS_SHOWN: Final = 50
@@ -94,7 +95,7 @@ def faults_of(error: ValidationError, model: type[BaseModel], also: Sequence[Fau
     At most `FAULTS_SHOWN`, and one more that counts the rest.
     """
     details = error.errors(include_url=False)
-    faults = (*(_fault(detail, model) for detail in details[:FAULTS_SHOWN]), *also)
+    faults = (*(fault_of(detail, model) for detail in details[:FAULTS_SHOWN]), *also)
     rest = len(details) + len(also) - FAULTS_SHOWN
     if rest <= 0:
         return faults
@@ -102,7 +103,8 @@ def faults_of(error: ValidationError, model: type[BaseModel], also: Sequence[Fau
     return (*faults[:FAULTS_SHOWN], more)
 
 
-def _fault(details: ErrorDetails, model: type[BaseModel]) -> Fault:
+def fault_of(details: ErrorDetails, model: type[BaseModel]) -> Fault:
+    """One of the things that pydantic found wrong with a document of `model`."""
     kind, path, value = details["type"], details["loc"], details["input"]
     context: dict[str, Any] = details.get("ctx", {})
     if kind == _RULE:
@@ -126,7 +128,8 @@ def _fault(details: ErrorDetails, model: type[BaseModel]) -> Fault:
         message, remedy = f"is not {_KINDS[kind]}", f"write {_KINDS[kind]}, {_example(model, path)}"
     else:
         message, remedy = details["msg"], "see `kubectl explain canary.spec --recursive`"
-    return Fault(path=show_path(path), value="" if kind == "missing" else show(value), message=message, remedy=remedy)
+    shown = "" if kind == "missing" else without_credentials(show(value))
+    return Fault(path=show_path(path), value=shown, message=message, remedy=remedy)
 
 
 def _field_at(model: type[BaseModel], path: Sequence[object]) -> FieldInfo | None:

@@ -82,11 +82,14 @@ def matching(pattern: str, longest: int) -> WithJsonSchema:
 _SUBDOMAIN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 _DURATION_SCHEMA: Final = matching(DURATION_PATTERN, 64)
 
+
 Label = Annotated[str, PlainValidator(_name("a DNS label", f"^{_LABEL}$", 63)), matching(f"^{_LABEL}$", 63)]
 Subdomain = Annotated[str, PlainValidator(_name("a DNS name", _SUBDOMAIN, 253)), matching(_SUBDOMAIN, 253)]
 Duration = Annotated[str, PlainValidator(_duration()), _DURATION_SCHEMA]
 PositiveDuration = Annotated[str, PlainValidator(_duration("1s")), _DURATION_SCHEMA]
 Interval = Annotated[str, PlainValidator(_duration("1s", "5m", whole_seconds=True)), _DURATION_SCHEMA]
+Timeout = Annotated[str, PlainValidator(_duration("100ms", "5m")), _DURATION_SCHEMA]
+FreezeLength = Annotated[str, PlainValidator(_duration("1m", "90d")), _DURATION_SCHEMA]
 Weight = Annotated[int, Field(ge=1, le=99), BeforeValidator(_weight)]
 Chance = Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)]
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from canary.model.command import NOTHING_SAID, Commands
 from canary.model.exposure import Exposure
+from canary.model.gates import NO_GATES, Gates
 from canary.model.spec import FULL_WEIGHT
 
 
@@ -112,6 +113,7 @@ class Observation:
         baseline: the baseline Deployment, or why it could not be read; None when there is none in the spec.
         deleting: whether the Canary was deleted and waits for us.
         author: who else last wrote the weights, as far as the API server tells; else empty.
+        gates: what may hold a release besides.
     """
 
     now: datetime
@@ -123,6 +125,7 @@ class Observation:
     baseline: Workload | Problem | None = None
     deleting: bool = False
     author: str = ""
+    gates: Gates = NO_GATES
 
     @property
     def problem(self) -> Problem | None:

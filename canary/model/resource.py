@@ -33,6 +33,14 @@ from canary.model.fields import (
     Label,
     PositiveDuration,
 )
+from canary.model.gate_documents import (
+    MOST_HOOKS,
+    MOST_WINDOWS,
+    FreezeDocument,
+    HookDocument,
+    hooks_of,
+    windows_of,
+)
 from canary.model.metric_documents import MetricDocument, metric_spec
 from canary.model.quantities import parse_duration
 from canary.model.rules import broken_rules
@@ -170,6 +178,19 @@ class SpecDocument(Document):
         description="When this Canary is deleted: give the traffic back to stable and the pods away, or leave them.",
         examples=["restore"],
     )
+    hooks: list[HookDocument] = Field(
+        default=[],
+        max_length=MOST_HOOKS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        description="Addresses that are asked before the release goes on, or told what becomes of it.",
+        examples=["[{name: change-board, at: confirm-promotion, url: https://gate.shop.svc/confirm}]"],
+    )
+    freeze: list[FreezeDocument] = Field(
+        default=[],
+        max_length=MOST_WINDOWS,
+        description="Times in which nothing begins, climbs or is promoted; the controller's settings may add others.",
+        examples=['[{from: "0 16 * * FRI", for: 64h, timeZone: Europe/Berlin}]'],
+    )
 
 
 class MetadataDocument(Document):
@@ -224,6 +245,8 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
         baseline_deployment=spec.baseline.deployment if spec.baseline else None,
         on_delete=spec.on_delete,
         on_drift=spec.traffic.on_drift,
+        hooks=hooks_of(spec.hooks),
+        freeze=windows_of(spec.freeze),
     )
 
 

@@ -33,6 +33,8 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
             yield from _are_unique(_list(metric, "codes"), f"spec.analysis.metrics[{index}].codes[{{index}}]")
     names = [metric.get("name") if isinstance(metric, Mapping) else None for metric in metrics]
     yield from _are_unique(names, "spec.analysis.metrics[{index}].name")
+    hooks = [hook.get("name") if isinstance(hook, Mapping) else None for hook in _list(document, "spec", "hooks")]
+    yield from _are_unique(hooks, "spec.hooks[{index}].name")
     for provider, parts in (("istio", "routes"), ("gatewayAPI", "rules")):
         path = f"spec.traffic.{provider}.{parts}[{{index}}]"
         yield from _are_unique(_list(document, "spec", "traffic", provider, parts), path)

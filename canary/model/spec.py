@@ -9,7 +9,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from canary.model.calendar import FreezeWindow
 from canary.model.exposure import ALL, Audience, Exposure
+from canary.model.hooks import Hook, HookPoint
 from canary.model.quantities import Percentage, PercentagePoints
 
 FULL_WEIGHT = ALL
@@ -290,7 +292,8 @@ class CanarySpec:
 
     `steps` is not empty: those without a weight come first, and the weights of the others strictly increase.
     `progress_deadline` bounds every wait for the canary's and stable's readiness. `baseline_deployment` is the control
-    of the comparison; None means that stable itself is.
+    of the comparison; None means that stable itself is. The names of `hooks` are unique; `freeze` says when nothing of
+    it goes up.
     """
 
     key: ObjectKey
@@ -304,6 +307,12 @@ class CanarySpec:
     baseline_deployment: str | None = None
     on_delete: DeletionPolicy = DeletionPolicy.RESTORE
     on_drift: DriftPolicy = DriftPolicy.REASSERT
+    hooks: tuple[Hook, ...] = ()
+    freeze: tuple[FreezeWindow, ...] = ()
+
+    def hooks_at(self, point: HookPoint) -> tuple[Hook, ...]:
+        """The hooks that are called there, in their order."""
+        return tuple(hook for hook in self.hooks if hook.at is point)
 
     @property
     def stable_key(self) -> ObjectKey:

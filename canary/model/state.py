@@ -65,8 +65,12 @@ class RolloutState:
         approved: index of the step whose end a person has approved; None for none.
         paused_at: since when a person's command holds the release; None while none does.
         pauses: how many pauses of this release were commanded.
-        resumed_at: when the last of them ended; None before. The longest duration of the analysis counts from it.
+        resumed_at: when the last of them ended, or when the freeze ends that holds the release; None before. The
+            longest duration of the analysis counts from it.
         forced: whether a person has it promoted whatever the evidence.
+        queued_at: since when it waits for its turn to begin; None while it does not.
+        admitted_at: when it was let begin, so that the canary may get pods; None before.
+        confirmed: names of the hooks that are asked once for each release, and have said yes to this one.
         obeyed: the last commands of people that were obeyed, the oldest first.
         evidence: the judge's memory of this release.
     """
@@ -93,6 +97,9 @@ class RolloutState:
     pauses: int = 0
     resumed_at: datetime | None = None
     forced: bool = False
+    queued_at: datetime | None = None
+    admitted_at: datetime | None = None
+    confirmed: tuple[str, ...] = ()
     obeyed: tuple[Obeyed, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
 

@@ -81,6 +81,9 @@ def read_state(status: Mapping[str, object]) -> RolloutState:
         pauses=document.pauses,
         resumed_at=document.resumed_at,
         forced=document.forced,
+        queued_at=document.queued_at,
+        admitted_at=document.admitted_at,
+        confirmed=tuple(document.confirmed_hooks),
         obeyed=tuple(map(_read_command, document.commands)),
         evidence=_read_evidence(document.analysis),
     )
@@ -136,6 +139,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         "judgedRevision": state.judged_revision,
         **_standing(state),
         **_said(state),
+        **_let_in(state),
         "analysis": _analysis(state.evidence, kept, result, share, _control(spec, before)),
         "conditions": [_condition(before, *each, now) for each in (_valid(problem), promoted, *_warned(warnings))],
     }
@@ -186,6 +190,15 @@ def _said(state: RolloutState) -> dict[str, object | None]:
         "resumedAt": _instant(state.resumed_at),
         "forced": state.forced or None,
         "commands": [_command(each) for each in state.obeyed] or None,
+    }
+
+
+def _let_in(state: RolloutState) -> dict[str, object | None]:
+    """How far the release was let go on by others than its evidence."""
+    return {
+        "queuedAt": _instant(state.queued_at),
+        "admittedAt": _instant(state.admitted_at),
+        "confirmedHooks": list(state.confirmed) or None,
     }
 
 

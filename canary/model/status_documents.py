@@ -147,7 +147,17 @@ class CommandDocument(Document):
 class ConditionDocument(Document):
     """A condition in the way of Kubernetes; `kubectl wait` understands it."""
 
-    type: Literal["Valid", "Promoted", "Overdue", "TrafficReturned", "WeightsContested", "CommandRefused"]
+    type: Literal[
+        "Valid",
+        "Promoted",
+        "Overdue",
+        "TrafficReturned",
+        "WeightsContested",
+        "CommandRefused",
+        "Frozen",
+        "Queued",
+        "WaitingForHook",
+    ]
     status: Literal["True", "False", "Unknown"]
     reason: Text
     message: Text
@@ -207,14 +217,21 @@ class StatusDocument(Document):
     )
     paused_at: Instant | None = Field(default=None, description="Since when a person's command holds the release.")
     pauses: Annotated[int, Field(ge=0, le=INT32)] = Field(default=0, description="Pauses of this release so far.")
-    resumed_at: Instant | None = Field(default=None, description="When the last of them ended.")
+    resumed_at: Instant | None = Field(default=None, description="When the last of them ended, or the freeze does.")
     forced: bool = Field(default=False, description="Whether a person has it promoted whatever the evidence.")
+    queued_at: Instant | None = Field(
+        default=None, description="Since when the release waits for its turn to begin (max_releases)."
+    )
+    admitted_at: Instant | None = Field(default=None, description="When the release was let begin.")
+    confirmed_hooks: list[Text] = Field(
+        default=[], max_length=20, description="Hooks that are asked once for each release, and have said yes."
+    )
     commands: list[CommandDocument] = Field(
         default=[], max_length=16, description="The last commands that were obeyed, the oldest first."
     )
     analysis: AnalysisDocument | None = None
     conditions: list[ConditionDocument] = Field(
         default=[],
-        max_length=8,
+        max_length=12,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

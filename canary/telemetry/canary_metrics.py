@@ -19,9 +19,10 @@ from prometheus_client.registry import Collector
 from canary.model.spec import ObjectKey
 from canary.model.state import Phase
 
-Attention = Literal["approval", "deadline", "metrics", "repair", "weights"]
-"""Why a person should look: a step is to be approved; the release takes longer than it may; Prometheus gives no usable
-answer; something that the Canary names, or the Canary itself, must be mended; others change the weights."""
+Attention = Literal["approval", "deadline", "hook", "metrics", "repair", "weights"]
+"""Why a person should look: a step is to be approved; the release takes longer than it may; a hook does not say yes, or
+cannot be heard; Prometheus gives no usable answer; something that the Canary names, or the Canary itself, must be
+mended; others change the weights."""
 
 ATTENTION: Final[tuple[Attention, ...]] = get_args(Attention)
 _QUESTIONS: Final = ("rollback", "promotion")

@@ -20,9 +20,10 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from canary.model.credentials import without_credentials
 from canary.model.quoting import spell_out
 from canary.model.spec import ObjectKey
-from canary.settings import LogFormat, LogLevel, without_credentials
+from canary.settings import LogFormat, LogLevel
 
 _CHATTY: Final = ("urllib3", "apscheduler", "kubernetes", "asyncio", "uvicorn")
 _DEEPEST: Final = 6

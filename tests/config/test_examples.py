@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from canary.judge.methods import discover
+from canary.model.gate_documents import FreezeDocument, HookDocument
+from canary.model.hooks import HookPoint
 from canary.model.metric_documents import MetricDocument
 from canary.model.quantities import PercentagePoints
 from canary.model.resource import parse_canary
@@ -90,6 +92,15 @@ def test_the_example_with_a_baseline_compares_pods_of_one_age() -> None:
     spec = spec_of("baseline.yaml")
     assert spec.baseline_deployment == "catalogue-baseline"
     assert (spec.canary.replicas, spec.analysis.warmup) == (3, timedelta(seconds=30))
+
+
+def test_the_example_with_gates_shows_every_point_of_a_hook_and_everything_that_can_be_written() -> None:
+    spec = spec_of("gates.yaml")
+    assert sorted(hook.at for hook in spec.hooks) == sorted(HookPoint)
+    document = yaml.safe_load((CONFIG / "canaries" / "gates.yaml").read_text(encoding="utf-8"))
+    for part, model in (("hooks", HookDocument), ("freeze", FreezeDocument)):
+        written = {field for each in document["spec"][part] for field in each}
+        assert written == {field.alias for field in model.model_fields.values()}
 
 
 def test_the_example_of_metrics_shows_every_way_to_judge_and_everything_that_can_be_written() -> None:

@@ -121,6 +121,7 @@ SCENES: Final[dict[str, Scene]] = {
     "CanaryRollbackHangs": Scene(happen=stands(Phase.ROLLING_BACK, 10, since=LONG), about=ABOUT),
     "CanaryPromotionFailed": Scene(happen=stands(Phase.FAILED, 100, since=LONG), about=ABOUT),
     "CanaryWaitsForApproval": Scene(happen=stands(Phase.PAUSED, 10, "approval", since=LONG), about=ABOUT),
+    "CanaryWaitsForHook": Scene(happen=at_work("hook"), about=ABOUT),
     "CanaryOverdue": Scene(happen=at_work("deadline"), about=ABOUT),
     "CanaryWeightsContested": Scene(happen=at_work("weights"), about=ABOUT),
     "CanaryNeedsRepair": Scene(happen=stands(Phase.PENDING, 0, "repair", since=LONG), about=ABOUT),

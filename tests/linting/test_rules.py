@@ -41,6 +41,9 @@ NOTHING: Final = Circumstances()
 ONE_STEP: Final = steps((50, "1m"))
 ROUTE: Final = {"gatewayAPI": {"httpRoute": "o", "stable": {"service": "s"}, "canary": {"service": "c"}}}
 
+SLOW_HOOK: Final = {"name": "load", "at": "rollout", "url": "http://load.shop", "timeout": "8s", "retries": 1}
+NIGHTS: Final = {"from": "0 20 * * *", "for": "12h"}
+
 SPEAKS: Final[list[tuple[str, CanarySpec, Circumstances, str]]] = [
     ("short-hold", spec_of(steps=steps((5, "1m"), (50, "5s"))), NOTHING, "spec.steps[1].hold"),
     ("nothing-compared", spec_of({"metrics": [FLAGGERS]}), NOTHING, "spec.analysis.metrics"),
@@ -58,6 +61,9 @@ SPEAKS: Final[list[tuple[str, CanarySpec, Circumstances, str]]] = [
     ),
     ("two-meshes", spec_of({"telemetry": "linkerd"}), NOTHING, "spec.analysis.telemetry"),
     ("blind-interval", spec_of(), SLOW_SCRAPES, "spec.analysis.interval"),
+    ("slow-hook", spec_of(hooks=[SLOW_HOOK]), NOTHING, "spec.hooks[0].timeout"),
+    ("slow-hook", spec_of(hooks=[SLOW_HOOK | {"at": "rollback"}]), NOTHING, "spec.hooks[0].timeout"),
+    ("endless-freeze", spec_of(freeze=[NIGHTS, NIGHTS | {"for": "24h"}]), NOTHING, "spec.freeze[1].for"),
     ("undecidable", spec_of({"maxDuration": "3m"}, steps=ONE_STEP), TOO_FEW, "spec.analysis.maxDuration"),
 ]
 SILENT: Final[list[tuple[str, CanarySpec, Circumstances]]] = [
@@ -75,6 +81,9 @@ SILENT: Final[list[tuple[str, CanarySpec, Circumstances]]] = [
     ("two-meshes", spec_of(), NOTHING),
     ("blind-interval", spec_of({"interval": "30s"}), SLOW_SCRAPES),
     ("blind-interval", spec_of(), NOTHING),
+    ("slow-hook", spec_of(hooks=[SLOW_HOOK | {"retries": 0}]), NOTHING),
+    ("slow-hook", spec_of(hooks=[SLOW_HOOK | {"at": "pre-rollout", "timeout": "5m"}]), NOTHING),
+    ("endless-freeze", spec_of(freeze=[NIGHTS]), NOTHING),
     ("undecidable", spec_of(steps=ONE_STEP), PLENTY),
     ("undecidable", spec_of({"metrics": [LIMIT]}), TOO_FEW),
     ("undecidable", spec_of({"maxDuration": "30m"}, steps=ONE_STEP), NOTHING),

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from canary.machine.decide import decide
+from canary.machine.gates import HEARD_WITHIN
 from canary.model.action import (
     Action,
     CopyStable,
@@ -234,6 +235,8 @@ def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
         passed_weight=0,
         resumed_at=_aged(state.resumed_at, _patience(spec)) if _patience(spec) else None,
         obeyed=(),
+        queued_at=None if state.queued_at is None else NOW - HEARD_WITHIN,
+        admitted_at=_aged(state.admitted_at, 0),
         evidence=Evidence(),
     )
 
@@ -265,6 +268,9 @@ def _essence(state: RolloutState) -> tuple[object, ...]:
         state.pauses,
         state.resumed_at,
         state.forced,
+        state.queued_at,
+        state.admitted_at,
+        state.confirmed,
     )
 
 

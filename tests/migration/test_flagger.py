@@ -7,6 +7,7 @@ from foreign import ERROR_SHARE, convert, flagger, spec_of
 
 from canary.migration.migrate import migrate
 from canary.model.errors import InvalidDocument
+from canary.model.hooks import HookPoint
 
 
 def refusal_of(*documents: dict[str, Any]) -> str:
@@ -131,12 +132,61 @@ def test_more_metrics_than_can_be_written_are_told() -> None:
     assert any("spec.analysis.metrics[10]" in leaf for entry in converted.entries for leaf in entry.leaves)
 
 
-def test_a_gate_is_kept_by_a_person() -> None:
-    gate = {"name": "gate", "type": "confirm-promotion", "url": "http://gate"}
-    steps = spec_of(flagger(webhooks=[gate]))["steps"]
-    assert [step.get("approval", False) for step in steps] == [False, False, False, True]
-    steps = spec_of(flagger(webhooks=[gate | {"type": "confirm-traffic-increase"}]))["steps"]
-    assert all(step["approval"] for step in steps)
+GATE: dict[str, Any] = {"name": "gate", "type": "confirm-promotion", "url": "http://gate"}
+
+
+def test_a_webhook_is_a_hook_and_no_longer_a_person() -> None:
+    old = GATE | {"timeout": "1m30s", "retries": 3, "metadata": {"team": "cart"}, "disableTLS": True, "muteAlert": True}
+    spec = spec_of(flagger(webhooks=[old]))
+    assert spec["hooks"] == [
+        {
+            "name": "gate",
+            "at": "confirm-promotion",
+            "url": "http://gate",
+            "timeout": "1m30s",
+            "retries": 3,
+            "metadata": {"team": "cart"},
+        }
+    ]
+    assert not any("approval" in step for step in spec["steps"])
+
+
+@pytest.mark.parametrize("point", list(HookPoint))
+def test_every_type_of_webhook_has_its_point(point: HookPoint) -> None:
+    [hook] = spec_of(flagger(webhooks=[GATE | {"type": point.value}]))["hooks"]
+    assert hook["at"] == point.value
+
+
+def test_a_webhook_without_a_type_is_called_at_every_interval() -> None:
+    [hook] = spec_of(flagger(webhooks=[{"name": "load", "url": "http://load"}]))["hooks"]
+    assert hook == {"name": "load", "at": "rollout", "url": "http://load"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"url": "http://user:word@gate"}, "holds a user name or a password"),
+        ({"url": "gate"}, "is not the address of a web server"),
+        ({"type": "confirm-nothing"}, "is not one of the known words"),
+        ({"timeout": "soon"}, "is not a duration"),
+        ({"metadata": {"a": 1}}, "is not a mapping of texts"),
+    ],
+)
+def test_a_webhook_that_cannot_be_a_hook_is_told(change: dict[str, Any], said: str) -> None:
+    converted = convert(flagger(webhooks=[GATE | change, GATE]))
+    assert converted.canary is not None
+    assert [hook["name"] for hook in converted.canary["spec"]["hooks"]] == ["gate"]
+    assert any(said in decision for decision in converted.decisions)
+
+
+def test_what_is_out_of_bounds_is_brought_into_them_and_told() -> None:
+    converted = convert(flagger(webhooks=[GATE | {"name": "A gate", "timeout": "1h", "retries": 99}] * 21))
+    assert converted.canary is not None
+    hooks = converted.canary["spec"]["hooks"]
+    assert len(hooks) == 20
+    assert (hooks[0]["timeout"], hooks[0]["retries"]) == ("5m", 5)
+    assert [hook["name"] for hook in hooks[:3]] == ["a-gate", "a-gate-2", "a-gate-3"]
+    assert any("at most 20 hooks" in decision for decision in converted.decisions)
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,8 @@ def test_no_part_of_the_state_is_forgotten() -> None:
     obeyed = Obeyed(verb=Verb.ABORT, target="0f3a9c1b2d", by="jo", reason="it is slow", at=NOW)
     times = {"drifted_at": NOW, "unready_since": NOW, "unserving_since": NOW, "paused_at": NOW, "resumed_at": NOW}
     said = {"attempt": 2, "passed_weight": 10, "approved": 0, "pauses": 1, "forced": True, "obeyed": (obeyed,)}
-    whole = replace(STATE, baseline_pods=2, **times, **said)  # type: ignore[arg-type]  # fields by name
+    let_in = {"queued_at": NOW, "admitted_at": NOW, "confirmed": ("change-board",)}
+    whole = replace(STATE, baseline_pods=2, **times, **said, **let_in)  # type: ignore[arg-type]  # fields by name
     for part in (whole, whole.evidence):
         left_at_default = {f.name for f in fields(part) if getattr(part, f.name) == getattr(type(part)(), f.name)}
         assert left_at_default == set()

@@ -19,18 +19,22 @@ import pytest
 import stamina
 import structlog
 import yaml
-from hostile_text import Hostile, hostile_server
+from hostile_text import WELL_FORMED, Hostile, hostile_server
 
-from canary.bootstrap import build_controller
+from canary.bootstrap import SystemClock, build_controller
 from canary.cli.group import run
 from canary.kube.client import KubeClient
 from canary.kube.resources import CANARIES, DEPLOYMENTS
 from canary.metrics.prometheus import PrometheusProvider
+from canary.model.credentials import without_credentials
 from canary.model.errors import CanaryError
 from canary.model.evidence import NoData, QueryFailed
+from canary.model.hooks import Call, Hook, HookPoint, Reply
+from canary.model.resource import parse_canary
 from canary.model.spec import STANDARD_ERRORS, MetricSource, ObjectKey, Signal
+from canary.notify.webhooks import WebhookCaller
 from canary.ports import HistoryQuery, MeasurementQuery
-from canary.settings import LogFormat, LogLevel, Settings, load_settings, without_credentials
+from canary.settings import LogFormat, LogLevel, Settings, load_settings
 from canary.telemetry.logging import configure_logging
 
 SECRET: Final = "hunter2-Zq8vXw"  # noqa: S105 (planted, to be looked for)
@@ -279,3 +283,60 @@ def test_a_traceback_in_a_log_holds_no_credentials_and_no_variables(log: io.Stri
 @pytest.mark.parametrize("text", ["at http://host/a, basic rights of the bearer suffice", "see a@b.example", "1/2@3"])
 def test_what_is_no_secret_is_left_alone(text: str) -> None:
     assert without_credentials(text) == text
+
+
+def told_of_hooks(url: str, key: str, log: io.StringIO) -> str:
+    """Everything that is said about a hook that does not say yes."""
+    clock = SystemClock()
+    asked = Hook(name="gate", at=HookPoint.CONFIRM_PROMOTION, url=url, timeout=timedelta(seconds=1), retries=0)
+    call = Call(hook=asked, release="r", asked_step=0, revision="r", phase="Progressing", step=0, weight=1)
+    caller = WebhookCaller(key, clock)
+    reply, words = caller.call(KEY, call)
+    assert reply is not Reply.YES
+    structlog.get_logger().warning("held", words=words, call=repr(call), caller=repr(caller))
+    return words + repr(call) + repr(caller) + log.getvalue()
+
+
+@pytest.mark.parametrize("status", [301, 403, 429, 500])
+def test_the_key_and_the_token_of_a_hook_are_not_told_when_it_refuses(
+    status: int, hostile: Hostile, log: io.StringIO
+) -> None:
+    hostile.status, hostile.body = status, f"{SECRET * 2} is wrong, ask http://u:{SECRET}@gate?token={SECRET}".encode()
+    assert not leaks(told_of_hooks(f"http://127.0.0.1:{hostile.port}/{SECRET}?token={SECRET}", SECRET * 2, log))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "host.invalid", "[::1]:1"])
+def test_the_key_and_the_token_of_a_hook_are_not_told_when_it_cannot_be_reached(host: str, log: io.StringIO) -> None:
+    assert not leaks(told_of_hooks(f"http://{host}/{SECRET}?token={SECRET}", SECRET * 2, log))
+
+
+@pytest.mark.parametrize("value", [SECRET, f"{SECRET}\n", [SECRET * 2], {SECRET: 1}])
+def test_a_key_that_is_refused_is_not_shown(
+    value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump({"hook_key": value}))
+    assert run(["run", "--settings", str(file)]) != 0
+    monkeypatch.setenv("CANARY_HOOK_KEY", SECRET)
+    with pytest.raises(CanaryError) as caught:
+        load_settings()
+    shown = capsys.readouterr()
+    assert "hook_key" in shown.err
+    assert not leaks(shown.out + shown.err + whole_story(caught.value))
+
+
+def test_a_key_is_in_no_picture_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_HOOK_KEY", SECRET * 2)
+    settings = load_settings()
+    assert settings.hook_key is not None
+    assert settings.hook_key.get_secret_value() == SECRET * 2
+    assert not leaks(f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}")
+
+
+def test_a_password_in_the_address_of_a_hook_is_refused_and_not_shown() -> None:
+    hook = {"name": "gate", "at": "rollout", "url": f"http://u:{SECRET}@gate"}
+    document = {**WELL_FORMED, "spec": {**WELL_FORMED["spec"], "hooks": [hook]}}
+    with pytest.raises(CanaryError) as caught:
+        parse_canary(document)
+    assert "spec.hooks[0].url" in str(caught.value)
+    assert not leaks(whole_story(caught.value))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
+from planted_in_gates import IN_GATES
 from planted_in_hands import IN_HANDS
 from planted_in_reading import IN_READING
 
@@ -233,6 +234,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     no_data_counted_as_pass,
     an_outage_of_prometheus_counted_as_harm,
     an_approval_that_is_not_waited_for,
+    *IN_GATES,
     *IN_HANDS,
     *IN_READING,
 )

@@ -13,14 +13,18 @@ from typing import Any, Final, Protocol
 
 from simulation_api import NAMESPACE, Answer, Change, Document, path_of
 from simulation_client import Request, SimulatedClient
+from simulation_gates import ANSWERED_AFTER, FarEnd
 from simulation_plan import Plan
 from simulation_replicas import Replica
 from simulation_threads import Later, SimulatedScheduler, scheduled_by
 from simulation_traffic import SCRAPE
 
 from canary.controller.apply import Applier
+from canary.controller.asker import Asker
+from canary.controller.budget import Budget
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.gatekeeper import Gatekeeper
 from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
@@ -39,6 +43,7 @@ from canary.model.action import Decision
 from canary.model.errors import CanaryError
 from canary.model.observation import Problem
 from canary.model.spec import ObjectKey
+from canary.notify.webhooks import WebhookCaller
 from canary.ports import CanaryObject
 from canary.routing.routers import Routers
 from canary.telemetry.metrics import Telemetry
@@ -57,6 +62,7 @@ class Surroundings(Protocol):
     """What a process needs of its world."""
 
     plan: Plan
+    hooks: FarEnd
 
     def carry_for(self, process: "Process", request: Request) -> Answer:
         """Carry a request of a process over, and the answer back; see `Wire`."""
@@ -175,6 +181,7 @@ class Process:
         for copy in self._copies:
             copy.listen(self._check_copy)
         self._fleet = Fleet()
+        self._asker = Asker(WebhookCaller(None, self, world.hooks.post), Later(world, ANSWERED_AFTER), self)
         self._ticker = self._make_ticker(client)
         self.replica = Replica(client, name, self._monotonic) if shares else None
         members = (lambda: (name,)) if self.replica is None else (lambda: self.replica.members)  # type: ignore[union-attr]  # just above
@@ -183,6 +190,7 @@ class Process:
         self._scheduler = SimulatedScheduler(self)
         with scheduled_by(self._scheduler):
             self.schedule = Schedule(self._tick, self.share, PACE, clock=self, telemetry=Telemetry())
+        self._asker.listen(self.schedule.wake)
         Wakers(self._fleet, self.schedule.wake, self._ticker.forget).listen(self._copies)
 
     def _make_ticker(self, client: KubeClient) -> Ticker:
@@ -202,6 +210,7 @@ class Process:
             look=_observer(router, workloads),
             metrics=metrics,
             calibrator=Calibrator(metrics, slow),
+            gatekeeper=Gatekeeper(freeze=(), budget=Budget(), fleet=self._fleet, asker=self._asker),
             applier=Applier(router=router, workloads=workloads),
             reporter=reporter,
             clock=self,

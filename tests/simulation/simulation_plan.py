@@ -7,9 +7,10 @@ Drawing each as its turn comes was rejected; the first one left out would change
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from simulation_gates import draw_gates
 from simulation_prometheus import TROUBLES
 from simulation_shop import BASELINE, CANARY, STABLE
 
@@ -71,6 +72,7 @@ class Plan:
         history_after: seconds until Prometheus has told what stable's pods served in the hours before; None when it
             knows nothing of it.
         shares: whether two controllers share the Canaries.
+        manners: how each hook answers, by its name.
     """
 
     seed: int
@@ -80,6 +82,7 @@ class Plan:
     disturbances: tuple[Disturbance, ...]
     history_after: float | None = None
     shares: bool = False
+    manners: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def times_requests(self) -> bool:
@@ -253,14 +256,16 @@ def draw(seed: int) -> Plan:
         spec["onDelete"] = "leave"
     if dice.random() < _EXPOSES:
         spec["steps"] = dice.choice(_EXPOSING_STEPS)
+    gates, manners = draw_gates(seed)
     return Plan(
         seed=seed,
         quality=quality,
-        spec=spec,
+        spec=spec | gates,
         stable_pods=pods,
         disturbances=disturbances,
         history_after=history_after,
         shares=shares,
+        manners=manners,
     )
 
 

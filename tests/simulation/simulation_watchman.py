@@ -15,6 +15,7 @@ import simulation_promises as promises
 from simulation_api import Change, Document, path_of
 from simulation_client import Request
 from simulation_controller import Glimpse, Process
+from simulation_gate_promises import OF_GATES
 from simulation_shop import BASELINE, CANARY, KEY, SERVICE, STABLE, version_of, weights_of, workload_of
 from simulation_written import Promise, Written
 
@@ -286,7 +287,7 @@ _FENCES: Final[dict[str, tuple[Promise, ...]]] = {
     BASELINE_TEMPLATE: (acts.a_deployment_is_changed_as_it_was_read,),
 }
 _PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
-    STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS),
+    STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS, *OF_GATES),
     HOLD: _FENCES[HOLD],
     WEIGHTS: (*_FENCES[WEIGHTS], *acts.OF_WEIGHTS, *hands.OF_WEIGHTS),
     SCALE: (*_FENCES[SCALE], *acts.OF_A_SCALE, *hands.OF_PODS),

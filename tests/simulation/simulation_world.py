@@ -15,6 +15,7 @@ from simulation_api import NAMESPACE, Answer, SimulatedServer
 from simulation_client import Request
 from simulation_controller import KINDS, Glimpse, Killed, Process
 from simulation_faults import set_weights
+from simulation_gates import FarEnd
 from simulation_kubelet import Kubelet
 from simulation_past import Past
 from simulation_plan import SHIPPED_AT, Plan
@@ -84,6 +85,7 @@ class World:
             histograms=self.traffic.histograms,
             past=None if plan.history_after is None else Past(STABLE),
         )
+        self.hooks = FarEnd(self, plan.manners)
         self.kubelet = Kubelet(self)
         self.network = Network(self)
         self.watchman = Watchman(self)

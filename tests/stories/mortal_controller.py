@@ -16,8 +16,11 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import load_kube_config
 
 from canary.controller.apply import Applier
+from canary.controller.asker import Asker
+from canary.controller.budget import Budget
 from canary.controller.calibrate import Calibrator
 from canary.controller.fleet import Fleet
+from canary.controller.gatekeeper import Gatekeeper
 from canary.controller.keep import Keeper
 from canary.controller.memory import Memory
 from canary.controller.observe import Observer
@@ -30,12 +33,16 @@ from canary.kube.copies import Copies
 from canary.kube.events import KubeEvents
 from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, gateway_routes, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
-from canary.model.spec import ObjectKey, RouteKind
+from canary.model.calendar import FreezeWindow
+from canary.model.spec import CanarySpec, ObjectKey, RouteKind
+from canary.notify.event_hooks import EventHooks
+from canary.notify.webhooks import WebhookCaller
 from canary.routing.routers import Routers
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
 METRICS_DELAY = timedelta(seconds=2)
+NO_LIMIT: Final = Budget()
 
 
 class SettableClock:
@@ -86,7 +93,7 @@ def live(_what: str, send: Callable[[], Any]) -> Any:
     return send()
 
 
-class _AtOnce(Executor):
+class AtOnce(Executor):
     """Does the work before it answers, so that a story knows in which tick it is done."""
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
@@ -105,9 +112,13 @@ class Controller:
         around: what happens to requests to the API server.
         patience: the longest wait for an answer of Prometheus.
         calibrating: asks about the past; by default within the tick, so that a story knows when.
+        asking: calls hooks; likewise.
+        hook_key: what calls of hooks are signed with.
+        freeze: windows for all Canaries.
+        budget: how many releases may be under way at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (as many as `bootstrap` chooses)
         self,
         kubeconfig: Path,
         prometheus_url: str,
@@ -115,6 +126,10 @@ class Controller:
         around: Callable[[str, Callable[[], Any]], Any] = live,
         patience: timedelta = timedelta(seconds=5),
         calibrating: Executor | None = None,
+        asking: Executor | None = None,
+        hook_key: str | None = None,
+        freeze: tuple[FreezeWindow, ...] = (),
+        budget: Budget = NO_LIMIT,
     ) -> None:
         self.client = KubeClient(MortalApi(kubeconfig, around), timedelta(seconds=10))
         self.copies = Copies(self.client, FOLLOWED)
@@ -133,7 +148,11 @@ class Controller:
             router=Routers.connect(self.client, self.copies),
             workloads=Deployments(self.client, self.copies),
         )
-        reporter = Reporter(journal=KubeEvents(self.client), telemetry=self.telemetry)
+        caller = WebhookCaller(hook_key, clock)
+        asker = Asker(caller, asking or AtOnce(), clock)
+        asker.listen(self.woken.add)
+        journal = EventHooks(KubeEvents(self.client), caller, AtOnce(), clock, self._find_spec)
+        reporter = Reporter(journal=journal, telemetry=self.telemetry)
         self.ticker = Ticker(
             canaries=self.canaries,
             fleet=self.fleet,
@@ -143,12 +162,17 @@ class Controller:
             glance=glance,
             look=look,
             metrics=metrics,
-            calibrator=Calibrator(metrics, calibrating or _AtOnce()),
+            calibrator=Calibrator(metrics, calibrating or AtOnce()),
+            gatekeeper=Gatekeeper(freeze=freeze, budget=budget, fleet=self.fleet, asker=asker),
             applier=Applier(router=router, workloads=workloads),
             reporter=reporter,
             clock=clock,
         )
         self.wakers = Wakers(self.fleet, self.woken.add, self.ticker.forget)
+
+    def _find_spec(self, key: ObjectKey) -> CanarySpec | None:
+        member = self.fleet.find(key)
+        return None if member is None else member.spec
 
     def hears(self) -> None:
         """Its watches list everything anew; from then on it glances at what they know, until they break."""

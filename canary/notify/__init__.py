@@ -1,0 +1,1 @@
+"""Telling others, and asking them: one file for each way."""
