@@ -6,9 +6,10 @@ from canary.machine.beginning import leave_when_replaced
 from canary.machine.control import find_fault
 from canary.machine.ending import leave_when_harmful, roll_back
 from canary.machine.gates import describe_overruled, final_point, find_closed, find_freeze, find_recall, find_unsaid
-from canary.machine.moves import asked_exposure, current_step, is_paused
+from canary.machine.moves import asked_exposure, current_step, is_paused, is_too_small
 from canary.machine.obedience import describe_pause, find_objection, find_order, note_obeyed
 from canary.machine.phases import enter
+from canary.machine.scaling import needed_replicas
 from canary.machine.turn import Turn
 from canary.model.command import Verb, describe_speaker
 from canary.model.hooks import HookPoint
@@ -92,6 +93,8 @@ def _skip_when_told(turn: Turn, state: RolloutState) -> tuple[RolloutState, str]
 def _find_unsteadiness(turn: Turn, state: RolloutState) -> str | None:
     """Why the step cannot be left, whatever is thought of the version."""
     asked = asked_exposure(turn.spec, state, turn.world)
+    if is_too_small(turn.spec, state, turn.world):
+        return f"bringing the canary to {needed_replicas(turn.spec, state, turn.world.stable)} pods before {asked}"
     if asked is not None and not turn.world.split.stands_as(asked):
         return f"bringing {asked}"
     if not turn.world.canary.rolled_out:

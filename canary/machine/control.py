@@ -20,6 +20,7 @@ share that has to be argued for); scaling stable up by the canary's pods instead
 young); remembering in the state since when the pods run (a crash between the memory and the act makes it untrue).
 """
 
+from canary.machine.scaling import starting_replicas
 from canary.machine.world import World
 from canary.model.action import Action, CopyStable, ScaleBaseline
 from canary.model.observation import Observation, Problem, Workload
@@ -29,11 +30,6 @@ from canary.model.state import Phase, RolloutState
 _COMPARING = (Phase.PENDING, Phase.PROGRESSING, Phase.PAUSED)
 
 
-def starting_replicas(spec: CanarySpec, stable: Workload) -> int:
-    """How many pods the canary is given when it has none."""
-    return spec.canary.replicas or max(stable.replicas, 1)
-
-
 def find_fault(spec: CanarySpec, state: RolloutState, seen: Observation) -> str | None:
     """Why the canary cannot be compared now, and what to do; None when nothing is amiss, or stable is the control."""
     key, baseline, stable, canary = spec.baseline_key, seen.baseline, seen.stable, seen.canary
@@ -41,7 +37,7 @@ def find_fault(spec: CanarySpec, state: RolloutState, seen: Observation) -> str 
         return None
     if isinstance(baseline, Problem):
         return f"there is no baseline to compare with, holding: {baseline.message}"
-    size = None if isinstance(stable, Problem) else _size(spec, stable, canary)
+    size = None if isinstance(stable, Problem) else _size(spec, state, stable, canary)
     if isinstance(stable, Problem) or size is None:
         return None  # these hold everything by themselves, and tell it
     if not _is_copy(state, stable, baseline):
@@ -62,11 +58,11 @@ def find_fault(spec: CanarySpec, state: RolloutState, seen: Observation) -> str 
     return None
 
 
-def _size(spec: CanarySpec, stable: Workload, canary: Workload | Problem) -> int | None:
+def _size(spec: CanarySpec, state: RolloutState, stable: Workload, canary: Workload | Problem) -> int | None:
     """As many pods as the canary has, or will be given; None when that is not known."""
     if isinstance(canary, Problem):
-        return starting_replicas(spec, stable) if canary.absent else None
-    return canary.replicas or starting_replicas(spec, stable)
+        return starting_replicas(spec, state, stable) if canary.absent else None
+    return canary.replicas or starting_replicas(spec, state, stable)
 
 
 def _is_copy(state: RolloutState, stable: Workload, baseline: Workload) -> bool:
@@ -94,7 +90,7 @@ def prepare_baseline(spec: CanarySpec, state: RolloutState, world: World) -> tup
         return ()
     if not is_copied(state, world):
         return (CopyStable(world.stable.revision, state.revision),)
-    replicas = world.canary.replicas or starting_replicas(spec, world.stable)
+    replicas = world.canary.replicas or starting_replicas(spec, state, world.stable)
     return () if world.baseline.replicas == replicas else (ScaleBaseline(replicas),)
 
 

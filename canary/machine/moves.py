@@ -13,8 +13,8 @@ from canary.machine.control import (
     is_copied,
     prepare_baseline,
     retire_baseline,
-    starting_replicas,
 )
+from canary.machine.scaling import needed_replicas, starting_replicas
 from canary.machine.world import World
 from canary.model.action import Action, Expose, PromoteTemplate, ScaleCanary
 from canary.model.exposure import EVERYTHING, NOTHING, Exposure
@@ -97,7 +97,8 @@ def derive_actions(spec: CanarySpec, state: RolloutState, world: World) -> tuple
         case Phase.PENDING:
             return _prepare(spec, state, world)
         case Phase.PROGRESSING | Phase.PAUSED:
-            return _move_weight(spec, state, world) or prepare_baseline(spec, state, world)
+            added = _add_pods(spec, state, world)
+            return added or _move_weight(spec, state, world) or prepare_baseline(spec, state, world)
         case Phase.PROMOTING:
             return _promote(spec, state, world)
         case Phase.ROLLING_BACK:
@@ -117,7 +118,19 @@ def _prepare(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Actio
     baseline = prepare_baseline(spec, state, world)
     if world.canary.replicas > 0 or not is_copied(state, world):
         return baseline
-    return (ScaleCanary(starting_replicas(spec, world.stable)), *baseline)
+    return (ScaleCanary(starting_replicas(spec, state, world.stable)), *baseline)
+
+
+def is_too_small(spec: CanarySpec, state: RolloutState, world: World) -> bool:
+    """Whether the canary has fewer pods than the step needs, which it is still to be given something by."""
+    is_taken = world.split.stands_as(current_exposure(spec, state))
+    return not is_taken and world.canary.replicas < needed_replicas(spec, state, world.stable)
+
+
+def _add_pods(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:
+    if world.canary.revision != state.revision or not is_too_small(spec, state, world):
+        return ()
+    return () if is_left_to_others(state) else (ScaleCanary(needed_replicas(spec, state, world.stable)),)
 
 
 def _promote(spec: CanarySpec, state: RolloutState, world: World) -> tuple[Action, ...]:

@@ -135,7 +135,8 @@ else it has is between its document and its router."""
 class Step:
     """One rung: what reaches the canary, the least time on it, whether a person must agree to leave it.
 
-    `weight` is 1 to 99 percent, or 0 where there is a `mirror` or an `audience`; see `exposure`.
+    `weight` is 1 to 99 percent, or 0 where there is a `mirror` or an `audience`; see `exposure`. Before that reaches it
+    the canary must have so many `replicas`, or its part of stable's (`scaled_by_weight`), if one of them is set.
     """
 
     weight: int
@@ -143,6 +144,8 @@ class Step:
     approval: bool = False
     mirror: int = 0
     audience: str = ""
+    replicas: int | None = None
+    scaled_by_weight: bool = False
 
     @property
     def exposure(self) -> Exposure:
@@ -338,6 +341,10 @@ class CanarySpec:
     def traffic_object(self) -> str:
         """The same, as people call it: `VirtualService shop/order-service`."""
         return f"{self.traffic.kind} {self.traffic_key}"
+
+    def step_at(self, index: int) -> Step:
+        """The step of an index, or the last one when the list became shorter in the middle."""
+        return self.steps[min(index, len(self.steps) - 1)]
 
     def weight_after(self, step: int) -> int:
         """The canary weight in percent that passing step `step` leads to; after the last one it is everything.

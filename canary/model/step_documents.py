@@ -15,7 +15,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from canary.model.exposure import Audience, Likeness, TextRule, Users
-from canary.model.fields import Document, Duration, Weight
+from canary.model.fields import INT32, Document, Duration, Weight
 from canary.model.quantities import parse_duration
 from canary.model.spec import Step
 
@@ -56,6 +56,15 @@ class UsersDocument(Document):
     )
 
 
+class ScaleDocument(Document):
+    """How many pods the canary has at least before a step is taken; exactly one of the two."""
+
+    replicas: Annotated[int, Field(ge=1, le=INT32)] | None = Field(default=None, description="So many.", examples=[3])
+    by_weight: bool = Field(
+        default=False, description="As large a part of stable's as the weight or the mirror.", examples=["true"]
+    )
+
+
 class StepDocument(Document):
     """One rung of the ladder; at least one of weight, mirror and match."""
 
@@ -79,6 +88,11 @@ class StepDocument(Document):
         description="Users who meet one of these are led to the canary; the weight holds for the others.",
         examples=["[{headers: {x-canary: {exact: always}}}]"],
     )
+    scale: ScaleDocument | None = Field(
+        default=None,
+        description="Pods that the canary has at least before this reaches it; never fewer than it has already.",
+        examples=["{replicas: 3}"],
+    )
     hold: Duration = Field(default="1m", description="The least time on this step.", examples=["2m"])
     approval: bool = Field(
         default=False, description="Whether a person must agree before this step is left.", examples=["true"]
@@ -94,6 +108,8 @@ def step_of(document: StepDocument) -> Step:
         approval=document.approval,
         mirror=document.mirror or 0,
         audience=audience.name if audience else "",
+        replicas=document.scale.replicas if document.scale else None,
+        scaled_by_weight=document.scale.by_weight if document.scale else False,
     )
 
 

@@ -39,6 +39,7 @@ def broken_step_rules(steps: Sequence[object], *, is_gateway: bool) -> Iterator[
         at = f"spec.steps[{index}]"
         exposed = [field for field in _EXPOSED_BY if step.get(field) is not None]
         yield from _exposes(step, at, exposed, is_gateway=is_gateway)
+        yield from _scales(step.get("scale"), f"{at}.scale")
         yield from _chooses(step.get("match"), f"{at}.match")
         weight = step.get("weight", 0 if exposed else None)
         if isinstance(weight, int) and not isinstance(weight, bool):
@@ -71,6 +72,17 @@ def _exposes(step: Mapping[str, Any], at: str, exposed: Sequence[str], *, is_gat
                 message="needs a VirtualService of Istio (spec.traffic.istio)",
                 remedy="leave it out, or route by a VirtualService",
             )
+
+
+def _scales(scale: object, at: str) -> Iterator[Fault]:
+    if not isinstance(scale, Mapping) or (scale.get("replicas") is None) == bool(scale.get("byWeight")):
+        return
+    yield Fault(
+        path=at,
+        value="",
+        message="must have exactly one of replicas and byWeight: true",
+        remedy="write for example {replicas: 3}",
+    )
 
 
 def _climbs(weight: int, before: int | None, at: str) -> Iterator[Fault]:

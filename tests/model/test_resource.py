@@ -157,8 +157,8 @@ def test_every_fault_is_named_at_once() -> None:
 def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() -> None:
     found = faults(with_spec(steps=[{"weight": 1, "wieght": 2}]))
     assert found == {
-        "spec.steps[0].wieght": "2|is not a known field|did you mean 'weight'? known: weight, mirror, match, hold, "
-        "approval"
+        "spec.steps[0].wieght": "2|is not a known field|did you mean 'weight'? known: weight, mirror, match, scale, "
+        "hold, approval"
     }
 
 
@@ -176,6 +176,12 @@ def test_a_misspelt_field_is_answered_with_its_neighbour_and_all_known_ones() ->
         ({"steps": [{"weight": 9}, {"weight": 9}]}, "spec.steps[1].weight", "any other list goes nowhere"),
         ({"steps": [{"mirror": 20, "weight": 1}]}, "spec.steps[0].mirror", "stands beside weight: copies could"),
         ({"steps": [{"hold": "2m"}]}, "spec.steps[0]", "none of weight, mirror and match"),
+        ({"steps": [{"weight": 1, "scale": {}}]}, "spec.steps[0].scale", "exactly one of replicas and byWeight"),
+        (
+            {"steps": [{"weight": 1, "scale": {"replicas": 2, "byWeight": True}}]},
+            "spec.steps[0].scale",
+            "exactly one of replicas and byWeight",
+        ),
         ({"steps": [{"mirror": 0}]}, "spec.steps[0].mirror", "at least 1"),
         ({"steps": [{"weight": 5}, {"mirror": 20}]}, "spec.steps[1]", "no weight after one of 5: the canary"),
         ({"steps": [{"match": []}]}, "spec.steps[0].match", "at least 1"),

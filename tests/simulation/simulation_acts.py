@@ -106,7 +106,9 @@ def pods_go_after_their_traffic(written: Written) -> str | None:
 def pods_are_asked_for_a_release(written: Written) -> str | None:
     if written.after["spec"]["replicas"] <= written.before["spec"]["replicas"]:
         return None
-    is_needed = written.persisted.get("phase") in ("Pending", "Promoting") and written.persisted.get("revision")
+    step = written.steps[min(written.persisted.get("stepIndex", 0), len(written.steps) - 1)]
+    phases = ("Pending", "Promoting", *(_CLIMBING if "scale" in step else ()))
+    is_needed = written.persisted.get("phase") in phases and written.persisted.get("revision")
     return None if is_needed else f"in {written.persisted.get('phase')}"
 
 

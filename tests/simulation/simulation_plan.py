@@ -207,7 +207,7 @@ _LEAVES: Final = 0.25
 _EXPOSES: Final = 0.2
 _TESTERS: Final = [{"headers": {"x-tester": {"exact": "yes"}}}]
 _EXPOSING_STEPS: Final[tuple[Any, ...]] = (
-    [{"mirror": 20, "hold": "10s"}, {"weight": 50, "hold": "10s"}],
+    [{"mirror": 20, "hold": "10s"}, {"weight": 50, "hold": "10s", "scale": {"byWeight": True}}],
     [{"mirror": 100, "hold": "10s"}],
     [{"match": _TESTERS, "hold": "10s"}, {"match": _TESTERS, "weight": 25, "hold": "0s"}, {"weight": 50, "hold": "0s"}],
     [{"mirror": 50, "hold": "0s"}, {"match": _TESTERS, "hold": "10s", "approval": True}],

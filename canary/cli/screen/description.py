@@ -77,7 +77,9 @@ def _draw_steps(spec: CanarySpec) -> Table:
     rows = []
     for index, step in enumerate(spec.steps):
         approval = ", then a person must approve" if step.approval else ""
-        words = f"{step.exposure.brief} for at least {format_duration(step.hold)}{approval}"
+        pods = f", by {step.replicas} pods or more" if step.replicas else ""
+        pods = ", by its part of stable's pods" if step.scaled_by_weight else pods
+        words = f"{step.exposure.brief}{pods} for at least {format_duration(step.hold)}{approval}"
         rows.append((f"{index + 1}/{len(spec.steps)}", words))
     return _draw_rows(*rows)
 

@@ -1,0 +1,115 @@
+"""Every reachable world of a release whose steps say how many pods the canary needs keeps every promise."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from invariants import INVARIANTS, is_over, story
+from worlds import NEW, REPLICAS, TICK, Move, World, age, disturb, explore, tick, two_step_spec
+
+from canary.machine.scaling import needed_replicas
+from canary.model.action import Expose, ScaleCanary
+from canary.model.observation import Workload
+from canary.model.spec import CanarySpec, Step
+from canary.model.state import Phase, RolloutState
+from canary.model.verdict import Verdict
+
+STEPS = (Step(weight=10, hold=TICK, scaled_by_weight=True), Step(weight=50, hold=timedelta(), replicas=3))
+NEEDED = (1, 3)
+CALM_TICKS = 40
+
+
+def scaled_spec() -> CanarySpec:
+    return replace(two_step_spec(), steps=STEPS)
+
+
+def scale_by_hand(world: World) -> Iterator[World]:
+    """All that may happen, and somebody who scales the canary."""
+    yield from disturb(world, revisions=(NEW,), commands=False)
+    for replicas in {1, 2, 3} - {world.canary_replicas}:
+        yield replace(world, saying=None, canary_replicas=replicas, canary_pods="none")
+
+
+def a_step_is_given_only_to_as_many_pods_as_it_needs(move: Move) -> str | None:
+    for action in move.decision.actions:
+        if not isinstance(action, Expose) or action.exposure.weight not in (10, 50):
+            continue
+        if action.exposure.weight <= move.before.split.canary:
+            continue  # traffic is taken away
+        needed = NEEDED[move.decision.state.step]
+        if move.before.canary_replicas < needed:
+            return f"gives {action.exposure} to {move.before.canary_replicas} pods; {needed} are needed"
+    return None
+
+
+def pods_are_added_only_before_a_step_is_taken(move: Move) -> str | None:
+    state = move.decision.state
+    if state.phase not in (Phase.PROGRESSING, Phase.PAUSED):
+        return None
+    for action in move.decision.actions:
+        if not isinstance(action, ScaleCanary):
+            continue
+        if action.replicas != NEEDED[state.step] or move.before.canary_replicas >= action.replicas:
+            return f"scales from {move.before.canary_replicas} to {action.replicas} on step {state.step + 1}"
+        if (
+            move.before.split.canary == STEPS[state.step].weight
+            and move.before.split.stable + move.before.split.canary == 100
+        ):
+            return "scales a canary that has the step's weight already"
+    return None
+
+
+RULES = (
+    *INVARIANTS,
+    a_step_is_given_only_to_as_many_pods_as_it_needs,
+    pods_are_added_only_before_a_step_is_taken,
+)
+
+
+def ends_when_calm(spec: CanarySpec, move: Move, verdict: Verdict) -> bool:
+    state, world = age(move.decision.state, spec), move.after
+    for _ in range(CALM_TICKS):
+        if is_over(state):
+            return True
+        world = world.calmed()
+        if state.phase is Phase.PENDING and world.split.stable + world.split.canary != 100:
+            return True  # a person wrote weights that are no split before the release began; it says so and waits
+        *_, last = tick(spec, state, world, verdict)
+        state, world = age(last.decision.state, spec), last.after
+    return False
+
+
+def test_every_promise_holds_where_steps_add_pods() -> None:
+    spec, sizes, calm_from = scaled_spec(), set[int](), dict[object, Move]()
+    start = World(canary_replicas=0, canary_pods="none")
+    for move in explore(spec, start, verdicts=(Verdict.PASS, Verdict.FAIL, Verdict.NODATA), adversary=scale_by_hand):
+        for rule in RULES:
+            broken = rule(move)
+            assert broken is None, f"{rule.__name__}: {broken}\n{story(move)}"
+        sizes.update(each.replicas for each in move.decision.actions if isinstance(each, ScaleCanary))
+        calm_from[repr(age(move.decision.state, spec)), move.after] = move
+
+    assert sizes == {0, 1, REPLICAS, 3}, "the step's, stable's before all of the traffic, and none in the end"
+    for move in calm_from.values():
+        for verdict in (Verdict.PASS, Verdict.FAIL):
+            assert ends_when_calm(spec, move, verdict), f"never ends with {verdict} from\n{story(move)}"
+
+
+@pytest.mark.parametrize(
+    ("step", "stable", "needed"),
+    [
+        (Step(weight=10, hold=TICK), 8, 0),
+        (Step(weight=10, hold=TICK, replicas=5), 8, 5),
+        (Step(weight=10, hold=TICK, scaled_by_weight=True), 8, 1),
+        (Step(weight=26, hold=TICK, scaled_by_weight=True), 8, 3),
+        (Step(weight=0, mirror=50, hold=TICK, scaled_by_weight=True), 8, 4),
+        (Step(weight=0, audience="x", hold=TICK, scaled_by_weight=True), 8, 1),
+        (Step(weight=1, hold=TICK, scaled_by_weight=True), 0, 1),
+    ],
+)
+def test_how_many_pods_a_step_needs(step: Step, stable: int, needed: int) -> None:
+    workload = Workload(revision="r", replicas=stable, available=stable, rolled_out=True, version="1")
+    spec = replace(two_step_spec(), steps=(step,))
+
+    assert needed_replicas(spec, RolloutState(), workload) == needed
