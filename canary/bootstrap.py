@@ -43,12 +43,13 @@ from canary.kube.watch import Watch
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.errors import Refused, Transient
 from canary.model.gate_documents import windows_of
-from canary.model.spec import CanarySpec, ObjectKey, RouteKind
+from canary.model.spec import CanarySpec, ObjectKey
+from canary.model.traffic import RouteKind
 from canary.notify.event_hooks import EventHooks
 from canary.notify.webhooks import WebhookCaller
 from canary.ports import HookCaller
 from canary.routing.gateway import find_routes
-from canary.routing.routers import Routers
+from canary.routing.joint import JointRouter
 from canary.settings import Settings
 from canary.telemetry.metrics import Telemetry
 from canary.web.health import health_app
@@ -183,7 +184,7 @@ def _build_ticker(
     reporter: Reporter,
     clock: SystemClock,
 ) -> Ticker:
-    router, workloads, canaries = Routers.connect(client), Deployments(client), KubeCanaries(client, copies)
+    router, workloads, canaries = JointRouter.connect(client), Deployments(client), KubeCanaries(client, copies)
     delay, groups = settings.metrics_delay, settings.tick_groups
     metrics = PrometheusProvider(
         settings.prometheus_url,
@@ -197,7 +198,7 @@ def _build_ticker(
         fleet=gatekeeper.fleet,
         keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=settings.status_interval),
         glance=Observer(
-            router=Routers.connect(client, copies),
+            router=JointRouter.connect(client, copies),
             workloads=Deployments(client, copies),
             metrics_delay=delay,
             groups=groups,

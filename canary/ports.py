@@ -15,7 +15,8 @@ from canary.model.evidence import Measurement, NoData, QueryFailed
 from canary.model.exposure import Exposure
 from canary.model.hooks import Call, Reply
 from canary.model.observation import Problem, Split, Workload
-from canary.model.spec import MeshTelemetry, MetricSource, ObjectKey, Traffic
+from canary.model.spec import MeshTelemetry, MetricSource, ObjectKey
+from canary.model.traffic import ObjectTraffic, Traffic
 
 if TYPE_CHECKING:  # it brings numpy, which who only looks at a Canary need not load
     from canary.model.history import PodHistory
@@ -111,7 +112,7 @@ class MetricsProvider(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """The weights as read, with what a fenced write needs: it fails if the object has changed since.
+    """The weights in one object as read, with what a fenced write needs: it fails if the object has changed since.
 
     Attributes:
         key: the object that holds them.
@@ -119,13 +120,13 @@ class Routing:
         version: the resourceVersion at which they were read.
         split: what stands there, one entry per rule that is ours, in percent.
         paths: per rule the JSON Pointers of the stable and of the canary weight.
-        totals: per rule what the two add up to when they are written, a multiple of 100.
+        totals: per rule what the two add up to when they are written.
         document: the object as read.
         author: who else last wrote them, as far as that is known; for people.
     """
 
     key: ObjectKey
-    traffic: Traffic
+    traffic: ObjectTraffic
     version: str
     split: Split
     paths: tuple[tuple[str, str], ...]
@@ -134,11 +135,18 @@ class Routing:
     author: str = ""
 
 
-class TrafficRouter(Protocol):
-    """The weights of one Canary in the mesh."""
+class ObjectRouter(Protocol):
+    """The weights in single objects in the mesh."""
 
-    def read(self, key: ObjectKey, traffic: Traffic) -> Routing | Problem:
-        """Read the weights; `key` is the object that holds them, of the kind that `traffic` names."""
+    def read(self, key: ObjectKey, traffic: ObjectTraffic, weights: Sequence[int]) -> Routing | Problem:
+        """Read the weights.
+
+        Args:
+            key: the object that holds them, of the kind that `traffic` names.
+            traffic: which weights.
+            weights: the canary weights in percent that are to be written; one that cannot be written is a Problem. 0
+                and 100 always can.
+        """
         ...
 
     def write(self, routing: Routing, asked: Exposure) -> None:
@@ -146,6 +154,48 @@ class TrafficRouter(Protocol):
 
         Raises:
             Conflict: the object was changed since `routing` was read; nothing was written.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointRouting:
+    """The weights of one Canary as read, in all objects that hold some.
+
+    Attributes:
+        objects: each of them, at least one.
+        split: what stands in them, one after another.
+        author: who else last wrote which of them, as far as that is known; for people.
+    """
+
+    objects: tuple[Routing, ...]
+    split: Split
+    author: str
+
+
+class TrafficRouter(Protocol):
+    """The weights of one Canary in the mesh."""
+
+    def read(
+        self, namespace: str, traffic: Traffic, weights: Sequence[int], *, leaving: bool = False
+    ) -> JointRouting | Problem:
+        """Read the weights in every object.
+
+        Args:
+            namespace: of the objects.
+            traffic: which objects, and which weights in them.
+            weights: as `ObjectRouter.read` has it.
+            leaving: whether what is absent is left out, as long as anything is there: nothing can be given back there.
+        """
+        ...
+
+    def write(self, routing: JointRouting, asked: Exposure) -> None:
+        """Let exactly what is asked reach the canary, and the rest stable, in every rule; change nothing else.
+
+        Where it fails, some objects may have been written; the next tick sees which.
+
+        Raises:
+            Conflict: an object was changed since `routing` was read; that one was not written.
         """
         ...
 

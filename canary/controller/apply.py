@@ -8,7 +8,7 @@ from canary.controller.observe import Sight
 from canary.model.action import Action, CopyStable, Expose, PromoteTemplate, ScaleBaseline, ScaleCanary
 from canary.model.observation import Workload
 from canary.model.spec import CanarySpec
-from canary.ports import Routing, TrafficRouter, Workloads
+from canary.ports import JointRouting, TrafficRouter, Workloads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Applier:
         for action in actions:
             match action:
                 case Expose(exposure):
-                    if isinstance(sight.routing, Routing):
+                    if isinstance(sight.routing, JointRouting):
                         self.router.write(sight.routing, exposure)
                 case ScaleCanary(replicas):
                     if isinstance(sight.observation.canary, Workload):

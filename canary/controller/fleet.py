@@ -14,6 +14,7 @@ from canary.model.errors import InvalidDocument
 from canary.model.observation import Problem
 from canary.model.resource import parse_canary
 from canary.model.spec import CanarySpec, ObjectKey
+from canary.model.traffic import ObjectTraffic
 from canary.ports import CanaryObject
 
 _ANY_PART = "*"
@@ -62,12 +63,16 @@ def read_member(canary: CanaryObject) -> Member:
 
 
 def _claims(spec: CanarySpec) -> tuple[Claim, ...]:
-    parts = spec.traffic.parts or (_ANY_PART,)
+    routed: tuple[ObjectTraffic, ...] = spec.traffic.objects
     return (
         Claim("Deployment", spec.stable_key),
         Claim("Deployment", spec.canary_key),
         *([Claim("Deployment", spec.baseline_key)] if spec.baseline_key else []),
-        *(Claim(spec.traffic.kind, spec.traffic_key, part) for part in parts),
+        *(
+            Claim(each.kind, key, part)
+            for each, key in zip(routed, spec.traffic_keys, strict=True)
+            for part in each.parts or (_ANY_PART,)
+        ),
     )
 
 

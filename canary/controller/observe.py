@@ -19,7 +19,8 @@ from canary.controller.rhythm import find_rhythm
 from canary.model.gates import Gates
 from canary.model.observation import Observation, Problem, Workload
 from canary.model.spec import CanarySpec
-from canary.ports import CanaryObject, Routing, TrafficRouter, Workloads
+from canary.model.state import Phase
+from canary.ports import CanaryObject, JointRouting, TrafficRouter, Workloads
 
 _Seen = TypeVar("_Seen", Workload | Problem, Workload | Problem | None)
 
@@ -29,7 +30,7 @@ class Sight:
     """What was seen, and the handle that a fenced weight change needs."""
 
     observation: Observation
-    routing: Routing | Problem
+    routing: JointRouting | Problem
 
     def through(self, gates: Gates) -> "Sight":
         """The same, with what may hold the release besides."""
@@ -61,7 +62,7 @@ class Observer:
             Transient: something could not be read now.
             Refused: something may not be read.
         """
-        routing = self.router.read(spec.traffic_key, spec.traffic)
+        routing = self._read_weights(canary, spec)
         rhythm = find_rhythm(canary.key, spec.analysis.interval, self.groups)
         observation = Observation(
             now=now,
@@ -75,6 +76,12 @@ class Observer:
             author="" if isinstance(routing, Problem) else routing.author,
         )
         return Sight(observation=observation, routing=routing)
+
+    def _read_weights(self, canary: CanaryObject, spec: CanarySpec) -> JointRouting | Problem:
+        """On the way back no step need be possible to write: traffic can always be taken from a version."""
+        is_turned_back = canary.deleting or canary.status.get("phase") == Phase.ROLLING_BACK
+        weights = () if is_turned_back else spec.step_weights
+        return self.router.read(spec.key.namespace, spec.traffic, weights, leaving=canary.deleting)
 
 
 def _essence(seen: Observation) -> Observation:

@@ -58,4 +58,5 @@ def ask_judge(
         now=sight.observation.now,
         control=STABLE if spec.baseline_deployment is None else BASELINE,
         obstacle=find_fault(spec, state, sight.observation),
+        is_counted=spec.traffic.is_http,
     )

@@ -76,6 +76,7 @@ class Question:
         now: the present instant.
         control: what the canary is compared with: stable, or a baseline.
         obstacle: why nothing may pass now, whatever was counted; None without one.
+        is_counted: whether the traffic is requests, which are counted; of connections only values can be had.
     """
 
     analysis: AnalysisSpec
@@ -90,6 +91,7 @@ class Question:
     now: datetime
     control: str = words.STABLE
     obstacle: str | None = None
+    is_counted: bool = True
 
 
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
@@ -144,7 +146,13 @@ def agreeing_spans(interval: timedelta) -> int:
 
 def _enter(question: Question) -> Entry:
     names = [metric.name for metric in question.analysis.metrics]
-    return enter(question.evidence, question.measurement, names, admissible=question.admissible)
+    return enter(
+        question.evidence,
+        question.measurement,
+        names,
+        admissible=question.admissible,
+        is_counted=question.is_counted,
+    )
 
 
 def _planned_spans(analysis: AnalysisSpec) -> float:
@@ -225,7 +233,7 @@ def _find_absences(questions: Sequence[Question], entries: Sequence[Entry]) -> d
     for place, (question, entry) in enumerate(zip(questions, entries, strict=True)):
         if entry.data_at is None or question.now - entry.data_at > _PATIENCE:
             patience = max(_PATIENCE_INTERVALS * question.analysis.interval, _PATIENCE)
-            why = words.absent(entry, question.now, patience, question.control)
+            why = words.absent(entry, question.now, patience, question.control, is_counted=question.is_counted)
             if why is not None:
                 absences[place] = why
     return absences

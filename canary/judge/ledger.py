@@ -13,6 +13,7 @@ from canary.model.evidence import (
     NO_COUNTS,
     ArmCounts,
     ArmHistograms,
+    ArmValues,
     Evidence,
     Measurement,
     QueryFailed,
@@ -30,7 +31,7 @@ class Entry(NamedTuple):
 
     Attributes:
         watermark: where the next measurement must start.
-        data_at: end of the last span in which both versions had requests.
+        data_at: end of the last span in which both versions had requests, or values where no requests are counted.
         totals: every request counted.
         judged: those admitted as evidence.
         consumed: one sample per metric; empty when nothing was consumed.
@@ -49,7 +50,14 @@ class Entry(NamedTuple):
     traffic: ArmCounts = NO_COUNTS
 
 
-def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence[str], *, admissible: bool) -> Entry:
+def enter(
+    evidence: Evidence,
+    measurement: Measurement | None,
+    metrics: Sequence[str],
+    *,
+    admissible: bool,
+    is_counted: bool = True,
+) -> Entry:
     """Take a measurement into the books.
 
     Args:
@@ -58,6 +66,7 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
         metrics: names of the metrics compared, in the order of the spec. The measurement may hold `errors` besides, for
             the guard; when its query fails, the first metric says so.
         admissible: whether the span may be evidence.
+        is_counted: whether there are requests that could be counted; else values are all that can be had.
 
     Raises:
         ValueError: when the span is not chained to the watermark, runs backwards, or lacks a metric.
@@ -71,6 +80,8 @@ def enter(evidence: Evidence, measurement: Measurement | None, metrics: Sequence
         if not failures.keys() & set(metrics):
             failures[metrics[0]] = next(iter(failures.values()))
         return Entry(evidence.watermark, data_at, totals, judged, _NOTHING, failures, NO_COUNTS)
+    if not is_counted and any(isinstance(sample, ArmValues) for sample in measurement.samples.values()):
+        data_at = measurement.end
     span = _served(measurement)
     if span is None:
         return Entry(measurement.end, data_at, totals, judged, measurement.samples, _NO_FAILURE, NO_COUNTS)

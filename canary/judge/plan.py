@@ -141,7 +141,9 @@ def _find_faults(spec: CanarySpec, metrics: Sequence[MetricSpec], traffic: Traff
             path="spec.analysis.metrics",
             value=", ".join(metric.name for metric in spec.analysis.metrics),
             message="compare no counts of requests within a margin, and only that can be planned",
-            remedy="add {name: errors, margin: 0.5pp}",
+            remedy="add {name: errors, margin: 0.5pp}"
+            if spec.traffic.is_http
+            else "release it without a plan: of connections there are no requests to count",
         )
     counted = [metric for metric in metrics if metric.source.signal is Signal.REQUESTS]
     service = Service.of(traffic, counted)

@@ -216,5 +216,6 @@ def _ask(
         admissible=admissible,
         now=span.measurement.end,
         control=STABLE if spec.baseline_deployment is None else BASELINE,
+        is_counted=spec.traffic.is_http,
     )
     return judge([question])[0].worded()

@@ -164,12 +164,19 @@ def _clock(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def absent(entry: Entry, now: datetime, patience: timedelta, control: str = STABLE) -> str | None:
+def absent(
+    entry: Entry, now: datetime, patience: timedelta, control: str = STABLE, *, is_counted: bool = True
+) -> str | None:
     """NODATA: why there is nothing recent to judge; None when there is."""
     if entry.watermark is None:
         return "nothing has been measured yet"
     if now - entry.watermark > patience:
         return f"metrics are stale: nothing has been measured since {_clock(entry.watermark)}"
+    if not is_counted:
+        if entry.data_at is not None and now - entry.data_at <= patience:
+            return None
+        since = f"since {_clock(entry.data_at)}" if entry.data_at else "in this release yet"
+        return f"no query has given a number for each version {since}, and connections are not counted"
     if entry.data_at is None:
         return f"no requests yet: {_idle(entry.totals, control)}"
     if now - entry.data_at > patience:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from canary.model.spec import ObjectKey, RouteKind
+from canary.model.spec import ObjectKey
+from canary.model.traffic import RouteKind
 
 Document = dict[str, Any]
 """A foreign JSON object, as it came."""

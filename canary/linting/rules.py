@@ -24,7 +24,8 @@ from canary.model.calendar import has_gaps
 from canary.model.hooks import HookPoint
 from canary.model.metric_documents import COMPARED_BY, FOREIGN_METHODS
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, InconclusivePolicy, IstioTraffic, MeshTelemetry, Signal
+from canary.model.spec import CanarySpec, InconclusivePolicy, MeshTelemetry, Signal
+from canary.model.traffic import IstioTraffic
 
 STEEPEST: Final = 10
 """Times as many users, from one step to the next."""

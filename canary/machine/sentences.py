@@ -16,8 +16,9 @@ def describe_return(stable: Workload) -> str:
 
 
 def describe_weights(split: Split) -> str:
-    """What every route gives stable and the canary, as it stands."""
-    return ", ".join(_describe(route) for route in split.routes)
+    """What every route gives stable and the canary, as it stands, and in which object where there are several."""
+    places = [f" in {holder}" for holder in split.holders] or [""] * len(split.routes)
+    return ", ".join(f"{_describe(route)}{place}" for route, place in zip(split.routes, places, strict=True))
 
 
 def describe_exposure(asked: Exposure) -> str:

@@ -6,14 +6,14 @@ what must be there before stands at the head of the new file. Where the Rollout 
 the one that a team edits, and so it is the canary's here.
 
 Refused are strategies without weights of Istio (blue/green, replica counts, other meshes): there would be nothing to
-move. Refused are several VirtualServices, too: moving the weights of one of them would split the service's traffic
-twice.
+move. VirtualServices and their routes are carried over by `argo_istio`.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from canary.migration.argo_analyses import Templates, read_analysis
+from canary.migration.argo_istio import CANARY, ISTIO, carry_virtual_services, describe_virtual_services
 from canary.migration.argo_metrics import carry_analyses
 from canary.migration.argo_steps import carry_steps
 from canary.migration.draft import Draft, quoted
@@ -21,9 +21,6 @@ from canary.migration.release_fields import carry_labels, carry_progress_deadlin
 from canary.migration.source import Path, Source
 from canary.migration.spans import LONGEST
 
-CANARY: Final[Path] = ("spec", "strategy", "canary")
-ISTIO: Final[Path] = (*CANARY, "trafficRouting", "istio")
-_SERVICES: Final[Path] = (*ISTIO, "virtualServices")
 _AT_REST: Final = (None, "Healthy", "Degraded")
 
 
@@ -42,8 +39,8 @@ def convert_rollout(source: Source, templates: Templates) -> Draft:
     draft = Draft(source.needed("metadata", "name"), source.text("metadata", "namespace"))
     carry_labels(source, draft)
     _carry_workloads(source, draft)
-    virtual_service = _carry_virtual_service(source, draft)
-    _carry_destinations(source, draft, virtual_service)
+    carry_virtual_services(source, draft)
+    _carry_destinations(source, draft)
     if source.flag("spec", "paused"):
         draft.spec["paused"] = True
     source.exactly(("spec", "paused"), "spec.paused")
@@ -101,38 +98,7 @@ def _carry_workloads(source: Source, draft: Draft) -> None:
     )
 
 
-def _carry_virtual_service(source: Source, draft: Draft) -> Path:
-    """Where the VirtualService stands whose weights are moved."""
-    listed = source.items(*_SERVICES)
-    single: Path = (*ISTIO, "virtualService")
-    if len(listed) > 1 or (listed and source.at(*single) is not None):
-        remedy = "leave this Rollout with Argo, or lead all of the traffic through one VirtualService"
-        raise source.refuse(_SERVICES, "names several VirtualServices, of which one Canary can move one", remedy)
-    where = listed[0] if listed else single
-    written = source.needed(*where, "name")
-    name, _, namespace = written.partition(".")
-    home = source.text("metadata", "namespace") or "default"
-    if namespace not in ("", home):
-        remedy = "make one in the namespace of the Rollout: a Canary and its VirtualService share it"
-        raise source.refuse((*where, "name"), "is in another namespace", remedy)
-    istio: dict[str, object] = {"virtualService": name}
-    if namespace:
-        source.differently((*where, "name"), "spec.traffic.istio.virtualService", "is in the Canary's namespace anyway")
-    else:
-        source.exactly((*where, "name"), "spec.traffic.istio.virtualService")
-    routes = source.at(*where, "routes")
-    if isinstance(routes, list) and routes:
-        istio["routes"] = [source.needed(*where, "routes", place) for place in range(len(routes))]
-        source.exactly((*where, "routes"), "spec.traffic.istio.routes")
-    for field in ("tlsRoutes", "tcpRoutes"):
-        source.leaves_out((*where, field), "only weights of http routes are moved: keep what splits others with Argo")
-        if source.at(*where, field) is not None:
-            draft.decide(f"{field} of VirtualService {quoted(name)} are not moved: without http routes nothing is.")
-    draft.spec["traffic"] = {"istio": istio}
-    return where
-
-
-def _carry_destinations(source: Source, draft: Draft, virtual_service: Path) -> None:
+def _carry_destinations(source: Source, draft: Draft) -> None:
     """Subsets of a DestinationRule, or the hosts of two Services."""
     istio, rule = draft.spec["traffic"]["istio"], (*ISTIO, "destinationRule")
     services: dict[str, Path] = {"stable": (*CANARY, "stableService"), "canary": (*CANARY, "canaryService")}
@@ -157,8 +123,7 @@ def _carry_destinations(source: Source, draft: Draft, virtual_service: Path) -> 
     names = " and ".join(quoted(istio[arm]["host"]) for arm in services)
     draft.decide(
         f"Let the Services {names} select the pods of one Deployment each, and take rollouts-pod-template-hash out of"
-        f" their selectors: nobody writes it any more. VirtualService {quoted(source.at(*virtual_service, 'name'))}"
-        " must name both as hosts."
+        f" their selectors: nobody writes it any more. {describe_virtual_services(istio)} must name both as hosts."
     )
 
 

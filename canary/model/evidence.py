@@ -200,7 +200,7 @@ class Evidence:
 
     Attributes:
         watermark: counts up to this instant have been consumed; None before the release measures.
-        data_at: end of the last span in which both versions had requests.
+        data_at: end of the last span in which both versions had requests, or values where no requests are counted.
         step: index of the step that the promotion evidence belongs to; it restarts when the step changes.
         totals: every request of the release that was counted.
         judged: the part of `totals` that was admitted as evidence.

@@ -59,9 +59,15 @@ class RouteWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """The weights as they stand in every route that is ours; at least one route."""
+    """The weights as they stand in every route that is ours.
+
+    Attributes:
+        routes: at least one.
+        holders: for people, by route which object it is in; empty where there is only one object.
+    """
 
     routes: tuple[RouteWeights, ...]
+    holders: tuple[str, ...] = ()
 
     def stands_as(self, asked: Exposure) -> bool:
         """Whether every route gives the canary exactly what is asked, and stable the rest."""

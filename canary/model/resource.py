@@ -50,12 +50,11 @@ from canary.model.spec import (
     CanaryWorkload,
     DeletionPolicy,
     InconclusivePolicy,
-    IstioTraffic,
     MeshTelemetry,
     ObjectKey,
-    Traffic,
 )
 from canary.model.step_documents import StepDocument, audiences_of, step_of
+from canary.model.traffic import GatewayTraffic, IstioTraffic, SeveralVirtualServices, Traffic
 from canary.model.traffic_documents import TrafficDocument, traffic_of
 
 GROUP: Final = "canary.delivery"
@@ -251,11 +250,20 @@ def parse_canary(document: Mapping[str, object]) -> CanarySpec:
 
 
 def _traffic(owner: str, spec: SpecDocument) -> Traffic:
-    traffic = traffic_of(spec.traffic)
-    if not isinstance(traffic, IstioTraffic):
-        return traffic
+    """Where traffic is split, with what the steps ask for besides weights."""
+    traffic, audiences = traffic_of(spec.traffic), audiences_of(spec.steps)
     is_mirrored = any(step.mirror for step in spec.steps)
-    return replace(traffic, owner=owner, audiences=audiences_of(spec.steps), mirrored=is_mirrored)
+
+    def exposing(single: IstioTraffic) -> IstioTraffic:
+        return replace(single, owner=owner, audiences=audiences, mirrored=is_mirrored)
+
+    match traffic:
+        case IstioTraffic():
+            return exposing(traffic)
+        case SeveralVirtualServices():
+            return replace(traffic, objects=tuple(map(exposing, traffic.objects)))
+        case GatewayTraffic():
+            return traffic
 
 
 def _analysis(document: AnalysisDocument) -> AnalysisSpec:

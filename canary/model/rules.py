@@ -9,6 +9,7 @@ from typing import Final
 
 from canary.model.errors import Fault
 from canary.model.faults import show
+from canary.model.istio_rules import broken_istio_rules, names_connections
 from canary.model.metric_rules import broken_metric_rules
 from canary.model.step_rules import broken_step_rules
 
@@ -24,9 +25,12 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
     if isinstance(_at(document, "spec", "traffic", "gatewayAPI"), Mapping):
         yield from _has_one_of(document, ("httpRoute", "grpcRoute"), "spec", "traffic", "gatewayAPI")
     yield from _backends_differ(document)
-    is_gateway = _at(document, "spec", "traffic", "gatewayAPI") is not None
-    yield from broken_step_rules(_list(document, "spec", "steps"), is_gateway=is_gateway)
+    yield from broken_step_rules(_list(document, "spec", "steps"), _find_weights_only(document))
     metrics = _list(document, "spec", "analysis", "metrics")
+    istio = _at(document, "spec", "traffic", "istio")
+    if isinstance(istio, Mapping):
+        yield from _has_one_of(document, ("virtualService", "virtualServices"), "spec", "traffic", "istio")
+        yield from broken_istio_rules(istio, metrics)
     for index, metric in enumerate(metrics):
         if isinstance(metric, Mapping):
             yield from broken_metric_rules(metric, f"spec.analysis.metrics[{index}]")
@@ -38,6 +42,21 @@ def broken_rules(document: Mapping[str, object]) -> Iterator[Fault]:
     for provider, parts in (("istio", "routes"), ("gatewayAPI", "rules")):
         path = f"spec.traffic.{provider}.{parts}[{{index}}]"
         yield from _are_unique(_list(document, "spec", "traffic", provider, parts), path)
+    several = _list(document, "spec", "traffic", "istio", "virtualServices")
+    yield from _are_unique([_at(each, "name") for each in several], "spec.traffic.istio.virtualServices[{index}].name")
+    for place, each in enumerate(several):
+        path = f"spec.traffic.istio.virtualServices[{place}].routes[{{index}}]"
+        yield from _are_unique(_list(each, "routes"), path)
+
+
+def _find_weights_only(document: Mapping[str, object]) -> str | None:
+    """Why nothing but weights can lead requests to the canary there; None where mirrors and chosen users can, too."""
+    if _at(document, "spec", "traffic", "gatewayAPI") is not None:
+        return "needs a VirtualService of Istio (spec.traffic.istio)"
+    istio = _at(document, "spec", "traffic", "istio")
+    if isinstance(istio, Mapping) and names_connections(istio):
+        return "is of requests, and tls and tcp routes carry connections, which cannot be copied or chosen by headers"
+    return None
 
 
 def _deployments_differ(document: Mapping[str, object]) -> Iterator[Fault]:
@@ -137,7 +156,7 @@ def _are_unique(values: Sequence[object], path: str) -> Iterator[Fault]:
         seen.add(value)
 
 
-def _list(document: Mapping[str, object], *path: str) -> Sequence[object]:
+def _list(document: object, *path: str) -> Sequence[object]:
     value = _at(document, *path)
     return value[:_LONGEST_LIST] if isinstance(value, list) else []
 

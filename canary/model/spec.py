@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Final
 
 from canary.model.calendar import FreezeWindow
-from canary.model.exposure import ALL, Audience, Exposure
+from canary.model.exposure import ALL, Exposure
 from canary.model.hooks import Hook, HookPoint
 from canary.model.quantities import Percentage, PercentagePoints
+from canary.model.traffic import Traffic
 
 FULL_WEIGHT = ALL
 """All of the traffic, in percent."""
@@ -27,108 +28,6 @@ class ObjectKey:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """How one version is recognised among the destinations of a route: by subset, by host, or by both.
-
-    At least one of the two is set. A host is compared as Istio resolves it: a short name belongs to the
-    VirtualService's own namespace.
-    """
-
-    host: str | None = None
-    subset: str | None = None
-
-    def __str__(self) -> str:
-        parts = (("host", self.host), ("subset", self.subset))
-        return " and ".join(f"{word} {value}" for word, value in parts if value is not None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IstioTraffic:
-    """The weights that are ours: two destinations in some http routes of one VirtualService.
-
-    `routes` are names of http routes; empty means "the only http route that has both destinations".
-    `destination_rule`, when given, must define the subsets. `audiences` are those that some step names; the routes that
-    are made for them bear the name of their `owner`, the Canary.
-    """
-
-    virtual_service: str
-    routes: tuple[str, ...]
-    destination_rule: str | None
-    stable: Destination
-    canary: Destination
-    owner: str = ""
-    audiences: tuple[Audience, ...] = ()
-    mirrored: bool = False
-
-    @property
-    def kind(self) -> str:
-        """What holds the weights."""
-        return "VirtualService"
-
-    @property
-    def name(self) -> str:
-        """Of what holds the weights."""
-        return self.virtual_service
-
-    @property
-    def weights(self) -> str:
-        """Where the weights stand in it, as jq names it."""
-        return ".spec.http[].route[].weight"
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The routes that are ours, as people call them; empty when they are not named."""
-        return tuple(f"route {route}" for route in self.routes)
-
-
-class RouteKind(StrEnum):
-    """The routes of the Gateway API whose backends have weights and whose traffic is requests."""
-
-    HTTP = "HTTPRoute"
-    GRPC = "GRPCRoute"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """How one version is recognised among the backendRefs of a rule: its Service, and its port if that is given."""
-
-    service: str
-    port: int | None = None
-
-    def __str__(self) -> str:
-        return f"Service {self.service}" + (f" port {self.port}" if self.port is not None else "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayTraffic:
-    """The weights that are ours: two backendRefs in some rules of one route of the Gateway API.
-
-    `rules` are names of rules; empty means "every rule that names both Services".
-    """
-
-    kind: RouteKind
-    name: str
-    rules: tuple[str, ...]
-    stable: Backend
-    canary: Backend
-
-    @property
-    def weights(self) -> str:
-        """Where the weights stand in it, as jq names it."""
-        return ".spec.rules[].backendRefs[].weight"
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The rules that are ours, as people call them; empty when they are not named."""
-        return tuple(f"rule {rule}" for rule in self.rules)
-
-
-Traffic = IstioTraffic | GatewayTraffic
-"""Where the weights are that are ours. Each has `kind`, `name`, `parts` and `weights`, for messages and claims; what
-else it has is between its document and its router."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,14 +232,21 @@ class CanarySpec:
         return ObjectKey(self.key.namespace, self.baseline_deployment) if self.baseline_deployment else None
 
     @property
-    def traffic_key(self) -> ObjectKey:
-        """The object whose weights are moved."""
-        return ObjectKey(self.key.namespace, self.traffic.name)
+    def traffic_keys(self) -> tuple[ObjectKey, ...]:
+        """The objects whose weights are moved."""
+        return tuple(ObjectKey(self.key.namespace, each.name) for each in self.traffic.objects)
 
     @property
     def traffic_object(self) -> str:
-        """The same, as people call it: `VirtualService shop/order-service`."""
-        return f"{self.traffic.kind} {self.traffic_key}"
+        """The same, as people call them: `VirtualService shop/order-service`."""
+        *others, last = map(str, self.traffic_keys)
+        names = f"s {', '.join(others)} and {last}" if others else f" {last}"
+        return f"{self.traffic.kind}{names}"
+
+    @property
+    def step_weights(self) -> tuple[int, ...]:
+        """The canary weights in percent that the steps ask for, in their order."""
+        return tuple(step.weight for step in self.steps)
 
     def step_at(self, index: int) -> Step:
         """The step of an index, or the last one when the list became shorter in the middle."""

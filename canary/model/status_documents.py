@@ -120,7 +120,9 @@ class AnalysisDocument(Document):
     """The judge's memory, exact, and the numbers it shows."""
 
     watermark: Instant | None = Field(default=None, description="Counts up to this instant have been consumed.")
-    data_at: Instant | None = Field(default=None, description="When both versions last had requests.")
+    data_at: Instant | None = Field(
+        default=None, description="When both versions last had requests, or values where no requests are counted."
+    )
     step: Annotated[int, Field(ge=0, le=INT32)] = 0
     totals: ArmCountsDocument
     judged: ArmCountsDocument

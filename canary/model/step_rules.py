@@ -25,12 +25,12 @@ _LONGEST_TRIED: Final = 100
 """Characters of an expression that is tried; a longer one is no slip of the pen."""
 
 
-def broken_step_rules(steps: Sequence[object], *, is_gateway: bool) -> Iterator[Fault]:
+def broken_step_rules(steps: Sequence[object], weights_only: str | None) -> Iterator[Fault]:
     """What is wrong within steps, and between them.
 
     Args:
         steps: as written.
-        is_gateway: whether the Gateway API routes, which has neither mirrors nor chosen users here.
+        weights_only: why there can be neither mirrors nor chosen users; None where there can.
     """
     before: int | None = None
     for index, step in enumerate(steps):
@@ -38,7 +38,7 @@ def broken_step_rules(steps: Sequence[object], *, is_gateway: bool) -> Iterator[
             continue
         at = f"spec.steps[{index}]"
         exposed = [field for field in _EXPOSED_BY if step.get(field) is not None]
-        yield from _exposes(step, at, exposed, is_gateway=is_gateway)
+        yield from _exposes(step, at, exposed, weights_only)
         yield from _scales(step.get("scale"), f"{at}.scale")
         yield from _chooses(step.get("match"), f"{at}.match")
         weight = step.get("weight", 0 if exposed else None)
@@ -47,7 +47,7 @@ def broken_step_rules(steps: Sequence[object], *, is_gateway: bool) -> Iterator[
             before = max(weight, before or 0)
 
 
-def _exposes(step: Mapping[str, Any], at: str, exposed: Sequence[str], *, is_gateway: bool) -> Iterator[Fault]:
+def _exposes(step: Mapping[str, Any], at: str, exposed: Sequence[str], weights_only: str | None) -> Iterator[Fault]:
     if not exposed:
         yield Fault(
             path=at,
@@ -64,13 +64,13 @@ def _exposes(step: Mapping[str, Any], at: str, exposed: Sequence[str], *, is_gat
             "could be judged",
             remedy="give the mirror a step of its own, before those with a weight",
         )
-    for field in ("mirror", "match") if is_gateway else ():
-        if step.get(field) is not None:
+    for field in ("mirror", "match"):
+        if weights_only is not None and step.get(field) is not None:
             yield Fault(
                 path=f"{at}.{field}",
                 value=show(step[field]),
-                message="needs a VirtualService of Istio (spec.traffic.istio)",
-                remedy="leave it out, or route by a VirtualService",
+                message=weights_only,
+                remedy="leave it out, or move http routes of a VirtualService only",
             )
 
 

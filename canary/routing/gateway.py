@@ -1,4 +1,4 @@
-"""HTTPRoutes and GRPCRoutes of the Gateway API as `TrafficRouter`: what Istio ambient, Linkerd and others share.
+"""HTTPRoutes and GRPCRoutes of the Gateway API as `ObjectRouter`: what Istio ambient, Linkerd and others share.
 
 A route is read as a VirtualService is (see `istio`), for the same reasons. That a Service of a backendRef exists is not
 asked for: it would take the right to read all Services, and a version without endpoints is found out by its Deployment.
@@ -7,16 +7,18 @@ The kinds of this group are not installed together: clusters have HTTPRoute with
 v1beta1 of the other. So it is asked which kinds a version has, once, and again when an object is not found.
 """
 
+from collections.abc import Sequence
+
 from canary.kube.client import KubeClient
 from canary.kube.copies import Reader
-from canary.kube.resources import GATEWAY_GROUP, GATEWAY_VERSIONS, Resource, gateway_routes, resource_version
+from canary.kube.resources import GATEWAY_GROUP, GATEWAY_VERSIONS, Resource, gateway_routes
 from canary.model.exposure import Exposure
 from canary.model.observation import Problem
-from canary.model.spec import GatewayTraffic, ObjectKey, RouteKind
+from canary.model.spec import ObjectKey
+from canary.model.traffic import GatewayTraffic, RouteKind
 from canary.ports import Routing
-from canary.routing.authorship import find_author
 from canary.routing.gateway_patch import locate_backends
-from canary.routing.weights import weight_patch
+from canary.routing.weighted_object import routing_of, write_weights
 
 
 def find_routes(client: KubeClient, kind: RouteKind) -> Resource | None:
@@ -46,8 +48,8 @@ class GatewayRouter:
         self._reader = reader or client
         self._known: dict[RouteKind, Resource] = {}
 
-    def read(self, key: ObjectKey, traffic: GatewayTraffic) -> Routing | Problem:
-        """Read the weights; `key` is the route.
+    def read(self, key: ObjectKey, traffic: GatewayTraffic, weights: Sequence[int]) -> Routing | Problem:
+        """Read the weights; see `ports.ObjectRouter`.
 
         Raises:
             Transient: no answer within the deadline.
@@ -70,35 +72,19 @@ class GatewayRouter:
                 f"or correct spec.traffic.gatewayAPI.{field} of the Canary",
                 absent=True,
             )
-        found = locate_backends(document, traffic, key)
+        found = locate_backends(document, traffic, key, weights)
         if isinstance(found, Problem):
             return found
-        return Routing(
-            key=key,
-            traffic=traffic,
-            version=resource_version(document),
-            split=found.split,
-            paths=found.paths,
-            totals=found.totals,
-            document=document,
-            author=find_author(document, "rules"),
-        )
+        return routing_of(document, traffic, found)
 
     def write(self, routing: Routing, asked: Exposure) -> None:
-        """Give the canary its weight, in percent of what the two get, in every rule, and change nothing else.
+        """Move the weights; see `weighted_object.write_weights`.
 
         A Canary that is routed so asks for no mirror and chooses no users (`model.step_rules`).
-
-        Raises:
-            Conflict: the object was changed since `routing` was read; nothing was written.
-            Transient: no answer within the deadline; it may have been written.
-            Refused: not allowed, or the route is gone.
         """
         kind = RouteKind(routing.traffic.kind)
-        operations = weight_patch(routing.split, routing.paths, routing.totals, asked.weight)
-        if operations:
-            routes = self._routes(kind) or gateway_routes(kind, GATEWAY_VERSIONS[0])
-            self._client.patch_json(routes, routing.key, operations, version=routing.version)
+        routes = self._routes(kind) or gateway_routes(kind, GATEWAY_VERSIONS[0])
+        write_weights(self._client, routes, routing, asked.weight)
 
     def _routes(self, kind: RouteKind) -> Resource | None:
         known = self._known.get(kind) or find_routes(self._client, kind)

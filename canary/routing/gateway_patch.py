@@ -11,36 +11,33 @@ What differs from Istio:
   to anything but a Service, is none of ours.
 * Every rule that names both Services is ours unless the Canary names its rules. One rule per match is how these routes
   are written, and rules have names only since v1.4; a rule that sends chosen users to one version names only that.
-* Weights are relative, from 0 to 1,000,000, and an absent one is 1: two backendRefs without weights get half each. They
-  are read as shares of what the two get together, in percent and rounded down: shares that are no whole percentages
-  then add up to 99, which is no split (the machine does not begin on one, and in the middle of a release puts it
-  right), and are compared with whole percentages as exactly as if they had not been rounded. Refusing to read such
-  weights was rejected: traffic could not be taken away from a bad version as long as they stand.
-* They are written so that they add up to 100, because people read them as percent. Where a third backendRef has a
-  weight, the two keep what they add up to, for else the third one's share would change with every step. That sum then
-  has to be a multiple of 100, or the steps could not be written; if it is not, a person has to multiply the weights.
+* Weights go from 0 to 1,000,000, and an absent one is 1: two backendRefs without weights get half each.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from canary.model.observation import Problem, RouteWeights, Split
+from canary.model.observation import Problem
 from canary.model.quoting import quote
-from canary.model.spec import FULL_WEIGHT, Backend, GatewayTraffic, ObjectKey
-from canary.routing.weights import LONGEST_NAME, Weights, listed, pointer
+from canary.model.spec import ObjectKey
+from canary.model.traffic import Backend, GatewayTraffic
+from canary.routing.weights import LONGEST_NAME, Pair, Weights, gather, listed, pointer
 
 _DEFAULT_WEIGHT: Final = 1
 _HIGHEST_WEIGHT: Final = 1_000_000
 
 
-def locate_backends(document: Mapping[str, object], traffic: GatewayTraffic, key: ObjectKey) -> Weights | Problem:
+def locate_backends(
+    document: Mapping[str, object], traffic: GatewayTraffic, key: ObjectKey, weights: Sequence[int] = ()
+) -> Weights | Problem:
     """Find the weights of the two Services in every rule that is ours.
 
     Args:
         document: the route as the API server holds it; any JSON.
         traffic: of which kind it is, which Services, and in which rules.
         key: the route; backendRefs without a namespace mean its own, and messages name it.
+        weights: the canary weights of the steps, in percent, which must be possible to write; 0 and 100 always are.
 
     Returns:
         The weights, or why they cannot be moved: RuleNotFound, RuleAmbiguous, BackendNotFound, BackendAmbiguous,
@@ -52,17 +49,16 @@ def locate_backends(document: Mapping[str, object], traffic: GatewayTraffic, key
     chosen = _named(rules, traffic, key) if traffic.rules else _all_with_both(rules, traffic, key)
     if isinstance(chosen, Problem):
         return chosen
-    found: list[_Pair] = []
+    found: list[Pair] = []
     for rule in chosen:
         pair = _pair_of(rule, traffic, key)
         if isinstance(pair, Problem):
             return pair
+        obstacle = pair.find_obstacle(weights)
+        if obstacle is not None:
+            return Problem(reason="ThirdBackend", message=f"rule {rule} of {traffic.kind} {key} {obstacle}")
         found.append(pair)
-    return Weights(
-        split=Split(routes=tuple(pair.shares for pair in found)),
-        paths=tuple((pair.stable.path, pair.canary.path) for pair in found),
-        totals=tuple(pair.written_total for pair in found),
-    )
+    return gather(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,30 +93,6 @@ class _Rule:
     def meant_by(self, wanted: Backend) -> list[_Ref]:
         """The backendRefs that a Canary could mean by `wanted`."""
         return [ref for ref in self.refs if ref.is_meant_by(wanted)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
-    """Our two backendRefs of one rule."""
-
-    stable: _Ref
-    canary: _Ref
-    is_alone: bool
-    """Whether no other backendRef has a weight."""
-
-    @property
-    def total(self) -> int:
-        return self.stable.weight + self.canary.weight
-
-    @property
-    def written_total(self) -> int:
-        return FULL_WEIGHT if self.is_alone else self.total
-
-    @property
-    def shares(self) -> RouteWeights:
-        """Of what the two get together, in percent and rounded down; nothing of nothing is nothing."""
-        stable, canary = (FULL_WEIGHT * ref.weight // max(self.total, 1) for ref in (self.stable, self.canary))
-        return RouteWeights(stable=stable, canary=canary)
 
 
 def _malformed(traffic: GatewayTraffic, key: ObjectKey, path: str, value: object, wanted: str) -> Problem:
@@ -210,7 +182,7 @@ def _all_with_both(rules: Sequence[_Rule], traffic: GatewayTraffic, key: ObjectK
     )
 
 
-def _pair_of(rule: _Rule, traffic: GatewayTraffic, key: ObjectKey) -> _Pair | Problem:
+def _pair_of(rule: _Rule, traffic: GatewayTraffic, key: ObjectKey) -> Pair | Problem:
     where, ours = f"rule {rule} of {traffic.kind} {key}", list[_Ref]()
     for wanted in (traffic.stable, traffic.canary):
         matches = rule.meant_by(wanted)
@@ -229,12 +201,4 @@ def _pair_of(rule: _Rule, traffic: GatewayTraffic, key: ObjectKey) -> _Pair | Pr
         ours.append(matches[0])
     stable, canary = ours
     third = next((ref for ref in rule.refs if ref not in ours and ref.weight != 0), None)
-    pair = _Pair(stable=stable, canary=canary, is_alone=third is None)
-    if third is not None and (pair.total == 0 or pair.total % FULL_WEIGHT):
-        return Problem(
-            reason="ThirdBackend",
-            message=f"{where} gives weight {third.weight} to a third backendRef, {third}, and {pair.total} to stable "
-            "and canary together; whole percents of that cannot be written without changing the third one's share: "
-            f"multiply all weights so that stable and canary together get a multiple of {FULL_WEIGHT}",
-        )
-    return pair
+    return Pair(stable=stable, canary=canary, third=third)

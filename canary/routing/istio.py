@@ -1,10 +1,10 @@
-"""Istio's VirtualService as `TrafficRouter`: read where the weights stand, write them fenced by what was read.
+"""Istio's VirtualService as `ObjectRouter`: read where the weights stand, write them fenced by what was read.
 
 The version of the API group is asked for once; it is forgotten when an object is not found, so that a cluster
 whose Istio is upgraded under the controller is understood without a restart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from canary.kube.client import KubeClient
 from canary.kube.copies import Reader
@@ -13,17 +13,17 @@ from canary.kube.resources import (
     ISTIO_VERSIONS,
     Resource,
     destination_rules,
-    resource_version,
     virtual_services,
 )
 from canary.model.exposure import Exposure
 from canary.model.observation import Problem
-from canary.model.spec import IstioTraffic, ObjectKey
+from canary.model.spec import ObjectKey
+from canary.model.traffic import IstioTraffic
 from canary.ports import Routing
-from canary.routing.authorship import find_author
 from canary.routing.istio_exposure import exposure_patch, read_exposures
 from canary.routing.istio_patch import locate_weights
-from canary.routing.weights import Weights, listed, weight_patch
+from canary.routing.weighted_object import routing_of, write_weights
+from canary.routing.weights import listed
 
 
 class IstioRouter:
@@ -39,8 +39,8 @@ class IstioRouter:
         self._reader = reader or client
         self._version: str | None = None
 
-    def read(self, key: ObjectKey, traffic: IstioTraffic) -> Routing | Problem:
-        """Read the weights; `key` is the VirtualService.
+    def read(self, key: ObjectKey, traffic: IstioTraffic, weights: Sequence[int]) -> Routing | Problem:
+        """Read the weights; see `ports.ObjectRouter`.
 
         Raises:
             Transient: no answer within the deadline.
@@ -59,10 +59,10 @@ class IstioRouter:
             return Problem(
                 reason="VirtualServiceNotFound",
                 message=f"VirtualService {key} does not exist; create it, "
-                "or correct spec.traffic.istio.virtualService of the Canary",
+                "or correct its name in spec.traffic.istio of the Canary",
                 absent=True,
             )
-        found = locate_weights(document, traffic, key)
+        found = locate_weights(document, traffic, key, weights)
         if isinstance(found, Problem):
             return found
         found = read_exposures(document, found, traffic, key)
@@ -71,32 +71,12 @@ class IstioRouter:
         problem = self._check_subsets(destination_rules(version), key, traffic)
         if problem is not None:
             return problem
-        return Routing(
-            key=key,
-            traffic=traffic,
-            version=resource_version(document),
-            split=found.split,
-            paths=found.paths,
-            totals=found.totals,
-            document=document,
-            author=find_author(document, "http"),
-        )
+        return routing_of(document, traffic, found)
 
     def write(self, routing: Routing, asked: Exposure) -> None:
-        """Let exactly what is asked reach the canary, and the rest stable, in every route; change nothing else.
-
-        Raises:
-            Conflict: the object was changed since `routing` was read; nothing was written.
-            Transient: no answer within the deadline; it may have been written.
-            Refused: not allowed, or the VirtualService is gone.
-        """
-        found = Weights(split=routing.split, paths=routing.paths, totals=routing.totals)
-        operations = weight_patch(found.split, found.paths, found.totals, asked.weight)
-        if isinstance(routing.traffic, IstioTraffic):
-            operations += exposure_patch(routing.document, found, routing.traffic, asked)
-        if operations:
-            version = self._served_version() or ISTIO_VERSIONS[0]
-            self._client.patch_json(virtual_services(version), routing.key, operations, version=routing.version)
+        """Let what is asked reach the canary; see `weighted_object.write_weights`."""
+        resource = virtual_services(self._served_version() or ISTIO_VERSIONS[0])
+        write_weights(self._client, resource, routing, asked.weight, exposure_patch(routing, asked))
 
     def _served_version(self) -> str | None:
         version = self._version

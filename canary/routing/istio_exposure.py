@@ -18,15 +18,17 @@ apply (the list is atomic to it), changing the match of the team's route (its re
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from canary.kube.patch import Operation
 from canary.model.exposure import ALL, FOREIGN, Audience, Exposure, TextRule, Users
-from canary.model.observation import Problem, RouteWeights
+from canary.model.observation import Problem
 from canary.model.quoting import quote
-from canary.model.spec import IstioTraffic, ObjectKey
+from canary.model.spec import ObjectKey
+from canary.model.traffic import IstioTraffic
+from canary.ports import Routing
 from canary.routing.weights import LONGEST_NAME, Weights
 
 _PREFIX: Final = "canary.delivery/"
@@ -70,22 +72,27 @@ def read_exposures(document: Document, found: Weights, traffic: IstioTraffic, ke
     Returns:
         The same, or why the plan cannot be carried out on it: MirrorTaken, AudienceCollides or AudienceTooLarge.
     """
-    routes: list[RouteWeights] = []
-    for rule, weights in zip(_rules(document, found), found.split.routes, strict=True):
+    routes = list(found.split.routes)
+    for rule in _rules(document, found.paths):
         problem = _find_obstacle(rule, traffic, key)
         if problem is not None:
             return problem
         mirror = sum(_percent(entry) or 0 for _, entry in _mirrors_of(rule))
-        routes.append(replace(weights, mirror=mirror, audience=_read_audience(document, rule, traffic)))
+        audience = _read_audience(document, rule, traffic)
+        routes[rule.rank] = replace(routes[rule.rank], mirror=mirror, audience=audience)
     return replace(found, split=replace(found.split, routes=tuple(routes)))
 
 
-def exposure_patch(document: Document, found: Weights, traffic: IstioTraffic, asked: Exposure) -> tuple[Operation, ...]:
+def exposure_patch(routing: Routing, asked: Exposure) -> tuple[Operation, ...]:
     """The JSON Patch that makes mirrors and routes for chosen users what is asked; weights are written beside it.
 
     Routes are put in and taken out from the last to the first, and after everything that names one by its place.
     """
-    rules = _rules(document, found)
+    document: Document = routing.document
+    traffic = routing.traffic
+    if not isinstance(traffic, IstioTraffic) or not traffic.is_http:
+        return ()
+    rules = _rules(document, routing.paths)
     mirrors = [operation for rule in rules for operation in _patch_mirror(rule, asked.mirror)]
     audience = next((each for each in traffic.audiences if each.name == asked.audience), None)
     wanted = [(rule, _audience_route(rule, traffic, audience)) for rule in rules] if audience else []
@@ -100,11 +107,16 @@ def exposure_patch(document: Document, found: Weights, traffic: IstioTraffic, as
     return (*mirrors, *(operation for _, operation in changes))
 
 
-def _rules(document: Document, found: Weights) -> list[_Rule]:
-    """The routes that hold the weights; a path is /spec/http/INDEX/route/INDEX/weight."""
+def _rules(document: Document, paths: Sequence[tuple[str, str]]) -> list[_Rule]:
+    """The http routes that hold the weights; a path is /spec/http/INDEX/route/INDEX/weight.
+
+    Connections have neither mirrors nor headers, so routes of tls and tcp are left out.
+    """
     rules = []
-    for rank, (_, path) in enumerate(found.paths):
-        _, _, _, index, _, place, _ = path.split("/")
+    for rank, (_, path) in enumerate(paths):
+        _, _, section, index, _, place, _ = path.split("/")
+        if section != "http":
+            continue
         route = document["spec"]["http"][int(index)]
         rules.append(_Rule(index=int(index), rank=rank, route=route, canary=route["route"][int(place)]))
     return rules

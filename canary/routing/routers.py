@@ -1,9 +1,10 @@
-"""All kinds of traffic as one `TrafficRouter`: each Canary is routed by what its own spec names.
+"""All kinds of objects as one `ObjectRouter`: each Canary is routed by what its own spec names.
 
 One controller serves Canaries of both kinds, so the choice belongs to the Canary and not to a setting. It is made here,
 by the type of the spec's traffic, so that nobody upstairs knows that there is more than one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, assert_never
 
@@ -11,7 +12,8 @@ from canary.kube.client import KubeClient
 from canary.kube.copies import Reader
 from canary.model.exposure import Exposure
 from canary.model.observation import Problem
-from canary.model.spec import GatewayTraffic, IstioTraffic, ObjectKey, Traffic
+from canary.model.spec import ObjectKey
+from canary.model.traffic import GatewayTraffic, IstioTraffic, ObjectTraffic
 from canary.ports import Routing
 from canary.routing.gateway import GatewayRouter
 from canary.routing.istio import IstioRouter
@@ -29,13 +31,13 @@ class Routers:
         """Every router there is; `reader` is asked instead of the API server for objects."""
         return cls(istio=IstioRouter(client, reader), gateway=GatewayRouter(client, reader))
 
-    def read(self, key: ObjectKey, traffic: Traffic) -> Routing | Problem:
+    def read(self, key: ObjectKey, traffic: ObjectTraffic, weights: Sequence[int]) -> Routing | Problem:
         """Read the weights; see the router of this traffic."""
         match traffic:
             case IstioTraffic():
-                return self.istio.read(key, traffic)
+                return self.istio.read(key, traffic, weights)
             case GatewayTraffic():
-                return self.gateway.read(key, traffic)
+                return self.gateway.read(key, traffic, weights)
             case _:
                 assert_never(traffic)
 

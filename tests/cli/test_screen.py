@@ -63,6 +63,15 @@ def test_a_description_looks_as_on_file(width: int) -> None:
     compare(picture(draw_description(view_of(climbing(), NOW), width), width), f"description-{width}")
 
 
+def test_a_description_names_every_virtual_service_with_its_routes() -> None:
+    name = CONFIG / "canaries" / "several-virtual-services.yaml"
+    document = yaml.safe_load(name.read_text(encoding="utf-8"))
+    drawn = picture(draw_description(view_of(document, NOW), 120), 120)
+    rows = [line.split(maxsplit=2) for line in drawn.splitlines()]
+    told = [row[2] for row in rows if row[:2] in (["virtual", "service"], ["tls", "route"], ["tcp", "route"])]
+    assert told == ["ledger", "on port 9000", "ledger-edge", "for ledger.example.com on port 443"]
+
+
 def test_a_description_says_of_every_metric_what_is_measured_and_how_it_is_judged() -> None:
     document = yaml.safe_load((CONFIG / "canaries" / "metrics.yaml").read_text(encoding="utf-8"))
     drawn = picture(draw_description(view_of(document, NOW), 200), 200)

@@ -14,16 +14,8 @@ from canary.model.hooks import HookPoint
 from canary.model.metric_documents import MetricDocument
 from canary.model.quantities import PercentagePoints
 from canary.model.resource import parse_canary
-from canary.model.spec import (
-    Backend,
-    CanarySpec,
-    Destination,
-    GatewayTraffic,
-    InconclusivePolicy,
-    IstioTraffic,
-    MeshTelemetry,
-    RouteKind,
-)
+from canary.model.spec import CanarySpec, InconclusivePolicy, MeshTelemetry
+from canary.model.traffic import Backend, Destination, GatewayTraffic, IstioTraffic, RouteKind
 from canary.settings import Settings, load_settings
 
 CONFIG: Final = Path(__file__).parents[2] / "config"

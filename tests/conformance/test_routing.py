@@ -16,22 +16,24 @@ from canary.lab.apiserver.process import running_apiserver
 from canary.model.errors import Conflict
 from canary.model.exposure import NOTHING, Audience, Exposure, Likeness, TextRule, Users
 from canary.model.observation import Problem
-from canary.model.spec import IstioTraffic, ObjectKey
-from canary.ports import Routing, TrafficRouter
-from canary.routing.routers import Routers
+from canary.model.spec import ObjectKey
+from canary.model.traffic import IstioTraffic
+from canary.ports import JointRouting, TrafficRouter
+from canary.routing.joint import JointRouter
 
 pytest_plugins = ("kube_fixtures",)
 
+STEPS = (1, 10, 25, 50)
 OURS = slice(1, 3)
-"""The rules `web` and `api`."""
+"""The rules that are; a first one is not."""
 
 
 @pytest.fixture
 def router(kube: KubeClient) -> TrafficRouter:
-    return Routers.connect(kube)
+    return JointRouter.connect(kube)
 
 
-@pytest.fixture(params=CASES, ids=str)
+@pytest.fixture(params=CASES, ids=lambda case: case.title)
 def case(request: pytest.FixtureRequest) -> RouteCase:
     found: RouteCase = request.param
     return found
@@ -39,18 +41,19 @@ def case(request: pytest.FixtureRequest) -> RouteCase:
 
 @pytest.fixture
 def key(case: RouteCase, witness: Witness, space: str) -> ObjectKey:
+    """The last of the objects, all of which are there."""
     case.make(witness, space)
-    return ObjectKey(space, NAME)
+    return ObjectKey(space, case.names[-1])
 
 
-def routing(router: TrafficRouter, case: RouteCase, key: ObjectKey) -> Routing:
-    found = router.read(key, case.traffic)
-    assert isinstance(found, Routing), found
+def routing(router: TrafficRouter, case: RouteCase, key: ObjectKey) -> JointRouting:
+    found = router.read(key.namespace, case.traffic, STEPS)
+    assert isinstance(found, JointRouting), found
     return found
 
 
 def problem(router: TrafficRouter, case: RouteCase, key: ObjectKey) -> Problem:
-    found = router.read(key, case.traffic)
+    found = router.read(key.namespace, case.traffic, STEPS)
     assert isinstance(found, Problem), found
     return found
 
@@ -65,38 +68,40 @@ def test_what_was_written_is_read(router: TrafficRouter, case: RouteCase, key: O
 def test_everything_but_the_weights_stays(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
-    before = case.standing(witness, key.namespace)
+    before = {name: case.standing(witness, key.namespace, name) for name in case.names}
 
     router.write(routing(router, case, key), Exposure(weight=25))
 
-    expected = copy.deepcopy(before["spec"])
-    for rule in expected[case.rules][OURS]:
-        for ref, weight in zip(case.refs(rule), (75, 25), strict=False):
-            ref["weight"] = weight
-    after = case.standing(witness, key.namespace)
-    assert after["spec"] == expected
-    assert (after["metadata"]["labels"], after["metadata"]["annotations"]) == (
-        before["metadata"]["labels"],
-        before["metadata"]["annotations"],
-    )
+    for name in case.names:
+        expected = copy.deepcopy(before[name]["spec"])
+        for rule in expected[case.rules][OURS]:
+            for ref, weight in zip(case.refs_of(rule), (75, 25), strict=False):
+                ref["weight"] = weight
+        after = case.standing(witness, key.namespace, name)
+        assert after["spec"] == expected
+        for word in ("labels", "annotations"):
+            assert after["metadata"][word] == before[name]["metadata"][word]
 
 
 def test_writing_what_stands_there_writes_nothing(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
+    def versions() -> list[str]:
+        return [case.standing(witness, key.namespace, name)["metadata"]["resourceVersion"] for name in case.names]
+
     router.write(routing(router, case, key), Exposure(weight=25))
-    before = case.standing(witness, key.namespace)["metadata"]["resourceVersion"]
+    before = versions()
 
     router.write(routing(router, case, key), Exposure(weight=25))
 
-    assert case.standing(witness, key.namespace)["metadata"]["resourceVersion"] == before
+    assert versions() == before
 
 
 def test_weights_that_are_no_split_are_read_as_such_and_mended(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
-    theirs = case.standing(witness, key.namespace)
-    stable, canary, _ = case.refs(case.rules_of(theirs)[1])
+    theirs = case.standing(witness, key.namespace, key.name)
+    stable, canary, _ = case.refs_of(case.rules_of(theirs)[1])
     stable["weight"], canary["weight"] = 70, 20
     case.replace(witness, theirs)
 
@@ -112,15 +117,15 @@ def test_a_change_by_somebody_else_wins(
 ) -> None:
     """A rule put in front of ours moves every path: what was read before must not be written there."""
     seen = routing(router, case, key)
-    theirs = case.standing(witness, key.namespace)
+    theirs = case.standing(witness, key.namespace, key.name)
     old, *others = case.rules_of(theirs)
-    theirs["spec"][case.rules] = [{**old, "name": "new"}, old, *others]
+    theirs["spec"][case.rules] = [copy.deepcopy(old) | ({"name": "new"} if "name" in old else {}), old, *others]
     case.replace(witness, theirs)
 
     with pytest.raises(Conflict, match=str(key)):
         router.write(seen, Exposure(weight=50))
 
-    assert case.standing(witness, key.namespace)["spec"] == theirs["spec"]
+    assert case.standing(witness, key.namespace, key.name)["spec"] == theirs["spec"]
     router.write(routing(router, case, key), Exposure(weight=50))
     assert routing(router, case, key).split.stands_at(50)
 
@@ -129,8 +134,8 @@ def test_who_else_wrote_the_weights_is_told(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
     router.write(routing(router, case, key), Exposure(weight=20))
-    theirs = case.standing(witness, key.namespace)
-    case.refs(case.rules_of(theirs)[1])[0]["weight"] = 60
+    theirs = case.standing(witness, key.namespace, key.name)
+    case.refs_of(case.rules_of(theirs)[1])[0]["weight"] = 60
     case.replace(witness, theirs)
 
     assert routing(router, case, key).author not in ("", FIELD_MANAGER)
@@ -139,22 +144,21 @@ def test_who_else_wrote_the_weights_is_told(
 def test_a_rule_without_destinations_is_named(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
-    theirs = case.standing(witness, key.namespace)
-    del case.rules_of(theirs)[2]["route" if case.rules == "http" else "backendRefs"]
+    theirs = case.standing(witness, key.namespace, key.name)
+    del case.rules_of(theirs)[2][case.refs]
     case.replace(witness, theirs)
 
     found = problem(router, case, key)
 
     assert (found.reason, found.absent) == (case.no_refs, False)
-    assert "api" in found.message
-    assert f"{case} {key}" in found.message
+    assert f"{case.last} of {case} {key}" in found.message
 
 
 def test_what_went_meanwhile_is_not_made_again(
     router: TrafficRouter, case: RouteCase, key: ObjectKey, witness: Witness
 ) -> None:
     seen = routing(router, case, key)
-    case.remove(witness, key.namespace)
+    case.remove(witness, key.namespace, key.name)
 
     with pytest.raises(NotFound, match=str(key)):
         router.write(seen, Exposure(weight=50))
@@ -169,7 +173,7 @@ def test_a_destination_rule_must_exist_and_define_both_subsets(
 ) -> None:
     istio, key = CASES[0], ObjectKey(space, NAME)
     assert problem(router, istio, key).reason == "VirtualServiceNotFound"
-    witness.make(istio.write(space, "v1"))
+    witness.make(istio.write(space, "v1", NAME))
     assert problem(router, istio, key).reason == "DestinationRuleNotFound"
     witness.make(destination_rule(space, "stable"))
     assert problem(router, istio, key).reason == "SubsetNotFound"
@@ -221,7 +225,7 @@ def test_a_cluster_that_gets_the_kind_later_is_understood_without_a_restart(
 ) -> None:
     """Also: the older version is used where the preferred one is not served."""
     witness, client, case = bare
-    router, key, version = Routers.connect(client), ObjectKey("default", NAME), case.versions[-1]
+    router, key, version = JointRouter.connect(client), ObjectKey("default", NAME), case.versions[-1]
     assert problem(router, case, key).reason == case.unserved
 
     companions = [{**each, "apiVersion": f"{case.group}/{version}"} for each in case.companion("default")]
@@ -230,7 +234,7 @@ def test_a_cluster_that_gets_the_kind_later_is_understood_without_a_restart(
         *((each["kind"], "destinationrules") for each in companions),
     ):
         witness.install(definition(case.group, kind, plural, version))
-    for document in (*companions, case.write("default", version)):
+    for document in (*companions, *(case.write("default", version, name) for name in case.names)):
         witness.make(document)
     router.write(routing(router, case, key), Exposure(weight=10))
 
@@ -246,7 +250,7 @@ def test_a_cluster_with_one_kind_of_route_is_told_apart_from_one_with_both(
     other = next(each for kind, each in names.items() if kind != case.traffic.kind)
     witness.install(other)
 
-    found = problem(Routers.connect(client), case, ObjectKey("default", NAME))
+    found = problem(JointRouter.connect(client), case, ObjectKey("default", NAME))
 
     assert found.reason in (case.unserved, f"{case}NotFound")
     assert case.traffic.kind in found.message

@@ -84,6 +84,38 @@ def test_a_baseline_belongs_to_one_canary_and_is_nothing_else_to_another() -> No
     assert first.key in fleet.referring_to("Deployment", ObjectKey("shop", "b"))
 
 
+def several(name: str, *services: dict[str, object], stable: str = "s2") -> CanaryObject:
+    return canary(name, stable=stable, canary=name, traffic={"istio": {"virtualServices": list(services)}})
+
+
+def test_each_of_several_virtual_services_is_claimed_and_wakes() -> None:
+    both = several("both", {"name": "mesh"}, {"name": "orders", "routes": ["a"]})
+    fleet = fleet_of(OLDER, both)
+    member = fleet.find(both.key)
+    assert member is not None
+    problem = fleet.find_collision(member)
+    assert problem is not None
+    assert "VirtualService shop/orders route a belongs to the older Canary shop/older" in problem.message
+    assert fleet.referring_to("VirtualService", ObjectKey("shop", "mesh")) == (both.key,)
+    assert set(fleet.referring_to("VirtualService", SHOP)) == {OLDER.key, both.key}
+
+
+def test_routes_of_connections_are_told_apart_by_what_they_match() -> None:
+    def one(name: str, **routes: object) -> CanaryObject:
+        return several(name, {"name": "orders", "routes": [name], **routes}, stable=f"stable-{name}")
+
+    first = one("first", tlsRoutes=[{"sniHosts": ["b", "a"], "port": 443}], tcpRoutes=[{"port": 7}])
+    others = {
+        "the same names": one("other", tlsRoutes=[{"sniHosts": ["a", "b"]}]),
+        "the same port": one("other", tcpRoutes=[{"port": 7}]),
+        "the only one": one("other", tcpRoutes=[{}]),
+    }
+    for what, other in others.items():
+        assert stands_back(fleet_of(replace(first, created=first.created - timedelta(hours=9)), other), other.key), what
+    apart = one("other", tlsRoutes=[{"sniHosts": ["a"]}], tcpRoutes=[{"port": 8}])
+    assert not stands_back(fleet_of(replace(first, created=first.created - timedelta(hours=9)), apart), apart.key)
+
+
 def test_the_same_names_in_another_namespace_are_other_objects() -> None:
     other = canary("other", namespace="shop2", routes=("a",), stable="s1", canary="c1")
     assert not stands_back(fleet_of(OLDER, other), other.key)
@@ -105,7 +137,7 @@ def test_a_canary_that_was_made_anew_under_its_old_name_is_read_anew() -> None:
     anew = canary("older", age=timedelta(0), routes=("b",), stable="s1", canary="c1", uid="another")
     member = fleet.admit(anew)
     assert member.spec is not None
-    assert member.spec.traffic.parts == ("route b",)
+    assert [each.parts for each in member.spec.traffic.objects] == [("route b",)]
 
 
 def test_a_document_that_is_refused_claims_nothing() -> None:

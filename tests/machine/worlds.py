@@ -27,18 +27,9 @@ from canary.model.command import Command, Commands, Verb
 from canary.model.evidence import Evidence
 from canary.model.observation import Observation, Problem, RouteWeights, Split, Workload
 from canary.model.quantities import PercentagePoints
-from canary.model.spec import (
-    AnalysisSpec,
-    CanarySpec,
-    CanaryWorkload,
-    Destination,
-    InconclusivePolicy,
-    IstioTraffic,
-    MetricSpec,
-    ObjectKey,
-    Step,
-)
+from canary.model.spec import AnalysisSpec, CanarySpec, CanaryWorkload, InconclusivePolicy, MetricSpec, ObjectKey, Step
 from canary.model.state import RolloutState
+from canary.model.traffic import Destination, IstioTraffic
 from canary.model.verdict import AnalysisResult, Verdict, Words
 
 TICK: Final = timedelta(seconds=1)
@@ -105,6 +96,7 @@ class World:
     """Everything outside the controller; pods are "ready", "some" (serving, but not all of them) or "none".
 
     `saying` is what a person says of where the release stands just now; `left` are commands that stand there for good.
+    `edge` are the weights in a second object, if there is one; a controller that dies may have written either alone.
     """
 
     stable_revision: str = OLD
@@ -116,6 +108,11 @@ class World:
     saying: Verb | None = None
     left: tuple[Command, ...] = ()
     baseline: Baseline | None = None
+    edge: RouteWeights | None = None
+
+    @property
+    def splits(self) -> tuple[RouteWeights, ...]:
+        return (self.split,) if self.edge is None else (self.split, self.edge)
 
     def observe(self, state: RolloutState) -> Observation:
         return Observation(
@@ -123,7 +120,7 @@ class World:
             instant=NOW,
             stable=_workload(self.stable_revision, REPLICAS, self.stable_pods),
             canary=_workload(self.canary_revision, self.canary_replicas, self.canary_pods),
-            split=Split(routes=(self.split,)),
+            split=Split(routes=self.splits),
             commands=Commands(given=(*self.spoken(state), *self.left)),
             baseline=self.baseline.observe() if self.baseline else None,
         )
@@ -165,7 +162,8 @@ def act(world: World, action: Action) -> World:
     """What the API server and the cluster make of one action; pods that must start are not ready yet."""
     match action:
         case Expose(asked):
-            return replace(world, split=RouteWeights(100 - asked.weight, asked.weight, asked.mirror, asked.audience))
+            split = RouteWeights(100 - asked.weight, asked.weight, asked.mirror, asked.audience)
+            return replace(world, split=split, edge=None if world.edge is None else split)
         case ScaleCanary(replicas):
             return replace(world, canary_replicas=replicas, canary_pods="none")
         case CopyStable(revision, release) if world.baseline and revision == world.stable_revision:
@@ -289,12 +287,19 @@ class Move:
 def tick(
     spec: CanarySpec, state: RolloutState, world: World, verdict: Verdict, decider: Decide = decide
 ) -> Iterator[Move]:
-    """One tick, with a crash after every action: each prefix of the actions is one way it may end."""
+    """One tick, with a crash after every action: each prefix of the actions is one way it may end.
+
+    Of two objects a weight is written in one after the other, so that it may end between them, too.
+    """
     decision = decider(spec, state, world.observe(state), judgment(verdict, state))
     after = world
     yield Move(spec, world, state, verdict, decision, after)
     for action in decision.actions:
-        after = act(after, action)
+        done = act(after, action)
+        if isinstance(action, Expose) and world.edge is not None:
+            for half in (replace(done, edge=after.edge), replace(done, split=after.split)):
+                yield Move(spec, world, state, verdict, decision, half)
+        after = done
         yield Move(spec, world, state, verdict, decision, after)
 
 

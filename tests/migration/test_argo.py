@@ -137,9 +137,9 @@ def test_templates_of_the_cluster_and_of_templates_are_found() -> None:
     [
         ({"trafficRouting": {"nginx": {}}}, "trafficRouting.istio", "is missing"),
         (
-            {"trafficRouting": {"istio": {"virtualServices": [{"name": "a"}, {"name": "b"}]}}},
+            {"trafficRouting": {"istio": {"virtualServices": [{"name": "a"}], "virtualService": {"name": "b"}}}},
             "virtualServices",
-            "several",
+            "stands beside virtualService",
         ),
         (
             {"trafficRouting": {"istio": {"virtualService": {"name": "a.b"}}}},

@@ -18,15 +18,14 @@ from canary.model.resource import parse_canary
 from canary.model.spec import (
     CanarySpec,
     DeletionPolicy,
-    Destination,
     DriftPolicy,
     InconclusivePolicy,
-    IstioTraffic,
     MeshTelemetry,
     MetricSpec,
     ObjectKey,
     Step,
 )
+from canary.model.traffic import Destination, IstioTraffic
 
 
 def faults(document: dict[str, Any]) -> dict[str, str]:
@@ -143,7 +142,7 @@ def test_every_fault_is_named_at_once() -> None:
     assert set(found) == {
         "spec.canary.replicas",
         "spec.canary.deployment",
-        "spec.traffic.istio.virtualService",
+        "spec.traffic.istio",
         "spec.traffic.istio.virtualservice",
         "spec.steps[0].hold",
         "spec.steps[1].hold",

@@ -7,7 +7,7 @@ from rollouts import GATEWAY, ISTIO, with_spec
 
 from canary.model.errors import InvalidDocument
 from canary.model.resource import parse_canary
-from canary.model.spec import Backend, GatewayTraffic, RouteKind
+from canary.model.traffic import Backend, GatewayTraffic, RouteKind
 
 
 @pytest.mark.parametrize(("field", "kind"), [("httpRoute", RouteKind.HTTP), ("grpcRoute", RouteKind.GRPC)])
@@ -21,7 +21,8 @@ def test_a_route_of_the_gateway_api_is_read_and_named_as_people_call_it(field: s
         stable=Backend(service="orders"),
         canary=Backend(service="orders-v2", port=80),
     )
-    assert (spec.traffic_object, spec.traffic.parts) == (f"{kind.value} shop/orders.shop", ("rule web", "rule api"))
+    assert spec.traffic_object == f"{kind.value} shop/orders.shop"
+    assert spec.traffic.parts == ("rule web", "rule api")
     assert str(spec.traffic.canary) == "Service orders-v2 port 80"
 
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from canary.model.exposure import FOREIGN, NOTHING, Audience, Exposure, Likeness, TextRule, Users
 from canary.model.observation import Problem
-from canary.model.spec import Destination, IstioTraffic, ObjectKey
+from canary.model.spec import ObjectKey
 from canary.model.step_documents import cookie_pattern
+from canary.model.traffic import Destination, IstioTraffic
 from canary.routing.istio_exposure import exposure_patch, read_exposures
 from canary.routing.istio_patch import locate_weights
+from canary.routing.weighted_object import routing_of
 from canary.routing.weights import Weights, weight_patch
 
 KEY: Final = ObjectKey("shop", "order-service")
@@ -45,6 +47,7 @@ EXPOSURES: Final = (
     Exposure(audience=TESTERS.name),
     Exposure(audience=TEAM.name, weight=10),
 )
+METADATA: Final = {"name": "order-service", "namespace": "shop", "resourceVersion": "1"}
 exposures = st.sampled_from(EXPOSURES)
 _foreign = st.fixed_dictionaries(
     {},
@@ -110,9 +113,8 @@ def problem(document: dict[str, Any], traffic: IstioTraffic = TRAFFIC) -> Proble
 def exposed(document: dict[str, Any], asked: Exposure, traffic: IstioTraffic = TRAFFIC) -> dict[str, Any]:
     found = read(document, traffic)
     weights = weight_patch(found.split, found.paths, found.totals, asked.weight)
-    result: dict[str, Any] = jsonpatch.apply_patch(
-        document, [*weights, *exposure_patch(document, found, traffic, asked)]
-    )
+    routing = routing_of({"metadata": METADATA, **document}, traffic, found)
+    result: dict[str, Any] = jsonpatch.apply_patch(document, [*weights, *exposure_patch(routing, asked)])
     return result
 
 

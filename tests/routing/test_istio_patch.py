@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.model.observation import Problem, RouteWeights, Split
-from canary.model.spec import Destination, IstioTraffic, ObjectKey
-from canary.routing.istio_patch import canonical_host, locate_weights
+from canary.model.spec import ObjectKey
+from canary.model.traffic import Destination, IstioTraffic
+from canary.routing.istio_patch import locate_weights
+from canary.routing.istio_routes import canonical_host
 from canary.routing.weights import Weights, weight_patch
 
 KEY = ObjectKey("shop", "order-service")
+STEPS = (10, 25)
 SUBSETS = IstioTraffic(
     virtual_service="order-service",
     routes=(),
@@ -81,7 +84,7 @@ def located(document: dict[str, Any], traffic: IstioTraffic = SUBSETS) -> Weight
 
 
 def problem(document: dict[str, Any], traffic: IstioTraffic = SUBSETS) -> Problem:
-    found = locate_weights(document, traffic, KEY)
+    found = locate_weights(document, traffic, KEY, STEPS)
     assert isinstance(found, Problem), found
     return found
 
@@ -153,10 +156,21 @@ def test_weights_that_do_not_add_up_are_seen_as_they_stand_and_can_be_mended() -
     assert moved(document, 30)["spec"]["http"][0] == route(70, 30)
 
 
-def test_a_third_destination_without_traffic_is_tolerated() -> None:
-    document = virtual_service({"route": [*route(90, 10)["route"], destination("beta", 0)]})
+def test_weights_are_relative_and_written_as_percent() -> None:
+    document = virtual_service(route(9, 1))
 
-    assert located(document).split.adds_up
+    assert located(document).split.stands_at(10)
+    assert moved(document, 10) == document
+    assert moved(document, 50) == virtual_service(route(50, 50))
+
+
+def test_a_third_destination_keeps_its_share_and_the_two_split_what_it_leaves() -> None:
+    def beside(weight: int, stable: int, canary: int) -> dict[str, Any]:
+        return virtual_service({"route": [*route(stable, canary)["route"], destination("beta", weight)]})
+
+    assert located(beside(20, 72, 8)).split.stands_at(10)
+    assert moved(beside(20, 80, 0), 25) == beside(20, 60, 20)
+    assert moved(beside(0, 9, 1), 50) == beside(0, 50, 50)
 
 
 def test_a_split_that_stands_needs_no_patch_and_only_differing_routes_are_patched() -> None:
@@ -189,7 +203,12 @@ def test_no_caller_may_ask_for_an_impossible_weight(weight: int) -> None:
         ([{"redirect": {}}], SUBSETS, "DestinationNotFound", "found: none"),
         ([{"name": "a", "route": [destination("stable")]}], named("a"), "DestinationNotFound", "subset canary"),
         ([{"route": [*route()["route"], destination("canary", 0)]}], SUBSETS, "DestinationAmbiguous", "subset canary"),
-        ([{"route": [*route(90, 10)["route"], destination("beta", 5)]}], SUBSETS, "ThirdDestination", "subset beta"),
+        (
+            [{"route": [*route(85, 5)["route"], destination("beta", 10)]}],
+            SUBSETS,
+            "ThirdDestination",
+            "subset beta), and 90",
+        ),
         ([route(canary="10")], SUBSETS, "MalformedVirtualService", "spec.http[0].route[1].weight is '10'"),
         ([route(canary=True)], SUBSETS, "MalformedVirtualService", "whole number"),
         ([route(canary=0.5)], SUBSETS, "MalformedVirtualService", "whole number"),
@@ -249,11 +268,11 @@ def test_any_entry_beside_ours_gives_weights_or_a_problem(
         ours["route"].extend(entries)
     document = virtual_service(ours, *([] if nested else entries))
 
-    found = locate_weights(document, named("ours"), KEY)
+    found = locate_weights(document, named("ours"), KEY, (wanted,))
 
     if isinstance(found, Weights):
         after = moved(document, wanted, named("ours"))
-        assert [entry["weight"] for entry in after["spec"]["http"][0]["route"][:2]] == [100 - wanted, wanted]
+        assert located(after, named("ours")).split.stands_at(wanted)
 
 
 @given(JSON, JSON, JSON, st.integers(0, 100), st.integers(0, 100))

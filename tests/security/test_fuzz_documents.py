@@ -35,8 +35,9 @@ from canary.model.evidence import ArmCounts, ArmHistograms, ArmValues, Counts, E
 from canary.model.manifest import documents_in
 from canary.model.observation import Problem
 from canary.model.resource import parse_canary
-from canary.model.spec import Backend, Destination, GatewayTraffic, IstioTraffic, RouteKind, Signal
+from canary.model.spec import Signal
 from canary.model.status import read_state
+from canary.model.traffic import Backend, Destination, GatewayTraffic, IstioTraffic, RouteKind
 from canary.model.verdict import Verdict
 from canary.routing.gateway_patch import locate_backends
 from canary.routing.istio_patch import locate_weights
@@ -109,14 +110,14 @@ def test_a_virtual_service_has_weights_or_a_problem(document: dict[str, Any], ro
         stable=Destination(host=None, subset="stable"),
         canary=Destination(host=None, subset="canary"),
     )
-    found = locate_weights(document, traffic, KEY)
+    found = locate_weights(document, traffic, KEY, (to,))
     assert repr(document) == repr(before), "reading changes nothing"
     if isinstance(found, Problem):
         assert is_legible(found.message, LONGEST)
         return
     for operation in weight_patch(found.split, found.paths, found.totals, to):
         assert str(operation["path"]).endswith("/weight")
-        assert operation["value"] in (to, 100 - to)
+        assert operation["value"] in {share * total // 100 for total in found.totals for share in (to, 100 - to)}
 
 
 HTTP_ROUTE: Final = {
@@ -148,7 +149,7 @@ def test_a_route_has_weights_or_a_problem(document: dict[str, Any], rules: tuple
         stable=Backend(service="orders"),
         canary=Backend(service="orders-v2"),
     )
-    found = locate_backends(document, traffic, KEY)
+    found = locate_backends(document, traffic, KEY, (to,))
     assert repr(document) == repr(before), "reading changes nothing"
     if isinstance(found, Problem):
         assert is_legible(found.message, LONGEST)
@@ -159,7 +160,7 @@ def test_a_route_has_weights_or_a_problem(document: dict[str, Any], rules: tuple
         assert isinstance(stable["value"], int)
         assert isinstance(canary["value"], int)
         assert stable["value"] + canary["value"] in found.totals
-        assert total % 100 == 0
+        assert total * to % 100 == 0
 
 
 DEPLOYMENT: Final = {

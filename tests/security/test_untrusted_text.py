@@ -41,20 +41,10 @@ from canary.model.manifest import documents_in
 from canary.model.observation import Problem
 from canary.model.quoting import quote, spell_out
 from canary.model.resource import parse_canary
-from canary.model.spec import (
-    STANDARD_ERRORS,
-    Backend,
-    Destination,
-    GatewayTraffic,
-    IstioTraffic,
-    MeshTelemetry,
-    MetricSource,
-    ObjectKey,
-    RouteKind,
-    Signal,
-)
+from canary.model.spec import STANDARD_ERRORS, MeshTelemetry, MetricSource, ObjectKey, Signal
 from canary.model.state import RolloutState
 from canary.model.status import write_status
+from canary.model.traffic import Backend, Destination, GatewayTraffic, IstioTraffic, RouteKind
 from canary.ports import HistoryQuery, MeasurementQuery
 from canary.routing.gateway_patch import locate_backends
 from canary.routing.istio_patch import locate_weights
@@ -210,7 +200,7 @@ def test_what_a_virtual_service_holds_is_quoted(http: object, routes: tuple[str,
         stable=Destination(host=None, subset="stable"),
         canary=Destination(host=None, subset="canary"),
     )
-    problem = locate_weights({"spec": {"http": http}}, traffic, KEY)
+    problem = locate_weights({"spec": {"http": http}}, traffic, KEY, (1,))
     assert isinstance(problem, Problem)
     assert is_legible(problem.message, 2 * SENTENCE)
 

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from planted_in_gates import IN_GATES
 from planted_in_hands import IN_HANDS
 from planted_in_reading import IN_READING
+from planted_in_routing import IN_ROUTING
 
 import canary.controller.keep as keep_module
 import canary.controller.tick as tick_module
@@ -237,4 +238,5 @@ BUGS: Final[tuple[Bug, ...]] = (
     *IN_GATES,
     *IN_HANDS,
     *IN_READING,
+    *IN_ROUTING,
 )

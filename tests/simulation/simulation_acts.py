@@ -24,7 +24,7 @@ _ON_CANARY: Final = (*_CLIMBING, "Promoting")
 
 
 def the_weights_are_changed_as_they_were_read(written: Written) -> str | None:
-    return _lost_update(written, "VirtualService", SERVICE)
+    return _lost_update(written, "VirtualService", written.after["metadata"]["name"])
 
 
 def a_deployment_is_changed_as_it_was_read(written: Written) -> str | None:
@@ -33,7 +33,8 @@ def a_deployment_is_changed_as_it_was_read(written: Written) -> str | None:
 
 def nothing_moves_on_the_word_of_a_copy(written: Written) -> str | None:
     """What a tick moves by it has read from the server: the weights, and both Deployments."""
-    read = (("VirtualService", SERVICE), ("Deployment", STABLE), ("Deployment", CANARY))
+    weights = [("VirtualService", name) for name in written.world.plan.routers]
+    read = (*weights, ("Deployment", STABLE), ("Deployment", CANARY))
     unread = [name for kind, name in read if written.read(kind, name) is None and _exists(written, kind, name)]
     return f"{', '.join(unread)} was not read" if unread else None
 
@@ -84,19 +85,16 @@ def traffic_moves_toward_ready_pods(written: Written) -> str | None:
 def pods_go_after_their_traffic(written: Written) -> str | None:
     if written.after["spec"]["replicas"] >= written.before["spec"]["replicas"]:
         return None
-    weights, extras = (
-        weights_of(written.read("VirtualService", SERVICE)),
-        extras_of(written.read("VirtualService", SERVICE)),
-    )
-    if weights != (100, 0) or extras != (0, False):
-        return f"the weights were {weights}, copies and testers {extras}"
+    extras = extras_of(written.read("VirtualService", SERVICE))
+    if written.splits != {(100, 0)} or extras != (0, False):
+        return f"the weights were {written.splits}, copies and testers {extras}"
     is_deleted = "deletionTimestamp" in (written.read("Canary", SERVICE) or {"metadata": {}})["metadata"]
     if written.persisted.get("phase") not in ("RollingBack", "Promoting") and not is_deleted:
         return f"in {written.persisted.get('phase')}"
-    truth, idle_since = weights_of(written.world.server.see("VirtualService", SERVICE)), written.record.idle_since
+    truth, idle_since = written.world.splits, written.record.idle_since
     if written.record.foreign is not None or written.world.plan.has("clock jumps"):
         return None
-    if truth != (100, 0) or idle_since is None:
+    if truth != {(100, 0)} or idle_since is None:
         return f"the weights are {truth} by now"
     delay = parse_duration((written.read("Canary", SERVICE) or {})["spec"]["canary"].get("scaleDownDelay", "30s"))
     waited = written.world.now - idle_since
@@ -116,9 +114,9 @@ def only_the_judged_revision_is_promoted(written: Written) -> str | None:
     persisted, revision = written.persisted, workload_of(written.after).revision
     if persisted.get("phase") != "Promoting" or persisted.get("revision") != revision:
         return f"{version_of(written.after)} in {persisted.get('phase')} of {persisted.get('revision')}"
-    routing = written.read("VirtualService", SERVICE)
-    weights, extras = weights_of(routing), extras_of(routing)
-    return None if (weights, extras) == ((0, 100), (0, False)) else f"while stable has traffic: {weights}, {extras}"
+    extras = extras_of(written.read("VirtualService", SERVICE))
+    is_whole = (written.splits, extras) == ({(0, 100)}, (0, False))
+    return None if is_whole else f"while stable has traffic: {written.splits}, copies and testers {extras}"
 
 
 def a_bad_version_is_never_promoted(written: Written) -> str | None:
@@ -149,8 +147,8 @@ def a_baseline_has_pods_for_a_release(written: Written) -> str | None:
     replicas, phase = written.after["spec"]["replicas"], written.persisted.get("phase")
     if replicas:
         return None if phase in ("Pending", *_CLIMBING) else f"{replicas} in {phase}"
-    weights = weights_of(written.read("VirtualService", SERVICE))
-    return None if 100 in weights and sum(weights) == 100 else f"none while the weights were {weights}"
+    is_shared = len(written.splits) > 1 or not written.splits & {(100, 0), (0, 100)}
+    return f"none while the weights were {written.splits}" if is_shared else None
 
 
 OF_WEIGHTS: Final[tuple[Promise, ...]] = (

@@ -45,7 +45,7 @@ from canary.model.observation import Problem
 from canary.model.spec import ObjectKey
 from canary.notify.webhooks import WebhookCaller
 from canary.ports import CanaryObject
-from canary.routing.routers import Routers
+from canary.routing.joint import JointRouter
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
@@ -195,7 +195,7 @@ class Process:
 
     def _make_ticker(self, client: KubeClient) -> Ticker:
         world, copies = self._world, self._copies
-        router, workloads = Routers.connect(client), Deployments(client)
+        router, workloads = JointRouter.connect(client), Deployments(client)
         metrics = PrometheusProvider(
             "http://prometheus.simulated", timeout=timedelta(seconds=10), scrape_interval=SCRAPE
         )
@@ -206,7 +206,7 @@ class Process:
             canaries=canaries,
             fleet=self._fleet,
             keeper=Keeper(canaries=canaries, memory=Memory(), reporter=reporter, status_interval=STATUS_INTERVAL),
-            glance=_observer(Routers.connect(client, copies), Deployments(client, copies)),
+            glance=_observer(JointRouter.connect(client, copies), Deployments(client, copies)),
             look=_observer(router, workloads),
             metrics=metrics,
             calibrator=Calibrator(metrics, slow),
@@ -321,5 +321,5 @@ class Process:
             self.busy = False
 
 
-def _observer(router: Routers, workloads: Deployments) -> Observer:
+def _observer(router: JointRouter, workloads: Deployments) -> Observer:
     return Observer(router=router, workloads=workloads, metrics_delay=PACE.metrics_delay, groups=PACE.groups)

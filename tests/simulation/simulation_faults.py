@@ -126,10 +126,11 @@ def _crash(world: "World", disturbance: Disturbance) -> Undo:
 
 def set_weights(world: "World", stable: int, canary_weight: int) -> None:
     """Somebody writes weights; nothing happens where there is no VirtualService."""
-    standing = world.server.see("VirtualService", SERVICE)
+    name = world.plan.touched
+    standing = world.server.see("VirtualService", name)
     if standing is not None:
         routes = with_weights(standing, stable, canary_weight)
-        world.server.merge("VirtualService", SERVICE, {"spec": {"http": routes}})
+        world.server.merge("VirtualService", name, {"spec": {"http": routes}})
         world.watchman.note_foreign_weights(weights_of(standing), (stable, canary_weight))
 
 
@@ -139,10 +140,11 @@ def _edit_weights(world: "World", disturbance: Disturbance) -> None:
 
 
 def _insert_route(world: "World", _disturbance: Disturbance) -> None:
-    standing = world.server.see("VirtualService", SERVICE)
+    name = world.plan.touched
+    standing = world.server.see("VirtualService", name)
     if standing is not None:
         testers = {"name": "testers", "route": [{"destination": {"host": "testers"}}]}
-        world.server.merge("VirtualService", SERVICE, {"spec": {"http": [testers, *standing["spec"]["http"]]}})
+        world.server.merge("VirtualService", name, {"spec": {"http": [testers, *standing["spec"]["http"]]}})
 
 
 def _pause(world: "World", _disturbance: Disturbance) -> Undo:
@@ -226,16 +228,17 @@ def _revert(world: "World", disturbance: Disturbance) -> None:
 
 
 def _vanish(world: "World", disturbance: Disturbance) -> Undo | None:
-    standing = world.server.see(disturbance.detail, SERVICE)
+    name = world.plan.touched if disturbance.detail == "VirtualService" else SERVICE
+    standing = world.server.see(disturbance.detail, name)
     if standing is None:
         return None
     kept = {
         "apiVersion": "networking.istio.io/v1",
         "kind": disturbance.detail,
-        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": standing["spec"],
     }
-    world.server.remove(disturbance.detail, SERVICE)
+    world.server.remove(disturbance.detail, name)
     world.watchman.note_foreign_weights()
     return lambda: world.server.create(kept)
 
@@ -288,7 +291,7 @@ def mend(world: "World") -> None:
 
     What is paused goes on, and weights that they or their tools have set are given back to the controller.
     """
-    standing, status = world.server.see("VirtualService", SERVICE), world.watchman.status()
+    standing, status = world.server.see("VirtualService", world.plan.touched), world.watchman.status()
     release = world.server.see("Canary", SERVICE)
     if standing is not None and sum(weights_of(standing)) != 100:
         set_weights(world, 100, 0)

@@ -60,21 +60,22 @@ def what_is_left_is_not_touched(written: Written) -> str | None:
 
 
 def a_deleted_canary_gives_back_before_it_goes(written: Written) -> str | None:
-    release, split = written.read("Canary", SERVICE), written.read("VirtualService", SERVICE)
+    release = written.read("Canary", SERVICE)
     if release is None or "deletionTimestamp" not in release["metadata"]:
         return "it is not deleted"
     if release["spec"].get("onDelete") == "leave":
         return None
-    if split is not None and (weights_of(split), extras_of(split)) != ((100, 0), (0, False)):
-        return f"the weights are {weights_of(split)}, copies and testers {extras_of(split)}"
+    extras = extras_of(written.read("VirtualService", SERVICE))
+    if written.splits != {(100, 0)} or extras != (0, False):
+        return f"the weights are {written.splits}, copies and testers {extras}"
     is_hindered = written.world.plan.has(*_HINDRANCES)
     replicas = written.workload(CANARY).replicas
     return f"the canary has {replicas} pods" if replicas and not is_hindered else None
 
 
-def is_put_back(written: Written, last: Document) -> bool:
+def is_put_back(written: Written, last: Document, asked_at: tuple[object, ...]) -> bool:
     """Whether a write of weights says the same as the one before, and somebody else has written in between."""
-    same = weights_of(written.after) == weights_of(last) and standpoint(written.persisted) == written.record.asked_at
+    same = weights_of(written.after) == weights_of(last) and standpoint(written.persisted) == asked_at
     return same and weights_of(written.before) != weights_of(last)
 
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from simulation_api import Change, Document, SimulatedServer
 from simulation_plan import QUALITIES
-from simulation_shop import BASELINE, CANARY, STABLE, extras_of, version_of, weights_of
+from simulation_shop import BASELINE, CANARY, STABLE, version_of
 from simulation_traffic import WHOLE
 
 NOTICED_AFTER: Final = timedelta(seconds=1)
@@ -38,7 +38,8 @@ class Kubelet:
     """Brings pods to what Deployments ask for.
 
     Attributes:
-        weights: stable's and the canary's weight in the mesh.
+        weights: stable's and the canary's weight in the mesh, in all VirtualServices together: each is entered by as
+            many requests.
         extras: percent of stable's requests that are copied to the canary, and whether testers are led to it.
         crashed: how many pods at most can be ready, by Deployment.
     """
@@ -54,11 +55,6 @@ class Kubelet:
         """All pods are as they were asked for."""
         for name in (STABLE, CANARY, BASELINE):
             self._finish(name)
-        self.route(self._cluster.server.see("VirtualService", "orders"))
-
-    def route(self, document: Document | None) -> None:
-        """The mesh carries what the VirtualService says."""
-        self.weights, self.extras = weights_of(document), extras_of(document)
 
     def notice(self, change: Change) -> None:
         """A Deployment was written, perhaps by this kubelet."""

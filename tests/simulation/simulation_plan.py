@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from simulation_gates import draw_gates
 from simulation_prometheus import TROUBLES
-from simulation_shop import BASELINE, CANARY, STABLE
+from simulation_shop import BASELINE, BOTH, CANARY, EDGE, SERVICE, STABLE
 
 SHIPPED_AT: Final = 5.0
 """Seconds after the world begins."""
@@ -83,6 +83,16 @@ class Plan:
     history_after: float | None = None
     shares: bool = False
     manners: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def routers(self) -> tuple[str, ...]:
+        """The VirtualServices whose weights are moved, in the order of the spec."""
+        return (SERVICE, EDGE) if "istio" in self.spec.get("traffic", {}) else (SERVICE,)
+
+    @property
+    def touched(self) -> str:
+        """The one of them that others have their hands in."""
+        return self.routers[self.seed % len(self.routers)]
 
     @property
     def times_requests(self) -> bool:
@@ -202,6 +212,7 @@ _TIMES_REQUESTS: Final = 0.25
 _SLOW: Final = 0.25
 _RESPECTS: Final = 0.3
 _LEAVES: Final = 0.25
+_HAS_TWO: Final = 0.3
 """How often each is drawn."""
 
 _EXPOSES: Final = 0.2
@@ -254,7 +265,9 @@ def draw(seed: int) -> Plan:
         spec["traffic"] = {"onDrift": "respect"}
     if dice.random() < _LEAVES:
         spec["onDelete"] = "leave"
-    if dice.random() < _EXPOSES:
+    if dice.random() < _HAS_TWO:
+        spec["traffic"] = {"istio": BOTH} | spec.get("traffic", {})  # type: ignore[operator]  # a dict just above
+    elif dice.random() < _EXPOSES:
         spec["steps"] = dice.choice(_EXPOSING_STEPS)
     gates, manners = draw_gates(seed)
     return Plan(

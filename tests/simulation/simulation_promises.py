@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from simulation_api import Document
-from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, extras_of, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, SERVICE, STABLE, extras_of, version_of, workload_of
 from simulation_written import Promise, Written
 
 from canary.machine.phases import LEGAL_MOVES
@@ -55,10 +55,10 @@ def a_step_is_left_after_its_hold(written: Written) -> str | None:
     if not _climbs(written) or written.workload(STABLE).revision == written.new["revision"]:
         return None
     index = min(written.old.get("stepIndex", 0), len(written.steps) - 1)
-    step, routing = written.steps[index], written.read("VirtualService", SERVICE)
-    weight, weights, extras = step.get("weight", 0), weights_of(routing), extras_of(routing)
-    if weights != (100 - weight, weight) or extras != (step.get("mirror", 0), "match" in step):
-        return f"the weights were {weights}, copies and testers {extras}"
+    step, extras = written.steps[index], extras_of(written.read("VirtualService", SERVICE))
+    weight = step.get("weight", 0)
+    if written.splits != {(100 - weight, weight)} or extras != (step.get("mirror", 0), "match" in step):
+        return f"the weights were {written.splits}, copies and testers {extras}"
     if "settledAt" not in written.old:
         return "its weight was never seen to stand"
     stood = written.glimpse.clock - _instant(written.old["settledAt"])
@@ -186,12 +186,11 @@ def an_end_is_an_end(written: Written) -> str | None:
     phase, was = written.new.get("phase"), written.old.get("phase")
     if phase == was or phase not in ("Succeeded", "Failed"):
         return None
-    stable, canary_weight = weights_of(written.read("VirtualService", SERVICE))
     if phase == "Failed" and was == "Promoting":
         return None
     extras = extras_of(written.read("VirtualService", SERVICE))
-    if (stable, canary_weight) != (100, 0) or extras != (0, False):
-        return f"{phase} with the weights {stable}/{canary_weight}, copies and testers {extras}"
+    if written.splits != {(100, 0)} or extras != (0, False):
+        return f"{phase} with the weights {written.splits}, copies and testers {extras}"
     canary = written.workload(CANARY)
     if canary.replicas and canary.revision == written.new["revision"]:
         return f"{phase} with {canary.replicas} pods of the canary"
@@ -219,7 +218,7 @@ OF_A_STATUS: Final[tuple[Promise, ...]] = (
 
 
 def broken_end(
-    spec: Document, status: Document, stable: Document, canary: Document, weights: tuple[int, int]
+    spec: Document, status: Document, stable: Document, canary: Document, splits: set[tuple[int, int]]
 ) -> str | None:
     """What an ended world breaks: its traffic, its pods, or what stable runs."""
     phase, version = status.get("phase"), version_of(stable)
@@ -227,10 +226,11 @@ def broken_end(
         return f"stable runs {version}"
     if phase == "Succeeded" and workload_of(stable).revision != status.get("judgedRevision"):
         return None if version == "v9-good" else "success, and stable runs something else"
-    if sum(weights) != 100:
-        return "the weights are no split"
+    if any(sum(weights) != 100 for weights in splits):
+        return f"the weights are no split: {splits}"
     is_stable_revision = workload_of(canary).revision == workload_of(stable).revision
-    return None if weights[1] == 0 or is_stable_revision or phase != "Succeeded" else "the canary has traffic"
+    is_idle = all(canary_weight == 0 for _, canary_weight in splits)
+    return None if is_idle or is_stable_revision or phase != "Succeeded" else "the canary has traffic"
 
 
 def _climbs(written: Written) -> bool:

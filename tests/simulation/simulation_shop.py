@@ -14,8 +14,15 @@ STABLE: Final = "orders-stable"
 CANARY: Final = "orders-canary"
 BASELINE: Final = "orders-baseline"
 RIVAL: Final = "orders-rival"
+EDGE: Final = "orders-edge"
+"""The VirtualService of the gateway, beside the mesh's own, where there are two."""
 ROUTE: Final = "primary"
 KEY: Final = ObjectKey(NAMESPACE, SERVICE)
+BOTH: Final[Document] = {
+    "virtualServices": [{"name": name, "routes": [ROUTE]} for name in (SERVICE, EDGE)],
+    "destinationRule": SERVICE,
+}
+"""`spec.traffic.istio` where there are two VirtualServices."""
 
 
 def canary(name: str, spec: Mapping[str, Any]) -> Document:
@@ -62,7 +69,7 @@ def destination_rule() -> Document:
     }
 
 
-def virtual_service() -> Document:
+def virtual_service(name: str) -> Document:
     """Two routes, of which one is the controller's business, and of that only the two weights."""
     both = [
         {"destination": {"host": SERVICE, "subset": "stable"}, "weight": 100},
@@ -71,7 +78,7 @@ def virtual_service() -> Document:
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
-        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "hosts": [SERVICE],
             "http": [
@@ -83,14 +90,15 @@ def virtual_service() -> Document:
 
 
 def weights_of(document: Mapping[str, Any] | None) -> tuple[int, int]:
-    """Stable's and the canary's weight in the controller's route; all on stable where there is none."""
+    """Stable's and the canary's share in the controller's route, in percent; all on stable where there is none."""
     if document is None:
         return 100, 0
     found = next((route for route in document["spec"]["http"] if route.get("name") == ROUTE), None)
     if found is None:
         return 100, 0
-    stable, canary_route = found["route"]
-    return stable.get("weight", 0), canary_route.get("weight", 0)
+    stable, canary_weight = (each.get("weight", 0) for each in found["route"])
+    total = max(stable + canary_weight, 1)
+    return 100 * stable // total, 100 * canary_weight // total
 
 
 def extras_of(document: Mapping[str, Any] | None) -> tuple[int, bool]:

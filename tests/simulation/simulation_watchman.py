@@ -16,13 +16,14 @@ from simulation_api import Change, Document, path_of
 from simulation_client import Request
 from simulation_controller import Glimpse, Process
 from simulation_gate_promises import OF_GATES
-from simulation_shop import BASELINE, CANARY, KEY, SERVICE, STABLE, version_of, weights_of, workload_of
+from simulation_shop import BASELINE, CANARY, EDGE, KEY, SERVICE, STABLE, version_of, weights_of, workload_of
 from simulation_written import Promise, Written
 
 if TYPE_CHECKING:  # it is watched by this
     from simulation_world import World
 
 WEIGHTS: Final = path_of("VirtualService", SERVICE)
+EDGE_WEIGHTS: Final = path_of("VirtualService", EDGE)
 STATUS: Final = path_of("Canary", SERVICE, "status")
 HOLD: Final = path_of("Canary", SERVICE)
 SCALE: Final = path_of("Deployment", CANARY, "scale")
@@ -33,6 +34,7 @@ _KINDS: Final = {
     BASELINE_SCALE: ("Deployment", BASELINE),
     BASELINE_TEMPLATE: ("Deployment", BASELINE),
     WEIGHTS: ("VirtualService", SERVICE),
+    EDGE_WEIGHTS: ("VirtualService", EDGE),
     STATUS: ("Canary", SERVICE),
     HOLD: ("Canary", SERVICE),
     SCALE: ("Deployment", CANARY),
@@ -56,7 +58,7 @@ class Record:
         idle_since: since when the canary's weight has been 0.
         respected: where the release stood when somebody else changed weights that stood as asked; None when they are as
             asked again, or are to be put back.
-        asked: the VirtualService as a controller last wrote it, and where the release stood then.
+        asked: by name, a VirtualService as a controller last wrote it, and where the release stood then.
         put_back: when a controller wrote again what it had written before.
         has_drifted: whether weights have ever been left to others.
     """
@@ -66,8 +68,7 @@ class Record:
     foreign: datetime | None = None
     idle_since: datetime | None = None
     respected: tuple[object, ...] | None = None
-    asked: Document | None = None
-    asked_at: tuple[object, ...] = ()
+    asked: dict[str, tuple[Document, tuple[object, ...]]] = field(default_factory=dict)
     put_back: list[datetime] = field(default_factory=list)
     has_drifted: bool = False
 
@@ -185,7 +186,7 @@ class Watchman:
             self._world.tell(f"{process.name} holds the Canary")
         elif changed:
             self._world.tell(f"{process.name} writes {_change(before, after)}")
-        if request.path == WEIGHTS and changed:
+        if request.path in (WEIGHTS, EDGE_WEIGHTS) and changed:
             self._note_put_back(written)
         checked = _PROMISES[request.path] if changed else _FENCES[request.path]
         for promise in (*checked, *(hands.OF_LETTING_GO if is_let_go else ())):
@@ -200,21 +201,20 @@ class Watchman:
             self.record.condemned.add(written.new["revision"])
         self.record.has_drifted |= "driftedAt" in written.new
         weight = written.new.get("weight", 0)
-        if weights_of(written.read("VirtualService", SERVICE)) == (100 - weight, weight):
+        if written.splits == {(100 - weight, weight)}:
             self.record.respected = None
 
     def _note_put_back(self, written: Written) -> None:
-        record = self.record
-        if record.asked is not None and hands.is_put_back(written, record.asked):
+        record, name = self.record, written.after["metadata"]["name"]
+        if name in record.asked and hands.is_put_back(written, *record.asked[name]):
             record.put_back.append(self._world.now)
-        record.asked, record.asked_at = written.after, hands.standpoint(written.persisted)
+        record.asked[name] = written.after, hands.standpoint(written.persisted)
 
     # The end
 
     def standing(self) -> str:
         """Where the world stands, in a line."""
-        stable, canary_weight = weights_of(self._world.server.see("VirtualService", SERVICE))
-        return f"{_standing(self.status())}, weights {stable}/{canary_weight}; {self.status().get('message', '')}"
+        return f"{_standing(self.status())}, weights {self._world.splits}; {self.status().get('message', '')}"
 
     def has_ended(self) -> bool:
         """Whether there is nothing left to do: the release is over, and there is none to begin."""
@@ -240,9 +240,7 @@ class Watchman:
         stable, canary = world.server.see("Deployment", STABLE), world.server.see("Deployment", CANARY)
         assert stable is not None
         assert canary is not None
-        broken = promises.broken_end(
-            dict(world.plan.spec), status, stable, canary, weights_of(world.server.see("VirtualService", SERVICE))
-        )
+        broken = promises.broken_end(dict(world.plan.spec), status, stable, canary, world.splits)
         baseline = world.server.see("Deployment", BASELINE)
         if broken is None and baseline is not None and baseline["spec"]["replicas"] and status["phase"] == "Succeeded":
             broken = "the baseline has pods"
@@ -256,7 +254,8 @@ class Watchman:
             self.blame("something moved after the end")
 
     def _versions(self) -> tuple[object, ...]:
-        found = [self._world.server.see(*each) for each in (_KINDS[WEIGHTS], _KINDS[SCALE], _KINDS[TEMPLATE])]
+        kinds = [_KINDS[path] for path in (WEIGHTS, EDGE_WEIGHTS, SCALE, TEMPLATE)]
+        found = [self._world.server.see(*each) for each in kinds]
         return (*[each and each["spec"] for each in found], self.status().get("phase"))
 
 
@@ -270,7 +269,7 @@ def _standing(status: Document) -> str:
 def _change(before: Document, after: Document) -> str:
     spec: dict[str, Any] = after["spec"]
     if "http" in spec:
-        return f"weights {weights_of(before)} -> {weights_of(after)}"
+        return f"weights of {after['metadata']['name']} {weights_of(before)} -> {weights_of(after)}"
     name = after["metadata"]["name"]
     if before["spec"]["replicas"] != spec["replicas"]:
         return f"replicas of {name} {before['spec']['replicas']} -> {spec['replicas']}"
@@ -281,6 +280,7 @@ _FENCES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (promises.a_status_is_written_over_what_was_read,),
     HOLD: (acts.of_a_canary_only_the_finalizer_is_patched,),
     WEIGHTS: (acts.the_weights_are_changed_as_they_were_read,),
+    EDGE_WEIGHTS: (acts.the_weights_are_changed_as_they_were_read,),
     SCALE: (acts.a_deployment_is_changed_as_it_was_read,),
     TEMPLATE: (acts.a_deployment_is_changed_as_it_was_read,),
     BASELINE_SCALE: (acts.a_deployment_is_changed_as_it_was_read,),
@@ -290,6 +290,7 @@ _PROMISES: Final[dict[str, tuple[Promise, ...]]] = {
     STATUS: (*_FENCES[STATUS], *promises.OF_A_STATUS, *OF_GATES),
     HOLD: _FENCES[HOLD],
     WEIGHTS: (*_FENCES[WEIGHTS], *acts.OF_WEIGHTS, *hands.OF_WEIGHTS),
+    EDGE_WEIGHTS: (*_FENCES[EDGE_WEIGHTS], *acts.OF_WEIGHTS, *hands.OF_WEIGHTS),
     SCALE: (*_FENCES[SCALE], *acts.OF_A_SCALE, *hands.OF_PODS),
     TEMPLATE: (*_FENCES[TEMPLATE], *acts.OF_A_TEMPLATE, *hands.OF_PODS),
     BASELINE_SCALE: (*_FENCES[BASELINE_SCALE], *acts.OF_A_BASELINE_SCALE, *hands.OF_PODS),

@@ -30,9 +30,11 @@ from simulation_shop import (
     canary,
     deployment,
     destination_rule,
+    extras_of,
     template,
     version_of,
     virtual_service,
+    weights_of,
 )
 from simulation_threads import on_one_line
 from simulation_traffic import Traffic
@@ -103,7 +105,8 @@ class World:
         if self.plan.control == BASELINE:
             self.server.create(deployment(BASELINE, "v1-good", 0))
         self.server.create(destination_rule())
-        self.server.create(virtual_service())
+        for name in self.plan.routers:
+            self.server.create(virtual_service(name))
         self.server.create(canary(SERVICE, self.plan.spec))
         self.kubelet.settle_all()
         self.spread()
@@ -230,12 +233,23 @@ class World:
                 self.watchman.note_deployment(change)
                 self.kubelet.notice(change)
             elif change.kind == "VirtualService":
-                self.kubelet.route(change.document)
+                self.kubelet.weights = self._carried()
+                self.kubelet.extras = extras_of(self.server.see("VirtualService", SERVICE))
                 self.watchman.note_weights(self.kubelet.weights)
                 if self._contested_after is not None:
                     self.after(self._contested_after, self._contest)
             for process in self.processes:
                 self.network.deliver(process, change)
+
+    @property
+    def splits(self) -> set[tuple[int, int]]:
+        """The weights as they stand in every VirtualService: one pair where all stand alike."""
+        return {weights_of(self.server.see("VirtualService", name)) for name in self.plan.routers}
+
+    def _carried(self) -> tuple[int, int]:
+        """Stable's and the canary's weights, added up over the VirtualServices."""
+        found = [weights_of(self.server.see("VirtualService", name)) for name in self.plan.routers]
+        return sum(stable for stable, _ in found), sum(canary_weight for _, canary_weight in found)
 
     def relist(self, process: Process) -> None:
         """The watches of a process have broken off and list anew."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulation_api import Document, path_of
 from simulation_controller import Glimpse
-from simulation_shop import SERVICE, workload_of
+from simulation_shop import SERVICE, weights_of, workload_of
 
 from canary.model.observation import Workload
 
@@ -70,6 +70,11 @@ class Written:
     def read(self, kind: str, name: str) -> Document | None:
         """What the tick had read of an object."""
         return self.glimpse.seen.get(path_of(kind, name))
+
+    @property
+    def splits(self) -> set[tuple[int, int]]:
+        """The weights as the tick had read them, in every VirtualService: one pair where all stand alike."""
+        return {weights_of(self.read("VirtualService", name)) for name in self.world.plan.routers}
 
     def workload(self, name: str) -> Workload:
         """A Deployment as the tick had read it; nothing where it had not."""

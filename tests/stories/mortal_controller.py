@@ -34,10 +34,11 @@ from canary.kube.events import KubeEvents
 from canary.kube.resources import CANARIES, DEPLOYMENTS, destination_rules, gateway_routes, virtual_services
 from canary.metrics.prometheus import PrometheusProvider
 from canary.model.calendar import FreezeWindow
-from canary.model.spec import CanarySpec, ObjectKey, RouteKind
+from canary.model.spec import CanarySpec, ObjectKey
+from canary.model.traffic import RouteKind
 from canary.notify.event_hooks import EventHooks
 from canary.notify.webhooks import WebhookCaller
-from canary.routing.routers import Routers
+from canary.routing.joint import JointRouter
 from canary.telemetry.metrics import Telemetry
 from canary.workloads.deployments import Deployments
 
@@ -102,6 +103,24 @@ class AtOnce(Executor):
         return done
 
 
+class _OneThread(ThreadPoolExecutor):
+    """Does the work of ticks, and keeps what came of it: a death in a thread is one of the process."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self._work: list[Future[Any]] = []
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        self._work.append(super().submit(work, *args, **options))
+        return self._work[-1]
+
+    def pass_on_death(self) -> None:
+        """Raise what ended a piece of the work, if anything did."""
+        done, self._work = self._work, []
+        for each in done:
+            each.result()
+
+
 class Controller:
     """One controller process without its threads: a story decides when it ticks.
 
@@ -136,16 +155,16 @@ class Controller:
         self.canaries = KubeCanaries(self.client, self.copies)
         self.fleet, self.telemetry = Fleet(), Telemetry()
         self.woken: set[ObjectKey] = set()
-        router = Routers.connect(self.client)
+        router = JointRouter.connect(self.client)
         workloads = Deployments(self.client)
-        self._threads = ThreadPoolExecutor(max_workers=1)
+        self._threads = _OneThread()
         metrics = PrometheusProvider(
             prometheus_url, timeout=patience, scrape_interval=timedelta(seconds=5), watcher=self.telemetry.queried
         )
         look = Observer(router=router, workloads=workloads, metrics_delay=METRICS_DELAY, groups=1)
         glance = replace(
             look,
-            router=Routers.connect(self.client, self.copies),
+            router=JointRouter.connect(self.client, self.copies),
             workloads=Deployments(self.client, self.copies),
         )
         caller = WebhookCaller(hook_key, clock)
@@ -182,7 +201,9 @@ class Controller:
 
     def tick(self, keys: Sequence[ObjectKey]) -> list[Outcome]:
         """Look once at these Canaries."""
-        return list(self.ticker.tick(keys, self._threads))
+        outcomes = list(self.ticker.tick(keys, self._threads))
+        self._threads.pass_on_death()
+        return outcomes
 
     def close(self) -> None:
         self._threads.shutdown()

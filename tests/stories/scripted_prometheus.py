@@ -36,6 +36,7 @@ class ScriptedPrometheus:
         traffic: by namespace.
         pods: by namespace, what stable's own pods have served; none by default.
         meshes: by namespace, whose proxies have counted it; Istio's by default.
+        gauges: by query of a team's own, what it says; nothing where that is None.
         url: where it listens.
         trouble: the way in which it fails now; None while it is well.
         past_trouble: the same for questions about the past only.
@@ -48,6 +49,7 @@ class ScriptedPrometheus:
         self.traffic: dict[str, Traffic] = {}
         self.pods: dict[str, Sequence[PodTraffic]] = {}
         self.meshes: dict[str, Mesh] = {}
+        self.gauges: dict[str, int | None] = {}
         self.trouble: Callable[[_Handler], None] | None = None
         self.past_trouble: Callable[[_Handler], None] | None = None
         self.before_answer: Callable[[], None] = lambda: None
@@ -65,6 +67,9 @@ class ScriptedPrometheus:
 
     def answer(self, query: str, end: datetime) -> list[dict[str, Any]] | None:
         """The rows of the answer; None when the query is not understood."""
+        if query in self.gauges:
+            value = self.gauges[query]
+            return [] if value is None else [_row({}, value, end)]
         mesh = next((each for each in MESHES if each.requests in query), ISTIO)
         shape, known, selector = _QUERY.search(query), _KNOWN.search(query), mesh.selector.search(query)
         if not (shape and known and selector):

@@ -297,7 +297,7 @@ class Shop:
     @property
     def _http(self) -> list[Document]:
         try:
-            http: list[Document] = self.sees("VirtualService")["spec"]["http"]
+            http: list[Document] = self.sees("VirtualService")["spec"].get("http", [{"name": "primary"}])
         except ApiError:
             return [{"name": "primary"}]
         return http

@@ -82,6 +82,8 @@ def restore_routes(shop: Shop) -> None:
 
 
 def third_destination(http: list[Document]) -> None:
+    """Beside which no tenth of what the two have is a whole number."""
+    http[1]["route"][0]["weight"], http[1]["route"][1]["weight"] = 95, 0
     http[1]["route"].append({"destination": {"host": "elsewhere"}, "weight": 5})
 
 
@@ -90,13 +92,13 @@ REFERENCE_FAULTS = {
         make=lambda shop: shop.removes("VirtualService", SERVICE),
         mend=lambda shop: shop.makes(virtual_service(shop.namespace)),
         reason="VirtualServiceNotFound",
-        words=("VirtualService", "does not exist", "create it", "spec.traffic.istio.virtualService"),
+        words=("VirtualService", "does not exist", "create it", "correct its name in spec.traffic.istio"),
     ),
     "no such route": Fault(
         make=reroute(lambda http: http[1].update(name="main")),
         mend=restore_routes,
         reason="RouteNotFound",
-        words=("no http route named primary", "testers, main, rest", "spec.traffic.istio.routes"),
+        words=("no http route named primary", "testers, main, rest", "correct its routes in spec.traffic.istio"),
     ),
     "a destination is missing": Fault(
         make=reroute(lambda http: http[1]["route"].pop()),
@@ -105,7 +107,10 @@ REFERENCE_FAULTS = {
         words=("primary", "subset canary"),
     ),
     "a third destination": Fault(
-        make=reroute(third_destination), mend=restore_routes, reason="ThirdDestination", words=("primary", "elsewhere")
+        make=reroute(third_destination),
+        mend=restore_routes,
+        reason="ThirdDestination",
+        words=("primary", "elsewhere, and 95 to stable and canary", "step 1 (10% of that)", "multiply all weights"),
     ),
     "no DestinationRule": Fault(
         make=lambda shop: shop.specifies(traffic={"istio": {"destinationRule": "orders"}}),
@@ -207,7 +212,7 @@ def test_a_spec_that_becomes_wrong_in_the_middle_holds_the_release(lax_shop: Sho
 
 def test_weights_that_do_not_sum_to_100_are_told_before_the_first_step(shop: Shop) -> None:
     shop.opens()
-    shop.weighs(100, 100)
+    shop.weighs(70, 20)
     shop.ships("v2")
     shop.ticks(2)
     standing = shop.versions()
@@ -215,7 +220,7 @@ def test_weights_that_do_not_sum_to_100_are_told_before_the_first_step(shop: Sho
     assert (shop.phase, shop.versions()) == ("Pending", standing)
     status, reason, message = shop.condition("Valid")
     assert (status, reason) == ("False", "WeightsDoNotAddUp")
-    assert "do not sum to 100 (stable/canary 100/100): set them to 100/0" in message
+    assert "do not sum to 100 (stable/canary 77/22): set them to 100/0" in message
     assert ("Warning", "WeightsDoNotAddUp") in [event[:2] for event in shop.events()]
     shop.weighs(100, 0)
     shop.runs_until("Succeeded")

@@ -5,11 +5,11 @@ process before the request leaves, and another after it was carried out but befo
 nothing but the API server to go by, must end the release as the undisturbed one ends, having counted every request.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Final
 
 import pytest
+from assassin import Assassin, Moment
 from mortal_controller import Killed
 from scripted_prometheus import ScriptedPrometheus
 from shop import Shop
@@ -20,36 +20,8 @@ from canary.lab.apiserver import Apiserver
 
 pytest_plugins = ("shop_fixtures",)
 
-Moment = Literal["before", "after"]
 MOST_WRITES: Final = 60
 WITHIN: Final = timedelta(minutes=20)
-
-
-class Assassin:
-    """Kills the process at its k-th write.
-
-    Args:
-        k: which write, counted from 1; 0 lets it live.
-        moment: before the request leaves, or after it was carried out.
-    """
-
-    def __init__(self, k: int, moment: Moment) -> None:
-        self._k, self._moment = k, moment
-        self.writes: list[str] = []
-
-    def __call__(self, what: str, send: Callable[[], Any]) -> Any:
-        if what.startswith("GET"):
-            return send()
-        self.writes.append(what)
-        if len(self.writes) != self._k:
-            return send()
-        if self._moment == "after":
-            send().response.close()
-        raise Killed(what)
-
-    @property
-    def has_struck(self) -> bool:
-        return 0 < self._k <= len(self.writes)
 
 
 def release(shop: Shop, assassin: Assassin, end: str, failing: int) -> str:

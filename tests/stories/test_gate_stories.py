@@ -232,8 +232,9 @@ def test_in_a_freeze_what_stands_stays_and_what_waits_waits(shop: Shop) -> None:
     shop.ships("v2")
     shop.runs_until(lambda: shop.clock.now() >= OPENS_AT + timedelta(minutes=6))
     assert (shop.phase, shop.weight, shop.verdict) == ("Progressing", 10, "PASS")
-    assert "frozen until 2026-01-01 12:08 UTC" in shop.message
-    assert shop.condition("Frozen")[:2] == ("True", "FreezeWindow")
+    status, reason, message = shop.condition("Frozen")
+    assert (status, reason) == ("True", "FreezeWindow")
+    assert "frozen until 2026-01-01 12:08 UTC" in message
 
     shop.ships("v3")
     shop.runs_until(lambda: shop.clock.now() >= OPENS_AT + timedelta(minutes=7))

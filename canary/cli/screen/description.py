@@ -15,7 +15,8 @@ from canary.model.command import describe_speaker
 from canary.model.metric_documents import FOREIGN_METHODS
 from canary.model.metric_rules import BUILT_IN
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, GatewayTraffic, IstioTraffic, MeshTelemetry, MetricSpec, Signal, Traffic
+from canary.model.spec import CanarySpec, MeshTelemetry, MetricSpec, Signal
+from canary.model.traffic import GatewayTraffic, IstioTraffic, SeveralVirtualServices, Traffic
 
 _LABEL_WIDTH: Final = 17
 
@@ -60,17 +61,25 @@ def _draw_objects(spec: CanarySpec) -> Table:
 
 def _traffic_rows(traffic: Traffic) -> tuple[tuple[str, str], ...]:
     match traffic:
+        case SeveralVirtualServices():
+            rule = traffic.objects[0].destination_rule or NOTHING
+            return (*(row for each in traffic.objects for row in _route_rows(each)), ("destination rule", rule))
         case IstioTraffic():
-            return (
-                ("virtual service", traffic.virtual_service),
-                ("routes", ", ".join(traffic.routes) or "the only one with both destinations"),
-                ("destination rule", traffic.destination_rule or NOTHING),
-            )
+            return (*_route_rows(traffic), ("destination rule", traffic.destination_rule or NOTHING))
         case GatewayTraffic():
             return (
                 (traffic.kind.value, traffic.name),
                 ("rules", ", ".join(traffic.rules) or "every one that names both Services"),
             )
+
+
+def _route_rows(traffic: IstioTraffic) -> tuple[tuple[str, str], ...]:
+    return (
+        ("virtual service", traffic.virtual_service),
+        *([("routes", ", ".join(traffic.routes) or "the only one with both destinations")] if traffic.is_http else []),
+        *(("tls route", str(each)) for each in traffic.tls_routes),
+        *(("tcp route", str(each) or "the only one") for each in traffic.tcp_routes),
+    )
 
 
 def _draw_steps(spec: CanarySpec) -> Table:
