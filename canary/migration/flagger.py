@@ -6,8 +6,8 @@ needs to be built before the move, as long as Flagger's objects are orphaned rat
 head of the new file says so. Two Deployments and subsets of our own invention were rejected: they would have to be
 built, and traffic moved over, by hand.
 
-Refused are blue/green and A/B (`iterations`): they show no user the canary, or chosen ones only, before all users get
-it. Weighted steps in their place would be what nobody asked for.
+Refused is blue/green without a mirror: nothing would reach the canary that could be judged (`flagger_exposure`).
+Weighted steps in its place would be what nobody asked for.
 """
 
 from collections.abc import Mapping
@@ -76,13 +76,6 @@ def _analysis_of(source: Source) -> Path:
         raise source.refuse(("spec", "analysis"), "is missing or no mapping", "add it: Flagger requires it, too")
     if found[-1] == "analysis" and source.at("spec", "canaryAnalysis") is not None:
         source.leaves_out(("spec", "canaryAnalysis"), "stands beside spec.analysis, and Flagger does not read it")
-    if source.whole(*found, "iterations"):
-        what = "A/B" if source.at(*found, "match") else "blue/green"
-        message = f"is Flagger's {what}, which does not exist here"
-        raise source.refuse(
-            (*found, "iterations"), message, "write stepWeight or stepWeights, or leave it with Flagger"
-        )
-    source.leaves_out((*found, "iterations"), "is 0, which Flagger does not use")
     return found
 
 

@@ -52,14 +52,13 @@ def carry_hooks(source: Source, analysis: Path, draft: Draft) -> None:
 
 def _convert(source: Source, path: Path, taken: list[str]) -> tuple[dict[str, object], str]:
     """A hook, and why it cannot be written."""
-    metadata = source.at(*path, "metadata")
     hook: dict[str, object] = {
         "name": free_name(source.text(*path, "name") or "", taken, "hook"),
         "at": source.text(*path, "type") or _USUAL,
         "url": source.text(*path, "url"),
         "timeout": _timeout(source, path),
         "retries": None if source.whole(*path, "retries") is None else _retries(source, path),
-        "metadata": metadata if isinstance(metadata, Mapping) and metadata else None,
+        "metadata": source.at(*path, "metadata"),
     }
     hook = {field: value for field, value in hook.items() if value is not None}
     try:

@@ -12,6 +12,7 @@ from math import ceil
 from typing import Final
 
 from canary.migration.draft import HEAVIEST, LONGEST_INTERVAL, MOST_STEPS, Draft
+from canary.migration.flagger_exposure import mirror_first, only_step
 from canary.migration.source import Path, Source
 from canary.migration.spans import read_span
 from canary.model.quantities import format_duration
@@ -30,24 +31,35 @@ def carry_steps(source: Source, analysis: Path, draft: Draft) -> None:
         InvalidDocument: the interval or a weight cannot be read.
     """
     interval = _interval(source, analysis)
-    weights = _weights(source, analysis)
+    if (iterations := source.whole(*analysis, "iterations") or 0) > 0:
+        draft.spec["steps"] = only_step(source, analysis, iterations * interval)
+        _keep_rhythm(source, analysis, draft, interval)
+        draft.allow_time(iterations * interval)
+        return
+    source.leaves_out((*analysis, "iterations"), "is not above 0, and so Flagger does not use it")
+    mirrored = mirror_first(source, analysis, interval)
+    weights = _weights(source, analysis, first=len(mirrored))
     if not weights:
         draft.decide("No step below 100 % was given: 5, 10, 25 and 50 percent are written, for you to choose.")
     weights = weights or list(USUAL_WEIGHTS)
-    stride = ceil(len(weights) / MOST_STEPS)
+    stride = ceil(len(weights) / (MOST_STEPS - len(mirrored)))
     if stride > 1:
         draft.decide(
             f"Of {len(weights)} steps every {stride}th is kept and lasts {stride} times as long: 50 are allowed."
         )
     weights = weights[stride - 1 :: stride]
     hold = interval * stride
-    draft.spec["steps"] = [{"weight": weight, "hold": format_duration(hold)} for weight in weights]
+    draft.spec["steps"] = [*mirrored, *({"weight": weight, "hold": format_duration(hold)} for weight in weights)]
+    _keep_rhythm(source, analysis, draft, interval)
+    draft.allow_time(hold * len(weights) + interval * len(mirrored))
+
+
+def _keep_rhythm(source: Source, analysis: Path, draft: Draft, interval: timedelta) -> None:
     measured = min(interval, LONGEST_INTERVAL)
     draft.analysis["interval"] = format_duration(timedelta(seconds=round(measured.total_seconds())))
     why = "the time between two measurements (at most 5m), and the least time on a step, which also needs its evidence"
     source.differently((*analysis, "interval"), "spec.analysis.interval", why)
     source.differently((*analysis, "interval"), "spec.steps[*].hold", why)
-    draft.allow_time(hold * len(weights))
 
 
 def _interval(source: Source, analysis: Path) -> timedelta:
@@ -58,11 +70,11 @@ def _interval(source: Source, analysis: Path) -> timedelta:
     return max(interval, SHORTEST_INTERVAL)
 
 
-def _weights(source: Source, analysis: Path) -> list[int]:
-    """The ladder, strictly climbing and below 100."""
+def _weights(source: Source, analysis: Path, first: int) -> list[int]:
+    """The ladder, strictly climbing and below 100; `first` is the index of the step that it begins with."""
     listed = source.at(*analysis, "stepWeights")
     if listed is not None:
-        weights = _listed(source, (*analysis, "stepWeights"))
+        weights = _listed(source, (*analysis, "stepWeights"), first)
         for field in ("stepWeight", "maxWeight"):
             source.leaves_out((*analysis, field), "Flagger does not use it beside stepWeights")
     else:
@@ -73,7 +85,7 @@ def _weights(source: Source, analysis: Path) -> list[int]:
     return weights
 
 
-def _listed(source: Source, path: Path) -> list[int]:
+def _listed(source: Source, path: Path, first: int) -> list[int]:
     listed = source.at(*path)
     if not isinstance(listed, list):
         raise source.refuse(path, "is not a list", "write a list of weights there")
@@ -81,8 +93,8 @@ def _listed(source: Source, path: Path) -> list[int]:
     for place in range(len(listed)):
         weight = source.whole(*path, place)
         if weight is not None and (climbed[-1] if climbed else 0) < weight <= HEAVIEST:
-            if len(listed) <= MOST_STEPS:
-                source.exactly((*path, place), f"spec.steps[{len(climbed)}].weight")
+            if len(listed) + first <= MOST_STEPS:
+                source.exactly((*path, place), f"spec.steps[{first + len(climbed)}].weight")
             else:
                 source.differently((*path, place), "spec.steps[*].weight", _THINNED)
             climbed.append(weight)

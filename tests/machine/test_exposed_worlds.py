@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from invariants import INVARIANTS, is_over, story
+from invariants import INVARIANTS, story
+from test_reachable_worlds import ends_when_calm
 from worlds import ALL_ON_STABLE, NEW, TICK, Move, World, age, disturb, explore, tick, two_step_spec
 
 from canary.model.action import Expose, PromoteTemplate, ScaleCanary
@@ -18,7 +19,6 @@ from canary.model.state import Phase
 from canary.model.verdict import Verdict
 
 TESTERS = "9307e87131"
-CALM_TICKS = 40
 STEPS = (
     Step(weight=0, mirror=20, hold=TICK),
     Step(weight=0, audience=TESTERS, hold=timedelta()),
@@ -65,19 +65,6 @@ RULES = (
 )
 
 
-def ends_when_calm(spec: CanarySpec, move: Move, verdict: Verdict) -> bool:
-    state, world = age(move.decision.state, spec), move.after
-    for _ in range(CALM_TICKS):
-        if is_over(state):
-            return True
-        world = world.calmed()
-        if state.phase is Phase.PENDING and world.split.stable + world.split.canary != 100:
-            return True  # a person wrote weights that are no split before the release began; it says so and waits
-        *_, last = tick(spec, state, world, verdict)
-        state, world = age(last.decision.state, spec), last.after
-    return False
-
-
 def test_every_promise_holds_with_a_mirror_and_chosen_users() -> None:
     spec, steps, calm_from = exposing_spec(), set(), dict[object, Move]()
     verdicts = (Verdict.PASS, Verdict.FAIL, Verdict.NODATA)
@@ -91,7 +78,9 @@ def test_every_promise_holds_with_a_mirror_and_chosen_users() -> None:
     assert {(Phase.PROGRESSING, step) for step in range(3)} <= steps
     for move in calm_from.values():
         for verdict in (Verdict.PASS, Verdict.FAIL):
-            assert ends_when_calm(spec, move, verdict), f"never ends with {verdict} from\n{story(move)}"
+            assert ends_when_calm(spec, age(move.decision.state, spec), move.after, verdict), (
+                f"never ends with {verdict} from\n{story(move)}"
+            )
 
 
 def test_weights_mirrors_and_users_are_given_up_together() -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from invariants import INVARIANTS, is_over, story
-from worlds import NEW, REPLICAS, TICK, Move, World, age, disturb, explore, tick, two_step_spec
+from invariants import INVARIANTS, story
+from test_reachable_worlds import ends_when_calm
+from worlds import NEW, REPLICAS, TICK, Move, World, age, disturb, explore, two_step_spec
 
 from canary.machine.scaling import needed_replicas
 from canary.model.action import Expose, ScaleCanary
@@ -17,7 +18,6 @@ from canary.model.verdict import Verdict
 
 STEPS = (Step(weight=10, hold=TICK, scaled_by_weight=True), Step(weight=50, hold=timedelta(), replicas=3))
 NEEDED = (1, 3)
-CALM_TICKS = 40
 
 
 def scaled_spec() -> CanarySpec:
@@ -67,19 +67,6 @@ RULES = (
 )
 
 
-def ends_when_calm(spec: CanarySpec, move: Move, verdict: Verdict) -> bool:
-    state, world = age(move.decision.state, spec), move.after
-    for _ in range(CALM_TICKS):
-        if is_over(state):
-            return True
-        world = world.calmed()
-        if state.phase is Phase.PENDING and world.split.stable + world.split.canary != 100:
-            return True  # a person wrote weights that are no split before the release began; it says so and waits
-        *_, last = tick(spec, state, world, verdict)
-        state, world = age(last.decision.state, spec), last.after
-    return False
-
-
 def test_every_promise_holds_where_steps_add_pods() -> None:
     spec, sizes, calm_from = scaled_spec(), set[int](), dict[object, Move]()
     start = World(canary_replicas=0, canary_pods="none")
@@ -93,7 +80,9 @@ def test_every_promise_holds_where_steps_add_pods() -> None:
     assert sizes == {0, 1, REPLICAS, 3}, "the step's, stable's before all of the traffic, and none in the end"
     for move in calm_from.values():
         for verdict in (Verdict.PASS, Verdict.FAIL):
-            assert ends_when_calm(spec, move, verdict), f"never ends with {verdict} from\n{story(move)}"
+            assert ends_when_calm(spec, age(move.decision.state, spec), move.after, verdict), (
+                f"never ends with {verdict} from\n{story(move)}"
+            )
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,39 @@ def test_an_interval_is_the_rhythm_and_the_time_on_a_step(written: str, interval
     assert (spec["analysis"]["interval"], spec["steps"][0]["hold"]) == (interval, hold)
 
 
+def test_a_mirror_is_the_first_step() -> None:
+    converted = convert(flagger(mirror=True, mirrorWeight=30, stepWeights=[5, 10]))
+    assert converted.canary is not None
+    assert converted.canary["spec"]["steps"] == [
+        {"mirror": 30, "hold": "1m"},
+        {"weight": 5, "hold": "1m"},
+        {"weight": 10, "hold": "1m"},
+    ]
+    into = {entry.path: entry.rule.into for entry in converted.entries}
+    assert into["spec.analysis.stepWeights[1]"] == "spec.steps[2].weight"
+    assert into["spec.analysis.mirrorWeight"] == "spec.steps[0].mirror"
+    assert spec_of(flagger(mirror=True))["steps"][0] == {"mirror": 100, "hold": "1m"}
+
+
+def test_a_mirror_before_a_long_ladder_keeps_within_the_most_steps() -> None:
+    assert len(spec_of(flagger(mirror=True, stepWeight=1, maxWeight=99))["steps"]) <= 50
+    assert len(spec_of(flagger(mirror=True, stepWeight=2, maxWeight=98))["steps"]) == 50
+
+
+def test_chosen_users_are_one_step_as_long_as_all_iterations() -> None:
+    match = [
+        {"headers": {"x-canary": {"exact": "always"}}},
+        {"headers": {"cookie": {"regex": "^(.*?;)?(beta=1)(;.*)?$"}}, "sourceLabels": {"app": "load"}},
+    ]
+    spec = spec_of(flagger(iterations=10, match=match))
+    assert spec["steps"] == [{"match": match, "hold": "10m"}]
+    assert spec["analysis"]["interval"] == "1m"
+
+
+def test_blue_green_with_a_mirror_is_one_step() -> None:
+    assert spec_of(flagger(iterations=3, mirror=True))["steps"] == [{"mirror": 100, "hold": "3m"}]
+
+
 def test_a_long_ladder_gets_time_for_its_evidence() -> None:
     assert spec_of(flagger(interval="1h"))["analysis"]["maxDuration"] == "8h"
     assert "maxDuration" not in spec_of(flagger())["analysis"]
@@ -198,7 +231,18 @@ def test_what_is_out_of_bounds_is_brought_into_them_and_told() -> None:
         ({"targetRef": {"kind": "Deployment", "name": "x", "namespace": "y"}}, "spec.targetRef.namespace", "another"),
         ({"targetRef": {"kind": "Deployment"}}, "spec.targetRef.name", "is missing"),
         ({"analysis": {"iterations": 10}}, "spec.analysis.iterations", "blue/green"),
-        ({"analysis": {"iterations": 10, "match": [{}]}}, "spec.analysis.iterations", "A/B"),
+        (
+            {"analysis": {"iterations": 10, "match": [{"uri": {"exact": "/"}}]}},
+            "spec.analysis.match[0].uri",
+            "in a way that does not exist here",
+        ),
+        (
+            {"analysis": {"iterations": 10, "match": [{"headers": {"x": {"suffix": "y"}}}]}},
+            "spec.analysis.match[0].headers.x",
+            "is compared in a way",
+        ),
+        ({"analysis": {"iterations": 10, "match": [{}] * 21}}, "spec.analysis.match", "more than 20 entries"),
+        ({"analysis": {"stepWeight": 10, "mirror": True, "mirrorWeight": 0}}, "spec.analysis.mirrorWeight", "range"),
         ({"analysis": None}, "spec.analysis", "is missing"),
         ({"analysis": {"stepWeight": "many"}}, "spec.analysis.stepWeight", "no"),
         ({"analysis": {"interval": "soon"}}, "spec.analysis.interval", "is no duration"),
