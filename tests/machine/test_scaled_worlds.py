@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from invariants import INVARIANTS, story
 from test_reachable_worlds import ends_when_calm
-from worlds import NEW, REPLICAS, TICK, Move, World, age, disturb, explore, two_step_spec
+from worlds import REPLICAS, TICK, Move, World, age, explore, two_step_spec
 
 from canary.machine.scaling import needed_replicas
 from canary.model.action import Expose, ScaleCanary
-from canary.model.observation import Workload
+from canary.model.observation import RouteWeights, Workload
 from canary.model.spec import CanarySpec, Step
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import Verdict
@@ -25,10 +25,12 @@ def scaled_spec() -> CanarySpec:
 
 
 def scale_by_hand(world: World) -> Iterator[World]:
-    """All that may happen, and somebody who scales the canary."""
-    yield from disturb(world, revisions=(NEW,), commands=False)
-    for replicas in {1, 2, 3} - {world.canary_replicas}:
-        yield replace(world, saying=None, canary_replicas=replicas, canary_pods="none")
+    """Somebody scales the canary or edits the weights, and pods break and mend: all that has to do with pods."""
+    yield world
+    yield from (replace(world, canary_pods=pods) for pods in ("ready", "none") if pods != world.canary_pods)
+    yield replace(world, split=RouteWeights(70, 30))
+    for replicas in {1, 3} - {world.canary_replicas}:
+        yield replace(world, canary_replicas=replicas, canary_pods="none")
 
 
 def a_step_is_given_only_to_as_many_pods_as_it_needs(move: Move) -> str | None:
