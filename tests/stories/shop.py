@@ -286,7 +286,8 @@ class Shop:
     def leads_testers(self) -> bool:
         """Whether chosen users are led to the canary, by a route before that of everybody."""
         names = [str(each.get("name")) for each in self._http]
-        return any(name.startswith("canary.delivery/") for name in names[: names.index("primary")])
+        before = names[: names.index("primary")] if "primary" in names else []
+        return any(name.startswith("canary.delivery/") for name in before)
 
     @property
     def reached(self) -> int:
