@@ -1,5 +1,6 @@
 """Two replicas of the controller over real traffic: the one that leads a release is killed, and the other goes on."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -47,7 +48,9 @@ def cockpit(tmp_path: Path) -> Iterator[Cockpit]:
 
 def ticks(cockpit: Cockpit, name: str) -> int:
     """How often a replica has ticked the Canary."""
-    return cockpit.lab.part(name).log.read_text(encoding="utf-8").count("reason=")
+    lines = cockpit.lab.part(name).log.read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return sum(each.get("event") == "tick" for each in told)
 
 
 def test_the_killed_leader_of_a_release_is_replaced_in_time_and_no_weight_is_written_twice(cockpit: Cockpit) -> None:
@@ -58,6 +61,7 @@ def test_the_killed_leader_of_a_release_is_replaced_in_time_and_no_weight_is_wri
         lab.deploy(GOOD.behaviour, version=GOOD.name)
         lab.wait_until(lambda: cockpit.look().weight == WEIGHTS[0][1], what="the first step", deadline_seconds=60)
         leader, other = sorted(REPLICAS, key=lambda name: before[name] - ticks(cockpit, name))
+        assert ticks(cockpit, leader) > before[leader], "it is known who leads"
         seen = ticks(cockpit, other)
 
         lab.kill(leader)
