@@ -145,7 +145,7 @@ class ObjectRouter(Protocol):
             key: the object that holds them, of the kind that `traffic` names.
             traffic: which weights.
             weights: the canary weights in percent that are to be written; one that cannot be written is a Problem. 0
-                and 100 always can.
+                and 100 always can. With none, nothing is to be given any more, and nothing stands in the way of that.
         """
         ...
 

@@ -30,7 +30,7 @@ def current_step(spec: CanarySpec, state: RolloutState) -> int:
 
 def current_exposure(spec: CanarySpec, state: RolloutState) -> Exposure:
     """What reaches the canary on the step that the rollout stands on."""
-    return spec.steps[current_step(spec, state)].exposure
+    return spec.step_at(state.step).exposure
 
 
 def asked_exposure(spec: CanarySpec, state: RolloutState, world: World) -> Exposure | None:

@@ -20,7 +20,7 @@ from canary.model.observation import Problem
 from canary.model.spec import ObjectKey
 from canary.model.traffic import IstioTraffic
 from canary.ports import Routing
-from canary.routing.istio_exposure import exposure_patch, read_exposures
+from canary.routing.istio_exposure import exposure_patch, find_obstacle, read_exposures
 from canary.routing.istio_patch import locate_weights
 from canary.routing.weighted_object import routing_of, write_weights
 from canary.routing.weights import listed
@@ -65,13 +65,11 @@ class IstioRouter:
         found = locate_weights(document, traffic, key, weights)
         if isinstance(found, Problem):
             return found
-        found = read_exposures(document, found, traffic, key)
-        if isinstance(found, Problem):
-            return found
-        problem = self._check_subsets(destination_rules(version), key, traffic)
+        problem = find_obstacle(document, found, traffic, key) if weights else None
+        problem = problem or self._check_subsets(destination_rules(version), key, traffic)
         if problem is not None:
             return problem
-        return routing_of(document, traffic, found)
+        return routing_of(document, traffic, read_exposures(document, found, traffic))
 
     def write(self, routing: Routing, asked: Exposure) -> None:
         """Let what is asked reach the canary; see `weighted_object.write_weights`."""

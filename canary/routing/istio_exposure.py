@@ -60,24 +60,31 @@ class _Rule:
         return f"/spec/http/{self.index}"
 
 
-def read_exposures(document: Document, found: Weights, traffic: IstioTraffic, key: ObjectKey) -> Weights | Problem:
-    """The weights, with what each route gives the canary besides.
+def find_obstacle(document: Document, found: Weights, traffic: IstioTraffic, key: ObjectKey) -> Problem | None:
+    """Why the plan cannot be carried out on a VirtualService; None if it can, or only takes away what stands there.
 
     Args:
-        document: the VirtualService in which they were found.
+        document: the VirtualService in which the weights were found.
         found: the weights.
         traffic: what the plan asks for anywhere.
         key: the VirtualService, for messages.
 
     Returns:
-        The same, or why the plan cannot be carried out on it: MirrorTaken, AudienceCollides or AudienceTooLarge.
+        MalformedVirtualService, MirrorTaken, AudienceCollides or AudienceTooLarge.
+    """
+    problems = (_find_obstacle(rule, traffic, key) for rule in _rules(document, found.paths))
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def read_exposures(document: Document, found: Weights, traffic: IstioTraffic) -> Weights:
+    """The weights, with what each route gives the canary besides.
+
+    A mirror whose percentage is none counts as one of all: whatever it is, it is there to be taken away.
     """
     routes = list(found.split.routes)
     for rule in _rules(document, found.paths):
-        problem = _find_obstacle(rule, traffic, key)
-        if problem is not None:
-            return problem
-        mirror = sum(_percent(entry) or 0 for _, entry in _mirrors_of(rule))
+        shares = [_percent(entry) for _, entry in _mirrors_of(rule)]
+        mirror = sum(ALL if share is None else share for share in shares)
         audience = _read_audience(document, rule, traffic)
         routes[rule.rank] = replace(routes[rule.rank], mirror=mirror, audience=audience)
     return replace(found, split=replace(found.split, routes=tuple(routes)))

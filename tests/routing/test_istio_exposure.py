@@ -15,7 +15,7 @@ from canary.model.observation import Problem
 from canary.model.spec import ObjectKey
 from canary.model.step_documents import cookie_pattern
 from canary.model.traffic import Destination, IstioTraffic
-from canary.routing.istio_exposure import exposure_patch, read_exposures
+from canary.routing.istio_exposure import exposure_patch, find_obstacle, read_exposures
 from canary.routing.istio_patch import locate_weights
 from canary.routing.weighted_object import routing_of
 from canary.routing.weights import Weights, weight_patch
@@ -97,16 +97,14 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 def read(document: dict[str, Any], traffic: IstioTraffic = TRAFFIC) -> Weights:
     found = locate_weights(document, traffic, KEY)
     assert isinstance(found, Weights), found
-    found = read_exposures(document, found, traffic, KEY)
-    assert isinstance(found, Weights), found
-    return found
+    return read_exposures(document, found, traffic)
 
 
 def problem(document: dict[str, Any], traffic: IstioTraffic = TRAFFIC) -> Problem:
     found = locate_weights(document, traffic, KEY)
     assert isinstance(found, Weights), found
-    refused = read_exposures(document, found, traffic, KEY)
-    assert isinstance(refused, Problem), refused
+    refused = find_obstacle(document, found, traffic, KEY)
+    assert refused is not None
     return refused
 
 
@@ -227,6 +225,20 @@ def test_what_cannot_be_carried_out_is_said_before_anything_moves(
     assert refused.reason == reason
     assert says in refused.message
     assert "route web of VirtualService shop/order-service" in refused.message
+
+
+def test_what_stands_in_the_way_of_the_plan_keeps_nobody_from_going_back() -> None:
+    odd = {"destination": {"host": "order-service", "subset": "canary"}, "percentage": {"value": "x"}}
+    obstacles: tuple[dict[str, Any], ...] = (
+        {"mirror": {"host": "shadow"}},
+        {"mirrors": [odd]},
+        {"match": [{"headers": {"x-tester": {}}}]},
+    )
+    for foreign in obstacles:
+        document = {"spec": {"http": [ours("web", 70, 30, foreign), ours("api", 70, 30, {})]}}
+        standing = exposed(document, NOTHING)
+        assert read(standing).split.stands_as(NOTHING)
+        assert standing["spec"]["http"][0].get("mirrors") is None
 
 
 def test_a_plan_without_mirrors_does_not_mind_the_older_field() -> None:
