@@ -23,7 +23,7 @@ young); remembering in the state since when the pods run (a crash between the me
 from canary.machine.scaling import starting_replicas
 from canary.machine.world import World
 from canary.model.action import Action, CopyStable, ScaleBaseline
-from canary.model.observation import Observation, Problem, Workload
+from canary.model.observation import Observation, Problem, RouteWeights, Workload
 from canary.model.spec import FULL_WEIGHT, CanarySpec
 from canary.model.state import Phase, RolloutState
 
@@ -114,6 +114,15 @@ def is_baseline_gone(world: World) -> bool:
     if isinstance(baseline, Problem):
         return baseline.absent
     return baseline is None or (baseline.replicas, baseline.available) == (0, 0)
+
+
+def awaits_leaving(world: World) -> bool:
+    """Whether stable, which runs the promoted version, is kept from its traffic for the baseline's sake.
+
+    Only where the canary has all of it: once it has begun to return, a baseline that comes back turns nothing round. Of
+    several routes one is enough, for in the others somebody else may have taken it away.
+    """
+    return RouteWeights(0, FULL_WEIGHT) in world.split.routes and not is_baseline_gone(world)
 
 
 def describe_leaving(world: World) -> str:

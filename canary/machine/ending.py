@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from canary.machine.control import describe_leaving, is_baseline_gone, is_baseline_retired
+from canary.machine.control import awaits_leaving, describe_leaving, is_baseline_retired
 from canary.machine.moves import is_released, is_retired
 from canary.machine.obedience import find_order, note_obeyed
 from canary.machine.phases import enter
@@ -12,7 +12,6 @@ from canary.machine.sentences import describe_handover, describe_return
 from canary.machine.turn import Turn
 from canary.model.command import Verb, describe_speaker
 from canary.model.quantities import format_duration
-from canary.model.spec import FULL_WEIGHT
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import Verdict
 
@@ -58,7 +57,7 @@ def finish_promotion(turn: Turn, state: RolloutState) -> tuple[RolloutState, str
             where = f"{world.split.canary}% of the traffic stays on the canary"
             return state, f"promotion failed: stable is not ready after {format_duration(deadline)}; {where}"
         return state, "waiting for stable's pods to run the promoted revision"
-    if world.split.stands_at(FULL_WEIGHT) and not is_baseline_gone(world):
+    if awaits_leaving(world):
         return state, describe_leaving(world)
     if not world.split.stands_at(0):
         return state, "stable runs the promoted revision: returning its traffic"

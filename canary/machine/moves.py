@@ -9,7 +9,7 @@ the traffic stays where it is and the reason is told by `decide`.
 from typing import assert_never
 
 from canary.machine.control import (
-    is_baseline_gone,
+    awaits_leaving,
     is_copied,
     prepare_baseline,
     retire_baseline,
@@ -58,7 +58,7 @@ def _asked_while_promoting(spec: CanarySpec, state: RolloutState, world: World) 
     canary, stable = world.canary, world.stable
     canary_serves = canary.serving and canary.revision == state.revision
     if stable.revision == state.revision:
-        is_whole = stable.rolled_out and (is_baseline_gone(world) or not world.split.stands_at(FULL_WEIGHT))
+        is_whole = stable.rolled_out and not awaits_leaving(world)
         return NOTHING if is_whole or (stable.serving and not canary_serves) else EVERYTHING
     if canary_serves and (is_large_enough(world) or world.split.stands_at(FULL_WEIGHT)):
         return EVERYTHING

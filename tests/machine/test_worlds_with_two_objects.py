@@ -7,11 +7,12 @@ from typing import Final
 import pytest
 from invariants import INVARIANTS, story
 from test_reachable_worlds import ends_when_calm
-from worlds import ALL_ON_STABLE, Move, World, age, explore, two_step_spec
+from worlds import ALL_ON_STABLE, NEW, OLD, Baseline, Move, World, age, explore, judgment, two_step_spec
 
 from canary.machine.decide import decide
-from canary.model.action import Decision, Expose, PromoteTemplate, ScaleCanary
+from canary.model.action import Action, Decision, Expose, PromoteTemplate, ScaleCanary
 from canary.model.command import Verb
+from canary.model.exposure import NOTHING
 from canary.model.observation import Observation, RouteWeights, Split
 from canary.model.spec import CanarySpec
 from canary.model.state import Phase, RolloutState
@@ -111,3 +112,18 @@ def test_a_machine_that_looks_at_one_object_only_is_caught(promise: Callable[[Mo
     assert any(
         promise(move) for move in explore(SPEC, START, verdicts=VERDICTS, adversary=disturb, decider=of_one_object_only)
     )
+
+
+def test_an_object_from_which_somebody_took_the_traffic_does_not_lead_the_others_to_an_old_baseline() -> None:
+    """Both versions run the promoted one, and the baseline the old one; the mesh's object still keeps users from it."""
+    spec = two_step_spec(baseline="order-service-baseline")
+    state = RolloutState(phase=Phase.PROMOTING, revision=NEW)
+    old = Baseline(revision=OLD, release=NEW, replicas=2, pods="ready")
+    taken = World(stable_revision=NEW, split=RouteWeights(0, 100), edge=ALL_ON_STABLE, baseline=old)
+    without = replace(taken, baseline=replace(old, replicas=0, pods="none"))
+
+    def actions(world: World) -> tuple[Action, ...]:
+        return decide(spec, state, world.observe(state), judgment(Verdict.PASS, state)).actions
+
+    assert Expose(NOTHING) not in actions(taken)
+    assert Expose(NOTHING) in actions(without)
