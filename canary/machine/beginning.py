@@ -50,6 +50,7 @@ def start(turn: Turn, state: RolloutState, revision: str) -> tuple[RolloutState,
         revision=revision,
         judged_revision=state.judged_revision,
         attempt=_next_attempt(turn, revision, 1),
+        reasserted=state.reasserted,  # a tool that reverts does so for the next version, too
         obeyed=state.obeyed,
     )
     pending, why = _let_begin(turn, enter(fresh, Phase.PENDING, turn.now))

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 from invariants import INVARIANTS, is_over, story
-from worlds import NEW, NOW, Decide, World, age, explore, tick, two_step_spec
+from worlds import NEW, NEWER, NOW, Decide, World, age, explore, judgment, tick, two_step_spec
 
 from canary.machine.decide import decide
 from canary.machine.drift import MOST_REASSERTIONS
@@ -109,3 +109,12 @@ def ends_when_calm(
         *_, last = tick(spec, state, world, verdict, decider)
         state, world = age(last.decision.state, spec), last.after
     return False
+
+
+def test_a_tool_that_reverts_is_not_forgotten_when_a_newer_version_comes() -> None:
+    state = RolloutState(phase=Phase.PROGRESSING, revision=NEW, reasserted=(NOW,) * 6, started_at=NOW)
+    world = World(canary_revision=NEWER)
+
+    newer = decide(two_step_spec(), state, world.observe(state), judgment(Verdict.NODATA, state)).state
+
+    assert (newer.revision, newer.reasserted) == (NEWER, state.reasserted)
