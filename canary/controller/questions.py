@@ -11,7 +11,7 @@ from canary.machine.admission import is_admissible, is_settled
 from canary.machine.control import find_fault
 from canary.machine.moves import current_exposure, current_step
 from canary.model.evidence import Measurement
-from canary.model.spec import STANDARD_ERRORS, CanarySpec
+from canary.model.spec import STANDARD_ERRORS, CanarySpec, weight_after
 from canary.model.state import RolloutState
 from canary.ports import CanaryObject, MeasurementQuery
 
@@ -50,7 +50,7 @@ def ask_judge(
         step=step,
         steps=len(spec.steps),
         share=spec.steps[step].exposure.share,
-        next_weight=spec.weight_after(step),
+        next_weight=weight_after(spec.steps, step),
         evidence=evidence,
         measurement=measurement,
         settled=is_settled(spec, state, sight.observation),

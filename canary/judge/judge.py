@@ -93,6 +93,11 @@ class Question:
     obstacle: str | None = None
     is_counted: bool = True
 
+    @property
+    def is_split_known(self) -> bool:
+        """Whether the requests must be split as this step asks for, by which a wrong account is found out."""
+        return self.settled and self.share is not None
+
 
 def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     """Judge every Canary of a tick; answers come in the order of the questions.
@@ -109,7 +114,7 @@ def judge(questions: Sequence[Question]) -> tuple[AnalysisResult, ...]:
     common = dict(zip(Row._fields, shared.T, strict=False))
     splits = _check_splits(questions, entries, common)
     for place in np.flatnonzero((common["admissible"] > 0) & ~splits.is_comparable).tolist():
-        if questions[place].settled and questions[place].share is not None:
+        if questions[place].is_split_known:
             common["admissible"][place] = 0.0
             entries[place] = entries[place]._replace(judged=questions[place].evidence.judged)
     remembered = [each.evidence for each in questions]
@@ -167,9 +172,7 @@ def _check_splits(
         canary=traffic[:, 2],
         requests=traffic[:, 0] + traffic[:, 2],
         weight=common["weight"],
-        counts=np.fromiter(
-            (question.settled and question.share is not None for question in questions), np.bool_, len(questions)
-        ),
+        counts=np.fromiter((question.is_split_known for question in questions), np.bool_, len(questions)),
         restarted=common["restarted"] > 0,
         steps=common["steps"],
         planned_spans=common["planned_spans"],

@@ -34,7 +34,7 @@ from canary.judge.ledger import GUARDED
 from canary.judge.service import GOOD, Dice, Regression, Service, Traffic
 from canary.model.evidence import ArmCounts, Evidence, Measurement, Sample
 from canary.model.exposure import Exposure
-from canary.model.spec import FULL_WEIGHT, AnalysisSpec, Step
+from canary.model.spec import AnalysisSpec, Step, weight_after
 from canary.model.verdict import AnalysisResult, Verdict
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -129,14 +129,13 @@ class Rehearsal:
     def ask(self, start: timedelta, end: timedelta, samples: Mapping[str, Sample], *, admissible: bool) -> Question:
         """The question at the end of a span."""
         steps, step = self.case.steps, self.step
-        following = max(steps[step + 1].weight, 1) if step + 1 < len(steps) else FULL_WEIGHT
         measurement = Measurement(start=_EPOCH + start, end=_EPOCH + end, samples=samples)
         return Question(
             analysis=self.case.analysis,
             step=step,
             steps=len(steps),
             share=steps[step].exposure.share,
-            next_weight=following,
+            next_weight=weight_after(steps, step),
             evidence=self._evidence,
             measurement=measurement,
             settled=admissible,

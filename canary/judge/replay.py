@@ -27,7 +27,7 @@ from canary.judge.bernoulli import FloatArray
 from canary.judge.judge import Question, judge
 from canary.judge.words import BASELINE, STABLE
 from canary.model.evidence import ArmCounts, ArmHistograms, Evidence, Measurement, NoData, Sample
-from canary.model.spec import FULL_WEIGHT, CanarySpec
+from canary.model.spec import FULL_WEIGHT, CanarySpec, weight_after
 from canary.model.verdict import AnalysisResult
 
 _CHANGE_COSTS: Final = log(1000)
@@ -209,7 +209,7 @@ def _ask(
         step=step,
         steps=len(spec.steps),
         share=span.weight / FULL_WEIGHT,
-        next_weight=spec.weight_after(step),
+        next_weight=weight_after(spec.steps, step),
         evidence=evidence,
         measurement=span.measurement,
         settled=settled,

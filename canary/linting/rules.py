@@ -24,7 +24,7 @@ from canary.model.calendar import has_gaps
 from canary.model.hooks import HookPoint
 from canary.model.metric_documents import COMPARED_BY, FOREIGN_METHODS
 from canary.model.quantities import format_duration
-from canary.model.spec import CanarySpec, InconclusivePolicy, MeshTelemetry, Signal
+from canary.model.spec import CanarySpec, InconclusivePolicy, MeshTelemetry, Signal, weight_after
 from canary.model.traffic import IstioTraffic
 
 STEEPEST: Final = 10
@@ -106,12 +106,11 @@ def nothing_is_compared(spec: CanarySpec, _known: Circumstances) -> Iterator[Fin
 def step_is_steep(spec: CanarySpec, _known: Circumstances) -> Iterator[Finding]:
     """A step that leads to more than ten times as many users, the promotion included."""
     for place, step in enumerate(spec.steps):
-        after = spec.weight_after(place)
-        least = max(step.weight, 1)
-        if after <= STEEPEST * least:
+        after = weight_after(spec.steps, place)
+        if after <= STEEPEST * step.nominal_weight:
             continue
         next_one = f"step {place + 2}" if place + 1 < len(spec.steps) else "the promotion"
-        remedy = f"add a step of about {round((after * least) ** 0.5)}% between"
+        remedy = f"add a step of about {round((after * step.nominal_weight) ** 0.5)}% between"
         if step.weight:
             why = f"{next_one} gives the version {after / step.weight:.3g} times as many users at once ({after}%)"
             yield f"spec.steps[{place}].weight", str(step.weight), why, remedy

@@ -24,8 +24,8 @@ CONDITION: Final = "Overdue"
 def warn_of_delay(spec: CanarySpec, state: RolloutState, now: datetime) -> tuple[Warned, ...]:
     """The condition, for as long as the release is late."""
     limit = spec.analysis.max_duration
-    if state.phase is Phase.PROGRESSING and state.started_at is not None:
-        is_late = now - max(state.resumed_at or state.started_at, state.started_at) > limit
+    if state.phase is Phase.PROGRESSING and state.timed_since is not None:
+        is_late = now - state.timed_since > limit
         message = _describe_climb(spec, state)
     elif state.phase is Phase.PENDING and state.revision is not None and not is_paused(spec, state):
         since = state.resumed_at or state.entered_at

@@ -185,7 +185,7 @@ def _object_to_retry(spec: CanarySpec, state: RolloutState, command: Command) ->
     if first > len(spec.steps):
         return f"there is no step {first}: the plan has {len(spec.steps)}"
     # Steps without a weight come first, and count as passed with the first that has one.
-    passed = sum(max(step.weight, 1) <= state.passed_weight for step in spec.steps)
+    passed = sum(step.nominal_weight <= state.passed_weight for step in spec.steps)
     highest = min(passed + 1, len(spec.steps))
     return (
         None if first <= highest else f"it cannot begin at step {first}: it has passed the steps below {highest} only"

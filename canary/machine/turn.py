@@ -45,8 +45,7 @@ class Turn:
 
     def is_out_of_time(self, state: RolloutState) -> bool:
         """Whether the analysis has lasted longer than it may, since the release began or a person resumed it."""
-        since = max((at for at in (state.resumed_at, state.started_at) if at is not None), default=None)
-        return self.is_overdue(since, self.spec.analysis.max_duration)
+        return self.is_overdue(state.timed_since, self.spec.analysis.max_duration)
 
     def describe_step(self, state: RolloutState) -> str:
         """Which step the release is on."""

@@ -82,7 +82,6 @@ def matching(pattern: str, longest: int) -> WithJsonSchema:
 _SUBDOMAIN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 _DURATION_SCHEMA: Final = matching(DURATION_PATTERN, 64)
 
-
 Label = Annotated[str, PlainValidator(_name("a DNS label", f"^{_LABEL}$", 63)), matching(f"^{_LABEL}$", 63)]
 Subdomain = Annotated[str, PlainValidator(_name("a DNS name", _SUBDOMAIN, 253)), matching(_SUBDOMAIN, 253)]
 Duration = Annotated[str, PlainValidator(_duration()), _DURATION_SCHEMA]

@@ -4,6 +4,7 @@
 of seconds, ...) may be relied upon here and everywhere inside.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -45,6 +46,11 @@ class Step:
     audience: str = ""
     replicas: int | None = None
     scaled_by_weight: bool = False
+
+    @property
+    def nominal_weight(self) -> int:
+        """The weight that it counts as among the steps: its own, or for copies or chosen users alone the least."""
+        return max(self.weight, 1)
 
     @property
     def exposure(self) -> Exposure:
@@ -252,9 +258,7 @@ class CanarySpec:
         """The step of an index, or the last one when the list became shorter in the middle."""
         return self.steps[min(index, len(self.steps) - 1)]
 
-    def weight_after(self, step: int) -> int:
-        """The canary weight in percent that passing step `step` leads to; after the last one it is everything.
 
-        Where no share of the requests comes next, but a mirror or chosen users, it counts as the least there is.
-        """
-        return max(self.steps[step + 1].weight, 1) if step + 1 < len(self.steps) else FULL_WEIGHT
+def weight_after(steps: Sequence[Step], step: int) -> int:
+    """The (nominal) canary weight in percent that passing step `step` leads to; after the last one it is everything."""
+    return steps[step + 1].nominal_weight if step + 1 < len(steps) else FULL_WEIGHT

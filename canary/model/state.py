@@ -104,6 +104,13 @@ class RolloutState:
     evidence: Evidence = field(default_factory=Evidence)
 
     @property
+    def timed_since(self) -> datetime | None:
+        """Since when the longest duration of the analysis counts; None before the first traffic."""
+        if self.started_at is None or self.resumed_at is None:
+            return self.started_at
+        return max(self.started_at, self.resumed_at)
+
+    @property
     def release(self) -> str | None:
         """What commands call the release (`model.command`); None before the first one."""
         return None if self.revision is None else name_release(self.revision, self.attempt)

@@ -142,9 +142,9 @@ def _rule_of(document: TextRuleDocument) -> TextRule:
 
 
 def cookie_pattern(cookies: dict[str, str]) -> str:
-    """A regular expression for the header `cookie` that holds all of these, whatever else it holds.
+    """A regular expression for the header `cookie` that holds this one, whatever else it holds.
 
-    RE2 cannot look ahead, so of several cookies each order is an alternative; there is at most one (`step_rules`).
+    There is one, since `step_rules` refuses several: RE2 cannot look ahead, and each order would be an alternative.
     """
     ((name, value),) = cookies.items()
     return rf"(.*;\s*)?{re.escape(name)}={re.escape(value)}(\s*;.*)?"

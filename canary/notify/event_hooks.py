@@ -100,6 +100,9 @@ class EventHooks:
     def _tell(self, told: _Told) -> None:
         try:
             reply, words = self._caller.call(told.key, told.call, told.event)
+        except Exception as bug:  # noqa: BLE001 - nobody looks at what becomes of it in its thread
+            _log.error("call broken", canary=str(told.key), hook=told.call.hook.name, exc_info=bug)
+            return
         finally:
             with self._lock:
                 self._under_way -= 1

@@ -20,7 +20,7 @@ from canary.model.observation import Problem
 from canary.model.quoting import quote
 from canary.model.spec import ObjectKey
 from canary.model.traffic import IstioTraffic
-from canary.routing.istio_routes import Route, Section, Weighted, matching, read_destinations, read_routes
+from canary.routing.istio_routes import Route, Section, WeightedDestination, matching, read_destinations, read_routes
 from canary.routing.weights import LONGEST_NAME, listed
 
 _Named = TypeVar("_Named", str, TlsRoute, TcpRoute)
@@ -135,7 +135,7 @@ def _only_one_with_both(
     sections: Mapping[Section, Sequence[Route]], traffic: IstioTraffic, key: ObjectKey
 ) -> tuple[Route, ...] | Problem:
     chosen: list[Route] = []
-    seen: list[Weighted] = []
+    seen: list[WeightedDestination] = []
     routes = sections[Section.HTTP]
     if not routes:
         return _without_http(sections, key)

@@ -16,7 +16,7 @@ from canary.model.observation import Problem
 from canary.model.spec import ObjectKey
 from canary.model.traffic import IstioTraffic
 from canary.routing.istio_choice import choose_routes, find_delegation
-from canary.routing.istio_routes import Route, Weighted, matching, read_destinations
+from canary.routing.istio_routes import Route, WeightedDestination, matching, read_destinations
 from canary.routing.weights import Pair, Weights, gather, listed
 
 
@@ -55,7 +55,7 @@ def _pair_of(route: Route, traffic: IstioTraffic, key: ObjectKey) -> Pair | Prob
     destinations = read_destinations(route, key)
     if isinstance(destinations, Problem):
         return destinations
-    ours: list[Weighted] = []
+    ours: list[WeightedDestination] = []
     for wanted in (traffic.stable, traffic.canary):
         matches = matching(destinations, wanted, key)
         if not matches:

@@ -61,7 +61,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighted:
+class WeightedDestination:
     """One destination of a route."""
 
     host: str
@@ -80,7 +80,9 @@ class Weighted:
         return wanted.subset is None or wanted.subset == self.subset
 
 
-def matching(destinations: Sequence[Weighted], wanted: Destination, key: ObjectKey) -> list[Weighted]:
+def matching(
+    destinations: Sequence[WeightedDestination], wanted: Destination, key: ObjectKey
+) -> list[WeightedDestination]:
     """The destinations that a Canary could mean by `wanted`."""
     return [found for found in destinations if found.is_reached_by(wanted, key.namespace)]
 
@@ -103,7 +105,7 @@ def read_routes(document: Mapping[str, object], section: Section, key: ObjectKey
     return tuple(routes)
 
 
-def read_destinations(route: Route, key: ObjectKey) -> tuple[Weighted, ...] | Problem:
+def read_destinations(route: Route, key: ObjectKey) -> tuple[WeightedDestination, ...] | Problem:
     """Every destination of a route; none where it has none (a redirect, a direct response or a delegate)."""
     entries = route.document.get("route")
     if entries is None:
@@ -111,7 +113,7 @@ def read_destinations(route: Route, key: ObjectKey) -> tuple[Weighted, ...] | Pr
     at = f"spec.{route.place}.route"
     if not isinstance(entries, list):
         return _malformed(key, at, entries, "a list of destinations")
-    found: list[Weighted] = []
+    found: list[WeightedDestination] = []
     for index, entry in enumerate(entries):
         parsed = _destination(entry, f"{at}[{index}]", key, alone=len(entries) == 1)
         if isinstance(parsed, Problem):
@@ -120,7 +122,7 @@ def read_destinations(route: Route, key: ObjectKey) -> tuple[Weighted, ...] | Pr
     return tuple(found)
 
 
-def _destination(entry: object, at: str, key: ObjectKey, *, alone: bool) -> Weighted | Problem:
+def _destination(entry: object, at: str, key: ObjectKey, *, alone: bool) -> WeightedDestination | Problem:
     if not isinstance(entry, Mapping):
         return _malformed(key, at, entry, "an object")
     target = entry.get("destination")
@@ -135,7 +137,7 @@ def _destination(entry: object, at: str, key: ObjectKey, *, alone: bool) -> Weig
         weight = FULL_WEIGHT if alone else 0  # as Istio reads an absent weight
     if not isinstance(weight, int) or isinstance(weight, bool):
         return _malformed(key, f"{at}.weight", weight, "a whole number")
-    return Weighted(host=host, subset=subset or None, weight=weight, path=pointer(f"{at}.weight"))
+    return WeightedDestination(host=host, subset=subset or None, weight=weight, path=pointer(f"{at}.weight"))
 
 
 def _malformed(key: ObjectKey, path: str, value: object, wanted: str) -> Problem:

@@ -57,6 +57,16 @@ class Post:
         return Received(status=self.status, beginning="")
 
 
+class Broken(Post):
+    """A bug of ours on the way there."""
+
+    def __init__(self) -> None:
+        super().__init__(status=200)
+
+    def __call__(self, _url: str, _headers: Mapping[str, str], _body: bytes, _seconds: float) -> Received:
+        raise LookupError("a bug")
+
+
 def told_to(post: Post, threads: Later, of: CanaryObject = ORDERS) -> tuple[EventHooks, Sentences]:
     spec: CanarySpec | None = read_member(of).spec
     journal = Sentences()
@@ -117,3 +127,13 @@ def test_a_status_that_somebody_bent_and_a_canary_that_cannot_be_read_are_no_tro
     hooks, journal = told_to(post, Later(), unreadable)
     hooks.record(unreadable, warning=True, reason="InvalidSpec", message="no")
     assert len(journal.told) == 1
+
+
+def test_a_call_that_breaks_is_logged_and_keeps_nobody_else_from_being_called() -> None:
+    threads = Later()
+    hooks, _ = told_to(Broken(), threads)
+    hooks.record(ORDERS, warning=False, reason="StepReached", message="up")
+    with capture_logs() as logged:
+        threads.work[0]()
+    assert [(each["event"], each["hook"]) for each in logged] == [("call broken", "timeline")]
+    assert hooks.stop()
