@@ -1,4 +1,4 @@
-"""What the tests of the Kubernetes edges get: the targets of `conftest`, with our kinds served, a witness and a client.
+"""What tests of the Kubernetes edges get: the targets of `api_fixtures` that serve our kinds, a witness and a client.
 
 A plugin of its own, so that the tests of the API server itself know nothing of our kinds.
 """
@@ -11,6 +11,8 @@ from api_target import ApiTarget
 from kube_cluster import DEFINITIONS, Witness
 
 from canary.kube.client import KubeClient
+
+pytest_plugins = ("api_fixtures",)
 
 
 @pytest.fixture(scope="session")

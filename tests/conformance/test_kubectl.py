@@ -11,6 +11,8 @@ import pytest
 import yaml
 from api_target import ApiTarget, Document, deployment, widget
 
+pytest_plugins = ("api_fixtures",)
+
 Kubectl = Callable[..., str]
 COMMAND_SECONDS = 30
 

@@ -12,6 +12,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
+pytest_plugins = ("api_fixtures",)
+
 watch: Any = client_watch  # the vendor's annotations are incomplete
 election: Any = leaderelection
 election_config: Any = electionconfig

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from api_target import ApiTarget, Document, widget, widgets_in
 
+pytest_plugins = ("api_fixtures",)
+
 
 def names(listed: Document) -> list[str]:
     return [each["metadata"]["name"] for each in listed["items"]]

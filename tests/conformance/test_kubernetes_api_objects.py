@@ -3,6 +3,8 @@
 import pytest
 from api_target import ApiTarget, deployment, deployments_in, widget, widgets_in
 
+pytest_plugins = ("api_fixtures",)
+
 
 def test_created_object_carries_what_the_server_gives_it(api: ApiTarget, space: str) -> None:
     answer = api.post(widgets_in(space), widget("a", 3))

@@ -12,6 +12,8 @@ from api_target import (
     widgets_in,
 )
 
+pytest_plugins = ("api_fixtures",)
+
 
 def replace(path: str, value: object) -> dict[str, object]:
     return {"op": "replace", "path": path, "value": value}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from api_target import GROUP, WIDGETS, ApiTarget, Document, deployment, deployments_in, widget, widgets_in
 
+pytest_plugins = ("api_fixtures",)
+
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.controller.commands import LONGEST_NAME, LONGEST_REASON, PREFIX, read_commands, write_command
@@ -105,21 +105,18 @@ COMMANDS = st.sampled_from(Verb).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(COMMANDS)
 def test_what_is_written_is_read(command: Command) -> None:
     name, value = write_command(command)
     assert read_commands({name: value}).given == (command,)
 
 
-@settings(deadline=None)
 @given(st.datetimes(datetime(2000, 1, 1), timezones=st.just(UTC)), WORDS)  # noqa: DTZ001 (hypothesis wants naive bounds)
 def test_a_resumption_of_a_drift_is_read_as_it_is_written(at: datetime, by: str) -> None:
     name, value = write_command(PutBack(drifted_at=at, by=by))
     assert read_commands({name: value}).put_back == PutBack(drifted_at=at, by=by)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([PREFIX + verb.value for verb in Verb]), st.text()))
 def test_whatever_is_written_there_is_read_without_a_failure(annotations: dict[str, str]) -> None:
     for command in read_commands(annotations).given:

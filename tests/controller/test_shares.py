@@ -43,7 +43,7 @@ def test_exactly_one_member_owns_a_canary_and_none_while_it_must_not_work(key: O
     assert sum(share.owns(key) for share in shares) == 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(NAMES, min_size=2, max_size=6, unique=True))
 def test_shares_are_even(members: list[str]) -> None:
     """Within six standard deviations of a fair lot."""

@@ -69,7 +69,7 @@ def test_normal_distribution_of_what_is_no_number_is_none() -> None:
     assert np.isnan(probit(np.array([np.nan, 0.5]))).tolist() == [True, False]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     rates=st.tuples(RATES, RATES),
     requests=st.tuples(SIZES, SIZES),
@@ -101,7 +101,7 @@ def test_nearest_point_is_the_root_that_scipy_finds(
     assert found[0] == pytest.approx(ratio * expected + offset, rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     stable=st.floats(1e-6, 0.8),
     share=st.floats(0, 0.9),

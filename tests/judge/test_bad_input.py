@@ -241,7 +241,7 @@ EVERYTHING_FAILS = Spell(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     margin=st.sampled_from(["0.5pp", "0.0000000000001pp", "0.00001pp", "50pp", "99.9999pp"]),
     spells=spells({"errors": arms()}),
@@ -253,7 +253,7 @@ def test_any_counts_of_failures_are_judged(margin: str, spells: list[Spell], lev
     told(analysis_of({**ERRORS, "margin": margin}, falseRollback=level, interval=interval), spells)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     margin=st.sampled_from(["10%", "0.0000000001%", "0.01%", "1000%"]),
     quantile=st.sampled_from([None, 0.5, 0.99, 0.999]),
@@ -267,7 +267,7 @@ def test_any_histograms_are_judged(margin: str, quantile: float | None, spells: 
     told(analysis_of(metric, falseRollback=level), spells)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     data=st.data(),
     bounds=BOUNDS.filter(len),
@@ -305,7 +305,7 @@ OF_SIGNAL: dict[Signal, st.SearchStrategy[Sample]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_every_kind_of_metric_judges_whatever_is_counted(kind: str, data: st.DataObject) -> None:
     analysis = analysis_of(KINDS[kind])

@@ -138,14 +138,14 @@ def test_more_of_the_same_evidence_never_reverses_a_verdict(
 
 
 @every_metric
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(after=spans)
 def test_a_condemned_version_stays_condemned(method: Method, after: list[tuple[Pair, Pair]]) -> None:
     assert {result.verdict for result in watch(CONDEMNED[method.name], after, method.name, step=3)} == {Verdict.FAIL}
 
 
 @every_metric
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(history=spans)
 @example(history=[((603832, 603832), (0, 0)), ((17726762, 0), (1, 0))])  # after an outage: the guess is near 1
 def test_swapping_the_labels_swaps_the_sign_and_lets_no_condemnation_stand(
@@ -185,7 +185,7 @@ def test_what_condemns_a_version_acquits_it_when_the_labels_are_swapped(
 
 
 @every_method
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(history=spans, following=spans)
 def test_state_read_back_from_json_continues_identically(
     method: Method, history: list[tuple[Pair, Pair]], following: list[tuple[Pair, Pair]]
@@ -278,7 +278,7 @@ def test_splitting_a_span_in_two_changes_the_evidence_by_half_a_nat_at_most(meth
 
 
 @every_method
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(history=spans, restarts=st.sets(st.integers(0, 7), max_size=3))
 def test_any_counts_give_finite_evidence(method: Method, history: list[tuple[Pair, Pair]], restarts: set[int]) -> None:
     """With as many changes of step as four steps have."""
@@ -294,7 +294,7 @@ def test_any_counts_give_finite_evidence(method: Method, history: list[tuple[Pai
 
 
 @every_test
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     worst=st.lists(st.tuples(pairs(), pairs()), min_size=3, max_size=12), level=st.sampled_from([0.5, 0.1, 0.01, 1e-4])
 )

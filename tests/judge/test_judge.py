@@ -266,7 +266,7 @@ def test_evidence_in_rows_of_thousands_stays_in_order() -> None:
     assert verdicts == [Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.FAIL] * 300
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     requests=st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)),
     shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),

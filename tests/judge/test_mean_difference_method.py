@@ -196,7 +196,7 @@ def test_one_wild_span_neither_condemns_nor_acquits() -> None:
     assert not course(stable[:80], canary[:80]).rolled_back.any()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     points=st.lists(st.tuples(st.floats(-100, 100), st.floats(0.01, 1)), min_size=2, max_size=6),
     effect=st.floats(1e-3, 100),
@@ -317,7 +317,7 @@ def test_another_step_asks_for_the_promotion_evidence_anew() -> None:
 ANY_NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(told=st.lists(st.tuples(ANY_NUMBER, ANY_NUMBER), min_size=1, max_size=40), repeat=st.integers(1, 20))
 def test_any_numbers_give_finite_evidence(told: list[tuple[float, float]], repeat: int) -> None:
     state = METHOD.initial

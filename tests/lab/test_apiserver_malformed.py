@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.lab.apiserver import writes
@@ -87,7 +87,7 @@ def bent(document: Document, place: tuple[Any, ...], value: Any) -> Any:
     return found
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_bent_manifest_is_stored_or_refused(data: st.DataObject) -> None:
     plural = data.draw(st.sampled_from(sorted(MANIFESTS)))

@@ -104,7 +104,7 @@ def stands(document: object, path: str) -> bool:
     return bool(found)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(changed_files())
 def test_every_leaf_is_accounted_for(documents: list[dict[str, Any]]) -> None:
     answer = migrated(documents)
@@ -120,7 +120,7 @@ def test_every_leaf_is_accounted_for(documents: list[dict[str, Any]]) -> None:
     assert all(letter.isprintable() or letter == "\n" for letter in text)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(changed_files())
 def test_what_is_written_is_valid_and_holds_what_the_account_names(documents: list[dict[str, Any]]) -> None:
     answer = migrated(documents)

@@ -302,7 +302,7 @@ def is_legal(metric: dict[str, Any]) -> bool:
     return judged == {"limit"}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(metric=metrics())
 def test_a_metric_is_read_if_and_only_if_its_fields_fit_each_other(metric: dict[str, Any]) -> None:
     if is_legal(metric):

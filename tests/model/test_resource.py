@@ -362,13 +362,13 @@ def reads_or_refuses(document: dict[str, Any]) -> None:
         assert len(str(answer).encode("utf-8")) < FAULTS_SHOWN * 1000
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(path=st.sampled_from([p for p in paths_of(FULL) if p]), value=ANYTHING)
 def test_anything_anywhere_is_read_or_refused(path: tuple[str | int, ...], value: object) -> None:
     reads_or_refuses(replaced(FULL, path, value))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     document=st.dictionaries(st.text(max_size=10) | st.sampled_from(["spec", "metadata", "kind"]), ANYTHING, max_size=5)
 )

@@ -256,7 +256,7 @@ def test_no_part_of_the_state_is_forgotten() -> None:
     assert read_state(written(state=whole)) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(state=STATES, result=st.none() | st.just(judged()), share=st.none() | st.floats(0, 1))
 def test_any_state_survives_the_api_server_exactly(
     state: RolloutState, result: AnalysisResult | None, share: float | None

@@ -68,7 +68,6 @@ def fuzz(test: Callable[..., None]) -> Callable[..., None]:
     return settings(
         max_examples=INPUTS[test.__name__] * TIMES,
         derandomize=TIMES == 1,
-        deadline=None,
         database=None,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
