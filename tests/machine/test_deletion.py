@@ -9,8 +9,9 @@ from functools import cache, partial
 from typing import Final
 
 import pytest
+from calm import Calm
 from invariants import moves_are_legal, story, traffic_moves_only_toward_a_ready_subset
-from worlds import NEW, Decide, Move, World, age, disturb, explore, tick, two_step_spec
+from worlds import NEW, Decide, Move, World, disturb, explore, tick, two_step_spec, whole
 
 from canary.machine.decide import decide
 from canary.model.action import Decision, Expose, PromoteTemplate, ScaleCanary
@@ -21,7 +22,7 @@ from canary.model.state import RolloutState
 from canary.model.verdict import AnalysisResult, Verdict
 
 SPEC: Final = two_step_spec()
-CALM_TICKS: Final = 8
+MOST_TICKS: Final = 8
 Pair = tuple[RolloutState, World]
 PARTS: Final = ("stable", "canary", "split")
 
@@ -39,8 +40,7 @@ def reached() -> tuple[Pair, ...]:
     """Where a release may stand when its Canary is deleted."""
     found = {}
     for move in explore(SPEC, World(), verdicts=(Verdict.PASS, Verdict.FAIL), revisions=(NEW,)):
-        state = age(move.decision.state, SPEC)
-        found[repr(state), move.after] = (state, move.after)
+        found[whole(move.aged), move.after] = (move.aged, move.after)
     return tuple(found.values())
 
 
@@ -83,15 +83,9 @@ def test_it_is_let_go_only_with_all_traffic_on_stable_and_without_pods() -> None
         assert move.decision.actions == (), story(move)
 
 
-def ends_when_calm(state: RolloutState, world: World, decider: Decide) -> bool:
-    """From here on pods become ready and the mesh is left alone."""
-    for _ in range(CALM_TICKS):
-        world = world.calmed()
-        *_, last = tick(SPEC, state, world, Verdict.NODATA, decider)
-        if last.decision.released:
-            return True
-        state, world = age(last.decision.state, SPEC), last.after
-    return False
+def calm(decider: Decide) -> Calm:
+    """From here on pods become ready and the mesh is left alone, until the Canary is let go."""
+    return Calm(SPEC, Verdict.NODATA, decider, lambda move: move.decision.released, MOST_TICKS)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +94,9 @@ def ends_when_calm(state: RolloutState, world: World, decider: Decide) -> bool:
     ids="+".join,
 )
 def test_from_everywhere_it_ends_also_when_objects_are_gone(lost: tuple[str, ...]) -> None:
-    decider = partial(told_to_leave, lost=lost)
+    left_alone = calm(partial(told_to_leave, lost=lost))
     for state, world in reached():
-        assert ends_when_calm(state, world, decider), f"{lost} gone: never ends from {state} in {world}"
+        assert left_alone.ends_from(state, world), f"{lost} gone: never ends from {state} in {world}"
 
 
 def test_the_last_version_that_serves_keeps_its_pods() -> None:
@@ -118,4 +112,4 @@ def test_a_machine_that_waits_for_what_is_gone_is_caught() -> None:
     def waits(spec: CanarySpec, state: RolloutState, seen: Observation, result: AnalysisResult | None) -> Decision:
         return replace(told_to_leave(spec, state, seen, result), released=False)
 
-    assert not ends_when_calm(*reached()[0], waits)
+    assert not calm(waits).ends_from(*reached()[0])

@@ -4,14 +4,14 @@ Two machines are searched besides the one of the other tests: one that respects 
 change is the one too many, so that it is contested at once.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Final
 
 import pytest
-from invariants import INVARIANTS, is_over, story
-from worlds import NEW, NEWER, NOW, Decide, World, age, explore, judgment, tick, two_step_spec
+from calm import Calm
+from invariants import INVARIANTS, story
+from worlds import NEW, NEWER, NOW, Decide, World, explore, judgment, two_step_spec, whole
 
 from canary.machine.decide import decide
 from canary.machine.drift import MOST_REASSERTIONS
@@ -22,7 +22,6 @@ from canary.model.spec import CanarySpec, DriftPolicy
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import AnalysisResult, Verdict
 
-CALM_TICKS: Final = 40
 VERDICTS: Final = (Verdict.PASS, Verdict.FAIL)
 RESPECTING: Final = replace(two_step_spec(), on_drift=DriftPolicy.RESPECT)
 
@@ -72,43 +71,29 @@ def resuming(decider: Decide) -> Decide:
 
 @MACHINES
 def test_from_every_hold_a_person_who_resumes_leads_to_an_end(spec: CanarySpec, decider: Decide) -> None:
-    for state, world in holds(spec, decider):
-        for verdict in VERDICTS:
-            assert ends_when_calm(spec, state, world, verdict, resuming(decide)), f"never ends from {state} in {world}"
+    for verdict in VERDICTS:
+        calm = Calm(spec, verdict, resuming(decide))
+        for state, world in holds(spec, decider):
+            assert calm.ends_from(state, world), f"never ends from {state} in {world}"
 
 
 @MACHINES
 def test_a_hold_does_not_keep_harm_from_being_rolled_back(spec: CanarySpec, decider: Decide) -> None:
+    calm = Calm(spec, Verdict.FAIL)
     for state, world in holds(spec, decider):
         if state.phase in (Phase.PROGRESSING, Phase.PAUSED):
-            assert ends_when_calm(spec, state, world, Verdict.FAIL, decide), f"never ends from {state} in {world}"
+            assert calm.ends_from(state, world), f"never ends from {state} in {world}"
 
 
 @cache
 def holds(spec: CanarySpec, decider: Decide) -> list[tuple[RolloutState, World]]:
     """Where a release may stand when it holds for somebody else's weights."""
-    found: dict[tuple[str, World], tuple[RolloutState, World]] = {}
+    found: dict[object, tuple[RolloutState, World]] = {}
     for move in explore(spec, World(), verdicts=VERDICTS, revisions=(NEW,), decider=decider):
-        state = age(move.decision.state, spec)
-        if state.drifted_at is not None:
-            found[repr(state), move.after] = (state, move.after)
+        if move.aged.drifted_at is not None:
+            found[whole(move.aged), move.after] = (move.aged, move.after)
     assert found
     return list(found.values())
-
-
-def ends_when_calm(
-    spec: CanarySpec, state: RolloutState, world: World, verdict: Verdict, decider: Callable[..., Decision]
-) -> bool:
-    """From here on pods become ready, the mesh is left alone and the judge always says the same."""
-    for _ in range(CALM_TICKS):
-        if is_over(state):
-            return True
-        world = world.calmed()
-        if state.phase is Phase.PENDING and world.split.stable + world.split.canary != 100:
-            return True  # a person wrote weights that are no split before the release began; it says so and waits
-        *_, last = tick(spec, state, world, verdict, decider)
-        state, world = age(last.decision.state, spec), last.after
-    return False
 
 
 def test_a_tool_that_reverts_is_not_forgotten_when_a_newer_version_comes() -> None:

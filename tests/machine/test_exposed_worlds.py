@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from calm import Calm
 from invariants import INVARIANTS, story
-from test_reachable_worlds import ends_when_calm
-from worlds import ALL_ON_STABLE, NEW, TICK, Move, World, age, disturb, explore, tick, two_step_spec
+from worlds import ALL_ON_STABLE, NEW, TICK, Move, World, disturb, explore, tick, two_step_spec, whole
 
 from canary.model.action import Expose, PromoteTemplate, ScaleCanary
 from canary.model.exposure import FOREIGN, NOTHING
@@ -73,14 +73,13 @@ def test_every_promise_holds_with_a_mirror_and_chosen_users() -> None:
             broken = rule(move)
             assert broken is None, f"{rule.__name__}: {broken}\n{story(move)}"
         steps.add((move.decision.state.phase, move.decision.state.step))
-        calm_from[repr(age(move.decision.state, spec)), move.after] = move
+        calm_from[whole(move.aged), move.after] = move
 
     assert {(Phase.PROGRESSING, step) for step in range(3)} <= steps
-    for move in calm_from.values():
-        for verdict in (Verdict.PASS, Verdict.FAIL):
-            assert ends_when_calm(spec, age(move.decision.state, spec), move.after, verdict), (
-                f"never ends with {verdict} from\n{story(move)}"
-            )
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        calm = Calm(spec, verdict)
+        for move in calm_from.values():
+            assert calm.ends_from(move.aged, move.after), f"never ends with {verdict} from\n{story(move)}"
 
 
 def test_weights_mirrors_and_users_are_given_up_together() -> None:
@@ -95,7 +94,7 @@ def test_weights_mirrors_and_users_are_given_up_together() -> None:
     for move in explore(spec, World(), verdicts=(Verdict.FAIL,), adversary=lambda world: iter((world,))):
         if move.decision.state.phase is Phase.ROLLING_BACK and move.before.split.mirror:
             left = forgetful(move.before)
-            *_, after = tick(spec, age(move.decision.state, spec), left, Verdict.FAIL)
+            *_, after = tick(spec, move.aged, left, Verdict.FAIL)
             found = True
             assert after.decision.state.phase is Phase.ROLLING_BACK
             assert after.after.split == ALL_ON_STABLE

@@ -6,31 +6,18 @@ releases are withdrawn and aborted, metrics are missing, and the controller dies
 
 import pytest
 from broken_machines import BROKEN
-from invariants import INVARIANTS, is_over, story
-from worlds import NEW, NEWER, World, age, explore, tick, two_step_spec
+from calm import Calm
+from invariants import INVARIANTS, story
+from worlds import NEW, NEWER, World, explore, two_step_spec, whole
 
 from canary.machine.decide import decide
 from canary.machine.phases import LEGAL_MOVES
 from canary.model.command import Verb
-from canary.model.spec import CanarySpec, InconclusivePolicy
+from canary.model.spec import InconclusivePolicy
 from canary.model.state import Phase, RolloutState
 from canary.model.verdict import Verdict
 
-CALM_TICKS = 40
 VERDICTS = (Verdict.PASS, Verdict.FAIL, Verdict.NODATA)
-
-
-def ends_when_calm(spec: CanarySpec, state: RolloutState, world: World, verdict: Verdict) -> bool:
-    """From here on pods become ready, the mesh is left alone and the judge always says the same."""
-    for _ in range(CALM_TICKS):
-        if is_over(state):
-            return True
-        world = world.calmed()
-        if state.phase is Phase.PENDING and not world.observe(state).split.adds_up:  # type: ignore[union-attr] # a Split by construction
-            return True  # a person wrote weights that do not sum to 100 before the release began; it says so and waits
-        *_, last = tick(spec, state, world, verdict)
-        state, world = age(last.decision.state, spec), last.after
-    return False
 
 
 @pytest.mark.parametrize(("revisions", "commands"), [((NEW, NEWER), False), ((NEW,), True)], ids=["pushes", "aborts"])
@@ -42,12 +29,13 @@ def test_every_promise_holds_in_every_reachable_world(revisions: tuple[str, ...]
             broken = invariant(move)
             assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
         phases.add(move.decision.state.phase)
-        calm_from[repr(age(move.decision.state, spec)), move.after] = age(move.decision.state, spec)
+        calm_from[whole(move.aged), move.after] = move.aged
 
     assert phases == set(Phase) - {Phase.PAUSED}
-    for (_, world), state in calm_from.items():
-        for verdict in (Verdict.PASS, Verdict.FAIL):
-            assert ends_when_calm(spec, state, world, verdict), f"never ends from {state} in {world} with {verdict}"
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        calm = Calm(spec, verdict)
+        for (_, world), state in calm_from.items():
+            assert calm.ends_from(state, world), f"never ends from {state} in {world} with {verdict}"
 
 
 @pytest.mark.parametrize("policy", list(InconclusivePolicy))
@@ -104,7 +92,6 @@ def test_a_machine_that_breaks_the_promise_is_caught(invariant) -> None:  # type
 
 
 def test_a_machine_that_waits_for_ever_is_caught() -> None:
-    spec = two_step_spec()
     stuck = RolloutState(phase=Phase.PROGRESSING, revision=NEW)
 
-    assert not ends_when_calm(spec, stuck, World(), Verdict.NODATA)
+    assert not Calm(two_step_spec(), Verdict.NODATA).ends_from(stuck, World())

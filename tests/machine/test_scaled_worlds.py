@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from calm import Calm
 from invariants import INVARIANTS, story
-from test_reachable_worlds import ends_when_calm
-from worlds import REPLICAS, TICK, Move, World, age, explore, two_step_spec
+from worlds import REPLICAS, TICK, Move, World, explore, two_step_spec, whole
 
 from canary.machine.scaling import needed_replicas
 from canary.model.action import Expose, ScaleCanary
@@ -77,14 +77,13 @@ def test_every_promise_holds_where_steps_add_pods() -> None:
             broken = rule(move)
             assert broken is None, f"{rule.__name__}: {broken}\n{story(move)}"
         sizes.update(each.replicas for each in move.decision.actions if isinstance(each, ScaleCanary))
-        calm_from[repr(age(move.decision.state, spec)), move.after] = move
+        calm_from[whole(move.aged), move.after] = move
 
     assert sizes == {0, 1, REPLICAS, 3}, "the step's, stable's before all of the traffic, and none in the end"
-    for move in calm_from.values():
-        for verdict in (Verdict.PASS, Verdict.FAIL):
-            assert ends_when_calm(spec, age(move.decision.state, spec), move.after, verdict), (
-                f"never ends with {verdict} from\n{story(move)}"
-            )
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        calm = Calm(spec, verdict)
+        for move in calm_from.values():
+            assert calm.ends_from(move.aged, move.after), f"never ends with {verdict} from\n{story(move)}"
 
 
 @pytest.mark.parametrize(

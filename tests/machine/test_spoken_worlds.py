@@ -10,10 +10,10 @@ from functools import cache
 from typing import Final
 
 import pytest
+from calm import Calm
 from command_promises import COMMAND_BROKEN, COMMAND_INVARIANTS
 from invariants import INVARIANTS, Invariant, story
-from test_reachable_worlds import ends_when_calm
-from worlds import NEW, OLD, Move, World, age, explore, judgment, say_anything, two_step_spec
+from worlds import NEW, OLD, Move, World, explore, judgment, say_anything, two_step_spec, whole
 
 from canary.machine.decide import decide
 from canary.machine.obedience import find_objection
@@ -50,13 +50,13 @@ def test_every_promise_holds_whatever_people_say() -> None:
             broken = invariant(move)
             assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
         obeyed |= {each.verb for each in move.decision.state.obeyed}
-        state = age(move.decision.state, SPEC)
-        calm_from[repr(state), move.after] = state
+        calm_from[whole(move.aged), move.after] = move.aged
 
     assert obeyed == set(Verb)
+    calm = Calm(SPEC, Verdict.PASS)
     for (_, world), state in calm_from.items():
         if state.paused_at is None:
-            assert ends_when_calm(SPEC, state, world, Verdict.PASS), f"never ends from {state} in {world}"
+            assert calm.ends_from(state, world), f"never ends from {state} in {world}"
 
 
 def test_every_promise_of_a_command_has_a_machine_that_breaks_it() -> None:

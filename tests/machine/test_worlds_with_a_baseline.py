@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 from baseline_promises import BASELINE_BROKEN, BASELINE_INVARIANTS
+from calm import Calm
 from invariants import INVARIANTS, Invariant, story
-from test_reachable_worlds import ends_when_calm
-from worlds import OLD, Baseline, World, age, explore, two_step_spec
+from worlds import OLD, Baseline, World, explore, two_step_spec, whole
 
 from canary.machine.decide import decide
 from canary.model.command import Verb
@@ -61,10 +61,11 @@ def test_whatever_happens_to_the_baseline_the_canary_is_not_blamed(start: World)
             broken = invariant(move)
             assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
         assert move.decision.state.phase not in {Phase.ROLLING_BACK, Phase.FAILED}, story(move)
-        calm_from[repr(age(move.decision.state, SPEC)), move.after] = age(move.decision.state, SPEC)
+        calm_from[whole(move.aged), move.after] = move.aged
 
+    calm = Calm(SPEC, Verdict.PASS)
     for (_, world), state in calm_from.items():
-        assert ends_when_calm(SPEC, state, world, Verdict.PASS), f"never ends from {state} in {world}"
+        assert calm.ends_from(state, world), f"never ends from {state} in {world}"
 
 
 def test_every_promise_holds_in_every_world_with_a_baseline() -> None:
@@ -74,12 +75,13 @@ def test_every_promise_holds_in_every_world_with_a_baseline() -> None:
             broken = invariant(move)
             assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
         phases.add(move.decision.state.phase)
-        calm_from[repr(age(move.decision.state, SPEC)), move.after] = age(move.decision.state, SPEC)
+        calm_from[whole(move.aged), move.after] = move.aged
 
     assert phases == set(Phase) - {Phase.PAUSED}
-    for (_, world), state in calm_from.items():
-        for verdict in (Verdict.PASS, Verdict.FAIL):
-            assert ends_when_calm(SPEC, state, world, verdict), f"never ends from {state} in {world} with {verdict}"
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        calm = Calm(SPEC, verdict)
+        for (_, world), state in calm_from.items():
+            assert calm.ends_from(state, world), f"never ends from {state} in {world} with {verdict}"
 
 
 def test_every_promise_of_a_baseline_has_a_machine_that_breaks_it() -> None:

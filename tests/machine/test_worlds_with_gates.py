@@ -10,11 +10,11 @@ from datetime import timedelta
 from functools import cache
 
 import pytest
+from calm import Calm
 from gate_promises import GATE_BROKEN, GATE_INVARIANTS
 from gated_worlds import SPEC, GatedWorld, at_rest, everybody_has_a_say
 from invariants import INVARIANTS, Invariant, only_pass_climbs, story
-from test_reachable_worlds import ends_when_calm
-from worlds import NEW, NOW, Move, World, age, explore
+from worlds import NEW, NOW, Move, World, explore, whole
 
 from canary.machine.decide import decide
 from canary.machine.gates import TOLD_WITHIN
@@ -39,12 +39,13 @@ def test_every_promise_holds_whatever_others_say() -> None:
             assert broken is None, f"{invariant.__name__}: {broken}\n{story(move)}"
         phases.add(move.decision.state.phase)
         called |= {call.hook.at for call in move.decision.calls}
-        calm_from[repr(age(move.decision.state, SPEC)), at_rest(move.after)] = age(move.decision.state, SPEC)
+        calm_from[whole(move.aged), at_rest(move.after)] = move.aged
 
     assert phases == set(Phase) - {Phase.PAUSED}
     assert called == set(HookPoint) - {HookPoint.EVENT}
+    calm = Calm(SPEC, Verdict.PASS)
     for (_, world), state in calm_from.items():
-        assert ends_when_calm(SPEC, state, world, Verdict.PASS), f"never ends from {state} in {world}"
+        assert calm.ends_from(state, world), f"never ends from {state} in {world}"
 
 
 def test_no_hook_ever_promotes() -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
+from calm import Calm
 from invariants import INVARIANTS, story
-from test_reachable_worlds import ends_when_calm
-from worlds import ALL_ON_STABLE, NEW, OLD, Baseline, Move, World, age, explore, judgment, two_step_spec
+from worlds import ALL_ON_STABLE, NEW, OLD, Baseline, Move, World, explore, judgment, two_step_spec, whole
 
 from canary.machine.decide import decide
 from canary.model.action import Action, Decision, Expose, PromoteTemplate, ScaleCanary
@@ -88,15 +88,15 @@ def test_every_promise_holds_though_the_objects_disagree_and_every_calm_world_en
         for promise in (*INVARIANTS, *PROMISES):
             broken = promise(move)
             assert broken is None, f"{promise.__name__}: {broken}\n{story(move)}"
-        state = age(move.decision.state, SPEC)
-        calm_from[repr(state), move.after] = state
+        calm_from[whole(move.aged), move.after] = move.aged
         if len(set(move.after.splits)) > 1:
-            disagreed.add(state.phase)
+            disagreed.add(move.aged.phase)
 
     assert disagreed >= {Phase.PROGRESSING, Phase.PROMOTING, Phase.ROLLING_BACK}
-    for (_, world), state in calm_from.items():
-        for verdict in VERDICTS:
-            assert ends_when_calm(SPEC, state, world, verdict), f"never ends from {state} in {world} with {verdict}"
+    for verdict in VERDICTS:
+        calm = Calm(SPEC, verdict)
+        for (_, world), state in calm_from.items():
+            assert calm.ends_from(state, world), f"never ends from {state} in {world} with {verdict}"
 
 
 def of_one_object_only(

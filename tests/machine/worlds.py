@@ -7,9 +7,10 @@ before or after each action. Nothing is limited in number: the search ends becau
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from canary.machine.decide import decide
@@ -241,9 +242,10 @@ def age(state: RolloutState, spec: CanarySpec) -> RolloutState:
 
 def _simplified(state: RolloutState, world: World) -> RolloutState:
     """How often people had it tried again or paused tells something only to commands that were left behind."""
-    if world.left:
-        return replace(state, attempt=min(state.attempt, 2), pauses=min(state.pauses, 2))
-    return replace(state, attempt=1, pauses=0)
+    attempt, pauses = (min(state.attempt, 2), min(state.pauses, 2)) if world.left else (1, 0)
+    return (
+        state if (attempt, pauses) == (state.attempt, state.pauses) else replace(state, attempt=attempt, pauses=pauses)
+    )
 
 
 def _essence(state: RolloutState) -> tuple[object, ...]:
@@ -272,15 +274,23 @@ def _essence(state: RolloutState) -> tuple[object, ...]:
     )
 
 
+whole: Final = attrgetter(*(each.name for each in fields(RolloutState) if each.name != "evidence"))
+"""All of a state but the evidence, for a key: evidence cannot be hashed, and one that has aged is empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One tick: what was seen and judged, what was decided, and the world after the actions that were done."""
+    """One tick: what was seen and judged, what was decided, and the world after the actions that were done.
+
+    `aged` is the state with which the next tick begins.
+    """
 
     spec: CanarySpec
     before: World
     state: RolloutState
     verdict: Verdict
     decision: Decision
+    aged: RolloutState
     after: World
 
 
@@ -292,15 +302,15 @@ def tick(
     Of two objects a weight is written in one after the other, so that it may end between them, too.
     """
     decision = decider(spec, state, world.observe(state), judgment(verdict, state))
-    after = world
-    yield Move(spec, world, state, verdict, decision, after)
+    aged, after = age(decision.state, spec), world
+    yield Move(spec, world, state, verdict, decision, aged, after)
     for action in decision.actions:
         done = act(after, action)
         if isinstance(action, Expose) and world.edge is not None:
             for half in (replace(done, edge=after.edge), replace(done, split=after.split)):
-                yield Move(spec, world, state, verdict, decision, half)
+                yield Move(spec, world, state, verdict, decision, aged, half)
         after = done
-        yield Move(spec, world, state, verdict, decision, after)
+        yield Move(spec, world, state, verdict, decision, aged, after)
 
 
 def explore(
@@ -331,6 +341,6 @@ def explore(
                 for verdict in verdicts if state.phase.measured else verdicts[:1]:
                     for move in tick(spec, state, world, verdict, decider):
                         yield move
-                        reached.append((_simplified(age(move.decision.state, spec), move.after), move.after))
+                        reached.append((_simplified(move.aged, move.after), move.after))
         assert len(known) <= MOST_WORLDS, f"more than {MOST_WORLDS} worlds: the abstraction does not close"
         frontier = list({(_essence(state), world): (state, world) for state, world in reached}.values())
