@@ -36,8 +36,9 @@ contracts: $(READY)
 tests: $(READY)
 	@$(MAKE) --no-print-directory --jobs=3 tests-in-the-lab tests-in-worlds tests-elsewhere
 
-# Beside each other, because none keeps more than a core busy; they share nothing but the installed code.
-WORLDS := tests/machine tests/simulation tests/stories
+# Beside each other, because none keeps more than a core busy; they share nothing but the installed code. The searches
+# and simulations take about as long as all that is left.
+WORLDS := tests/benchmarks tests/judge tests/machine tests/simulation
 
 tests-in-the-lab: $(READY)
 	$(BIN)/pytest -p no:cacheprovider -m lab

@@ -12,6 +12,14 @@ from shop import Shop
 from shop_cluster import install_definitions
 
 from canary.lab.apiserver import Apiserver, running_apiserver
+from canary.settings import LogFormat, LogLevel
+from canary.telemetry.logging import configure_logging
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs() -> None:
+    """Lines are written as `canary run` writes them: to draw each traceback, as structlog does, takes a second."""
+    configure_logging(LogLevel.INFO, LogFormat.JSON)
 
 
 @pytest.fixture(scope="session")
