@@ -11,7 +11,6 @@ from canary.migration.source import Path, Rule
 
 _THE_PODS: Final = "is of the two Deployments that take the Rollout's place: write it in both"
 _THE_STABLE: Final = "is of the stable Deployment, which is updated by its own strategy when a release is promoted"
-_UNPAIRED: Final = "the canary Deployment has a size of its own: spec.canary.replicas, or as many pods as stable"
 _OTHER_MESH: Final = "is not of Istio, and only Istio's VirtualService is moved"
 _NO_HISTORY: Final = "the evidence is in the status of the Canary; `canary record` keeps the counts of a release"
 _NEVER_COUNTED: Final = "what is unknown holds the release where it is, and is never counted against it"
@@ -39,10 +38,13 @@ ROLLOUT: Final[dict[Path, Rule]] = {
         (f"{_CANARY}.scaleDownDelayRevisionLimit", "there are no old ReplicaSets of the controller's"),
         (f"{_CANARY}.dynamicStableScale", "stable keeps its size, so that the traffic can return to it at once"),
         (f"{_CANARY}.pingPong", "the roles of the two Deployments do not change: after a promotion traffic returns"),
-        (f"{_CANARY}.minPodsPerReplicaSet", _UNPAIRED),
+        (
+            f"{_CANARY}.minPodsPerReplicaSet",
+            "the canary Deployment has a size of its own: spec.canary.replicas, or as many pods as stable",
+        ),
         (f"{_CANARY}.replicaProgressThreshold", "the canary must be wholly ready before it gets traffic"),
         (f"{_CANARY}.stepPlugin", "no plugins are run"),
-        (f"{_CANARY}.trafficRouting.managedRoutes", "no routes are made: headers choose no version"),
+        (f"{_CANARY}.trafficRouting.managedRoutes", "routes for chosen users are named by the controller"),
         (f"{_CANARY}.trafficRouting.maxTrafficWeight", "weights are percent, and so are they in Argo's code for Istio"),
         (f"{_CANARY}.trafficRouting.plugins", _OTHER_MESH),
         (f"{_CANARY}.trafficRouting.istio.destinationRule.additionalSubsetNames", "no other destination is touched"),
@@ -84,10 +86,7 @@ ANALYSIS_TEMPLATE: Final[dict[Path, Rule]] = {
 }  # fmt: skip
 
 STEPS: Final = {
-    "setHeaderRoute": "headers choose no version here: let testers reach the canary's own Service",
-    "setMirrorRoute": "no traffic is mirrored: let the first step be a small one",
     "experiment": "compare with a fresh copy of stable instead, for the whole release: spec.baseline",
     "plugin": "no plugins are run",
-    "setCanaryScale": _UNPAIRED,
 }
 """By what a step does: what to do instead."""

@@ -5,54 +5,29 @@ among the steps lasts as long as its run, so its length is a hold, and its metri
 `argo_metrics`): what is worth knowing at 20 % is worth knowing at 5 %, and falls due earlier.
 
 What stands before the first weight (pause for a look at the new pods, say) has no rung: there is no step of 0 here, as
-a canary without traffic has nothing that could be judged.
+a canary without traffic has nothing that could be judged. It has one where a mirror or chosen users reach the canary
+(`argo_exposure`).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from canary.migration.argo_analyses import Analysis
+from canary.migration.argo_exposure import set_canary_scale, set_header_route, set_mirror_route
 from canary.migration.argo_fields import STEPS
+from canary.migration.argo_ladder import Ladder
 from canary.migration.draft import HEAVIEST, MOST_STEPS, Draft
 from canary.migration.source import Path, Source
 from canary.migration.spans import LONGEST, read_seconds
-from canary.model.quantities import format_duration
 from canary.model.spec import FULL_WEIGHT
 
-_NO_RUNG: Final = "stands before the first weight: there is no step of 0 here, and warmup waits for young pods"
-_AT_THE_END: Final = (
-    "stands at 100 %: there is no step of 100 here, and nothing is judged once all have the new version"
-)
-
-
-@dataclass(slots=True)
-class _Rung:
-    weight: int
-    hold: timedelta = timedelta(0)
-    approval: bool = False
-
-
-@dataclass(slots=True)
-class Ladder:
-    """What has been read of the steps.
-
-    Attributes:
-        rungs: in order.
-        is_full: whether a step of 100 % has been met, after which nothing can be said.
-    """
-
-    rungs: list[_Rung] = field(default_factory=list)
-    is_full: bool = False
-
-    def where(self, what: str) -> str:
-        """The field of the last rung."""
-        return f"spec.steps[{len(self.rungs) - 1}].{what}"
-
-    def missing(self) -> str:
-        """Why there is no rung that something could be said of; empty if there is one."""
-        return _AT_THE_END if self.is_full else "" if self.rungs else _NO_RUNG
+_Act = Callable[[Source, Path, Ladder, Draft], None]
+_EXPOSURES: Final[Mapping[str, _Act]] = {
+    "setHeaderRoute": set_header_route,
+    "setMirrorRoute": set_mirror_route,
+    "setCanaryScale": set_canary_scale,
+}
 
 
 def carry_steps(source: Source, steps: Path, draft: Draft, read: Callable[[Path], Analysis]) -> list[Analysis]:
@@ -68,16 +43,17 @@ def carry_steps(source: Source, steps: Path, draft: Draft, read: Callable[[Path]
         elif "pause" in _keys(source, step):
             _pause(source, (*step, "pause"), ladder)
         elif source.at(*step, "analysis") is not None:
+            ladder.stay()
             analyses.append(read((*step, "analysis")))
             if not ladder.missing():
                 ladder.rungs[-1].hold += analyses[-1].length
-        elif source.whole(*step, "setCanaryScale", "replicas") and "replicas" not in draft.spec["canary"]:
-            draft.spec["canary"]["replicas"] = source.whole(*step, "setCanaryScale", "replicas")
-            why = "is the size that a release begins with, and stays"
-            source.differently((*step, "setCanaryScale", "replicas"), "spec.canary.replicas", why)
         else:
             for what in _keys(source, step):
-                source.leaves_out((*step, what), STEPS.get(what, "is no step that is known here"))
+                if isinstance(source.at(*step, what), Mapping) and what in _EXPOSURES:
+                    _EXPOSURES[what](source, (*step, what), ladder, draft)
+                else:
+                    source.leaves_out((*step, what), STEPS.get(what, "is no step that is known here"))
+    ladder.end()
     if len(ladder.rungs) > MOST_STEPS:
         raise source.refuse(steps, f"has more than {MOST_STEPS} weights", "leave some of them out")
     _write(ladder, draft)
@@ -91,26 +67,26 @@ def _keys(source: Source, step: Path) -> list[str]:
 
 def _set_weight(source: Source, path: Path, ladder: Ladder) -> None:
     weight = source.whole(*path)
-    before = ladder.rungs[-1].weight if ladder.rungs else 0
     if weight is None or not 0 <= weight <= FULL_WEIGHT:
         raise source.refuse(path, "is out of range", "write a weight from 0 to 100")
     if weight == FULL_WEIGHT:
         ladder.is_full = True
         source.differently(path, "", "passing the last step leads to all of the traffic anyway")
-    elif ladder.is_full or weight < before:
+    elif ladder.is_full or weight < ladder.weight:
         source.leaves_out(path, "is less than before, and weights only climb here; harm leads back to 0 by itself")
     elif weight == 0:
-        source.leaves_out(path, _NO_RUNG)
-    elif weight == before:
+        source.leaves_out(path, Ladder().missing())
+    elif weight == ladder.weight:
         source.differently(path, ladder.where("weight"), "is the weight already; what follows belongs to the same step")
     elif weight <= HEAVIEST:
-        ladder.rungs.append(_Rung(weight))
+        ladder.climb(weight)
         source.exactly(path, ladder.where("weight"))
 
 
 def _pause(source: Source, path: Path, ladder: Ladder) -> None:
     """With a duration it is time on the rung; without, a person ends it."""
     written = source.at(*path, "duration")
+    ladder.stay()
     if ladder.missing():
         source.leaves_out(path, ladder.missing())
         return
@@ -132,8 +108,5 @@ def _write(ladder: Ladder, draft: Draft) -> None:
         draft.decide("No step below 100 % was given: the default applies, 5, 10, 25 and 50 percent for 1m each.")
         return
     holds = sum((rung.hold for rung in ladder.rungs), timedelta(0))
-    draft.spec["steps"] = [
-        {"weight": rung.weight, "hold": format_duration(rung.hold)} | ({"approval": True} if rung.approval else {})
-        for rung in ladder.rungs
-    ]
+    draft.spec["steps"] = [rung.written() for rung in ladder.rungs]
     draft.allow_time(min(holds, LONGEST / 2))

@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from canary.migration.source import Path, Source
+from canary.migration.text_rules import read_text_rule
 from canary.model.quantities import format_duration
 from canary.model.step_documents import MOST_USERS
 
-_LIKENESSES: Final = ("exact", "prefix", "regex")
 _STRAIGHT_ON: Final = "one step, which lasts as long and also needs its evidence; then everybody gets the version"
 Rung = dict[str, Any]
 
@@ -75,7 +75,8 @@ def _users(source: Source, entry: Path) -> Rung:
     users: Rung = {}
     for field in written:
         if field == "headers":
-            users["headers"] = {name: _rule(source, (*entry, field, name)) for name in _names(source, (*entry, field))}
+            names = _names(source, (*entry, field))
+            users["headers"] = {name: read_text_rule(source, (*entry, field, name)) for name in names}
         elif field == "sourceLabels":
             names = _names(source, (*entry, field))
             users["sourceLabels"] = {name: source.needed(*entry, field, name) for name in names}
@@ -91,11 +92,3 @@ def _names(source: Source, path: Path) -> list[str]:
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise source.refuse(path, "is not a mapping by names", "write a mapping there")
     return list(found)
-
-
-def _rule(source: Source, path: Path) -> Rung:
-    rule = source.at(*path)
-    kinds = list(rule) if isinstance(rule, Mapping) else []
-    if len(kinds) != 1 or kinds[0] not in _LIKENESSES:
-        raise source.refuse(path, "is compared in a way that does not exist here", "write exact, prefix or regex")
-    return {kinds[0]: source.needed(*path, kinds[0])}

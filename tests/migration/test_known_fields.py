@@ -262,7 +262,14 @@ def test_a_field_of_argos_routing_is_known(field: str) -> None:
 
 @pytest.mark.parametrize("field", ARGO_STEPS)
 def test_a_step_of_argo_is_known(field: str) -> None:
-    values = {"setWeight": 20, "pause": {"duration": "1m"}, "analysis": {"templates": [{"templateName": "checks"}]}}
+    values = {
+        "setWeight": 20,
+        "pause": {"duration": "1m"},
+        "analysis": {"templates": [{"templateName": "checks"}]},
+        "setHeaderRoute": {"name": "a", "match": [{"headerName": "b", "headerValue": {"exact": "c"}}]},
+        "setMirrorRoute": {"name": "a", "percentage": 5, "match": [{"path": {"prefix": "/"}}]},
+        "setCanaryScale": {"replicas": 2},
+    }
     assert unknown_in(rollout({"setWeight": 10}, {field: values.get(field, {"a": 1})}), template()) == []
 
 
