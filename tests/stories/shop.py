@@ -6,6 +6,7 @@ and the requests (`scripted_traffic`, split as the VirtualService stands at each
 person could look up with kubectl.
 """
 
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -371,3 +372,15 @@ class Shop:
 
 def _version(deployment: Document) -> str:
     return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"]).removeprefix(f"{IMAGE}:")
+
+
+def live_in_real_time(prometheus: ScriptedPrometheus, *shops: Shop) -> None:
+    """Whenever Prometheus is asked, by whichever thread, requests have flowed in these shops until now."""
+    lock = threading.Lock()
+
+    def let_time_pass() -> None:
+        with lock:
+            for shop in shops:
+                shop.passes(datetime.now(UTC))
+
+    prometheus.before_answer = let_time_pass

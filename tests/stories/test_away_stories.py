@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from running_process import Process
 from scripted_prometheus import ScriptedPrometheus
-from shop import Shop
+from shop import Shop, live_in_real_time
 from shop_cluster import install_definitions
 from shop_objects import analysis
 
@@ -35,7 +35,7 @@ def open_shop(own_apiserver: Apiserver, prometheus: ScriptedPrometheus) -> Itera
     """A release that holds at its first step."""
     found = Shop(own_apiserver.kubeconfig, prometheus, datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=10))
     found.opens(steps=[{"weight": 10, "hold": "1h"}], analysis=analysis(interval="1s", warmup="0s"))
-    prometheus.before_answer = lambda: found.passes(datetime.now(UTC))
+    live_in_real_time(prometheus, found)
     found.lets_pods_settle()
     yield found
     found.closes()
@@ -59,10 +59,10 @@ def is_ready(process: Process) -> Callable[[], bool]:
     return lambda: "members: 1" in process.asks("/readyz")[1]
 
 
-def settled_into(shop: Shop, phase: str) -> Callable[[], bool]:
+def stands_at(shop: Shop, weight: int) -> Callable[[], bool]:
     def there() -> bool:
         shop.lets_pods_settle()
-        return shop.phase == phase
+        return (shop.phase, shop.weight) == ("Progressing", weight)
 
     return there
 
@@ -80,7 +80,7 @@ def test_a_server_that_hangs_ends_one_process_and_is_awaited_by_the_next(
     try:
         first.waits_for(is_ready(first), "readiness")
         open_shop.ships("v2")
-        first.waits_for(settled_into(open_shop, "Progressing"), "a release under way")
+        first.waits_for(stands_at(open_shop, 10), "a release under way")
         standing, before = open_shop.versions(), lines_of(logs[0])
 
         os.kill(own_apiserver.pid, signal.SIGSTOP)

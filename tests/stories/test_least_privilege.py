@@ -21,7 +21,7 @@ import yaml
 from deployed_rights import ACCOUNT, HOME, ROLES, Request, Right, grant_rights, granted, requests_of, rights_documents
 from gateway_shop import GatewayShop
 from scripted_prometheus import running_prometheus
-from shop import Shop
+from shop import Shop, live_in_real_time
 from shop_cluster import install_definitions
 from shop_objects import CANARY, STABLE, analysis, virtual_service
 
@@ -89,17 +89,12 @@ def live_through_a_release(server: Apiserver, shop: Shop) -> None:
         analysis=analysis(interval="1s", warmup="0s"),
     )
     shop.rate = 1000
-    lock = threading.Lock()
-
-    def let_time_pass() -> None:
-        with lock:
-            shop.passes(datetime.now(UTC))
 
     def is_in(phase: str) -> bool:
         shop.lets_pods_settle()
         return shop.phase == phase
 
-    shop.prometheus.before_answer = let_time_pass
+    live_in_real_time(shop.prometheus, shop)
     settings = Settings(
         kubeconfig=server.accounts[ACCOUNT],
         controller_namespace=HOME,

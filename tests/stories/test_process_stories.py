@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Final
 import pytest
 from running_process import Process
 from scripted_prometheus import ScriptedPrometheus
-from shop import Shop
+from shop import Shop, live_in_real_time
 from shop_cluster import install_definitions
 from shop_objects import CANARY, STABLE, analysis
 
@@ -44,13 +43,7 @@ def live_shop(own_apiserver: Apiserver, prometheus: ScriptedPrometheus) -> Itera
         steps=[{"weight": 50, "hold": "0s"}],
         analysis=analysis(interval="1s", warmup="0s"),
     )
-    lock = threading.Lock()
-
-    def let_time_pass() -> None:
-        with lock:
-            found.passes(datetime.now(UTC))
-
-    prometheus.before_answer = let_time_pass
+    live_in_real_time(prometheus, found)
     found.rate = 1000
     found.lets_pods_settle()
     yield found

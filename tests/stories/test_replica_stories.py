@@ -12,7 +12,7 @@ import pytest
 from deployed_rights import ACCOUNT, HOME, USER, grant_rights, requests_of
 from running_process import Process
 from scripted_prometheus import ScriptedPrometheus
-from shop import Shop
+from shop import Shop, live_in_real_time
 from shop_cluster import install_definitions
 from shop_objects import CANARY, KINDS, SERVICE, STABLE, analysis
 
@@ -64,14 +64,7 @@ def shops(server: Apiserver, prometheus: ScriptedPrometheus) -> Iterator[list[Sh
             analysis=analysis(interval="1s", warmup="0s"),
         )
         shop.rate = 1000
-    lock = threading.Lock()
-
-    def let_time_pass() -> None:
-        with lock:
-            for shop in found:
-                shop.passes(datetime.now(UTC))
-
-    prometheus.before_answer = let_time_pass
+    live_in_real_time(prometheus, *found)
     yield found
     for shop in found:
         shop.closes()
