@@ -7,12 +7,14 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.lab.apiserver import writes
 from canary.lab.apiserver.cluster import Cluster
 from canary.lab.apiserver.errors import ApiError
+from canary.lab.apiserver.requests import decode_body
 from canary.lab.apiserver.server import add_namespaces
 from canary.lab.apiserver.writes import Target, WriteOptions
 
@@ -85,6 +87,27 @@ def bent(document: Document, place: tuple[Any, ...], value: Any) -> Any:
         holder = holder[key]
     holder[place[-1]] = value
     return found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"NaN", b'"\\ud800"', b'"\xff"', b"1e999"],
+    ids=["none", "cut", "NaN", "half a pair", "bytes", "endless"],
+)
+def test_a_body_that_no_json_can_be_read_from_is_refused(body: bytes) -> None:
+    with pytest.raises(ApiError, match="the body of the request is no JSON"):
+        decode_body(body, "application/json")
+
+
+def test_yaml_is_read_as_the_json_that_it_stands_for() -> None:
+    read = decode_body(b"{1: 2020-01-01, a: {b: true}}", "application/yaml")
+
+    assert read == {"1": "2020-01-01", "a": {"b": True}}
+
+
+def test_yaml_that_stands_for_no_json_is_refused() -> None:
+    with pytest.raises(ApiError, match="neither JSON nor YAML"):
+        decode_body(b"a: !!set {b}", "application/yaml")
 
 
 @settings(max_examples=80)

@@ -18,8 +18,8 @@ _LONGEST_TICK: Final = timedelta(seconds=60)
 
 
 def nothing_goes_up_in_a_freeze(written: Written) -> str | None:
-    spec = _spec(written)
-    if spec is None or not _goes_up(written):
+    spec = _spec(written) if _goes_up(written) else None
+    if spec is None:
         return None
     clock = written.glimpse.clock
     is_frozen = find_freeze(spec.freeze, clock) and find_freeze(spec.freeze, clock + _LONGEST_TICK)
@@ -27,8 +27,8 @@ def nothing_goes_up_in_a_freeze(written: Written) -> str | None:
 
 
 def nothing_goes_up_that_a_hook_has_not_agreed_to(written: Written) -> str | None:
-    spec = _spec(written)
-    if spec is None or not _goes_up(written):
+    spec = _spec(written) if _goes_up(written) else None
+    if spec is None:
         return None
     new, heard = written.new, written.world.hooks.heard
     release = name_release(new["revision"], new.get("attempt", 1))

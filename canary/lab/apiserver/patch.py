@@ -7,11 +7,11 @@ merge patch in which the schema says by which key two lists are merged; its dire
 The input document is never changed: it is shared with the store and with open watches.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 import jsonpatch
+import orjson
 
 from canary.lab.apiserver.errors import bad_request, unprocessable_patch
 
@@ -34,7 +34,7 @@ def apply_json_patch(document: Document, operations: object) -> Document:
     if len(operations) > MAX_OPERATIONS:
         raise bad_request(f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
     try:
-        patched = jsonpatch.JsonPatch(operations).apply(json.loads(json.dumps(document)), in_place=True)
+        patched = jsonpatch.JsonPatch(operations).apply(orjson.loads(orjson.dumps(document)), in_place=True)
     except (jsonpatch.InvalidJsonPatch, TypeError) as error:
         raise bad_request(f"error decoding patch: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:

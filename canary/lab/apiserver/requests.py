@@ -4,11 +4,11 @@ Nothing here knows the store; everything here distrusts the client. Unknown quer
 server does, and everything that is used is checked.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 import yaml
 
 from canary.lab.apiserver.deletion import DeleteOptions
@@ -185,13 +185,15 @@ def decode_patch(body: bytes, content_type: str, resource: Resource) -> tuple[st
 
 def _decode(body: bytes, *, may_be_yaml: bool) -> Any:
     try:
-        return json.loads(body)
+        return orjson.loads(body)
     except ValueError as error:
         if not may_be_yaml:
             raise bad_request(f"the body of the request is no JSON: {error}") from error
     try:
-        return yaml.load(body, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+        # the JSON that it stands for: keys are text, and so are dates
+        written = orjson.dumps(yaml.load(body, Loader=yaml.CSafeLoader), option=orjson.OPT_NON_STR_KEYS)
+        return orjson.loads(written)
+    except (yaml.YAMLError, TypeError) as error:
         raise bad_request(f"the body of the request is neither JSON nor YAML: {error}") from error
 
 

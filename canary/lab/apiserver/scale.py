@@ -6,6 +6,8 @@ It is read from and written to the object itself, at paths that the resource dec
 import json
 from typing import Any
 
+import orjson
+
 from canary.lab.apiserver.cluster import Cluster
 from canary.lab.apiserver.errors import invalid, not_found
 from canary.lab.apiserver.schema import cause
@@ -48,7 +50,7 @@ def write_scale(cluster: Cluster, target: Target, wanted: Document, options: Wri
     if scale is None or not isinstance(replicas, int) or replicas < 0:
         message = f"Invalid value: {json.dumps(replicas)}: must be a number greater than or equal to 0"
         raise invalid("Scale", "autoscaling", target.name, [cause("FieldValueInvalid", "spec.replicas", message)])
-    new: Document = json.loads(b"{" + old.body)
+    new: Document = orjson.loads(b"{" + old.body)
     new["metadata"]["resourceVersion"] = (wanted.get("metadata") or {}).get("resourceVersion")
     *path, last = scale.replicas.strip(".").split(".")
     holder = new

@@ -11,11 +11,12 @@ Whoever is to outlive the process keeps a journal (`journal`): every change is t
 """
 
 import asyncio
-import json
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from canary.lab.apiserver.errors import expired
 
@@ -102,7 +103,7 @@ class _Table:
 
 def encode(document: object) -> bytes:
     """Return compact JSON."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return orjson.dumps(document)
 
 
 class Store:

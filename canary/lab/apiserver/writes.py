@@ -5,11 +5,12 @@ apart, generations, ownership of fields, no-ops that leave no trace, finalizers.
 from the stored JSON, because what is stored is shared with lists and watches.
 """
 
-import json
 import random
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from canary.lab.apiserver import fields
 from canary.lab.apiserver.cluster import DEFINITIONS, NAMESPACES, Cluster
@@ -222,7 +223,7 @@ def patch(cluster: Cluster, target: Target, media_type: str, body: Any, options:
 
 def fresh(resource: Resource, stored: Stored) -> Document:
     """Return a copy of an object in the shape of one version, to be changed at will."""
-    document: Document = json.loads(b"{" + stored.body)
+    document: Document = orjson.loads(b"{" + stored.body)
     shown = resource.read(document) if resource.read else document
     return {"kind": resource.kind, "apiVersion": resource.api_version} | shown
 
@@ -249,7 +250,7 @@ def _apply(cluster: Cluster, target: Target, body: Any, options: WriteOptions) -
     cluster.check_types(resource, applied)
     owner = author(target, "Apply", options)
     old = cluster.store.get(resource.storage, target.namespace, target.name)
-    live = {"metadata": {}} if old is None else json.loads(b"{" + old.body)
+    live = {"metadata": {}} if old is None else orjson.loads(b"{" + old.body)
     expected = applied["metadata"].pop("resourceVersion", None)
     if expected and (old is None or expected != str(old.revision)):
         raise conflict(resource.plural, resource.group, target.name)
