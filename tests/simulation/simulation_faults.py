@@ -12,7 +12,7 @@ import simulation_outages as outages
 from simulation_api import NAMESPACE, Document, Refusal
 from simulation_plan import SCALED_BACK_AFTER, Disturbance, metrics_of
 from simulation_prometheus import TROUBLES
-from simulation_shop import CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
+from simulation_shop import BASELINE, CANARY, RIVAL, SERVICE, STABLE, canary, template, weights_of, with_weights
 
 from canary.controller.commands import ABORT, APPROVE, RESUME
 from canary.model.command import name_release
@@ -194,11 +194,19 @@ def _scale(world: "World", disturbance: Disturbance) -> None:
     world.server.merge("Deployment", name, {"spec": {"replicas": int(replicas)}})
     if name == STABLE and int(replicas) == 0:
         world.after(timedelta(seconds=SCALED_BACK_AFTER), lambda: _scale_back(world))
+    if name == BASELINE:
+        world.after(timedelta(seconds=SCALED_BACK_AFTER), lambda: _retire_idle_baseline(world))
 
 
 def _scale_back(world: "World") -> None:
     world.server.merge("Deployment", STABLE, {"spec": {"replicas": world.plan.stable_pods}})
     world.spread()
+
+
+def _retire_idle_baseline(world: "World") -> None:
+    """Who gives a baseline pods while nothing is released takes them away again: the controller is silent then."""
+    if world.watchman.status().get("phase") in ("Succeeded", "Failed"):
+        world.server.merge("Deployment", BASELINE, {"spec": {"replicas": 0}})
 
 
 def _ship(world: "World", disturbance: Disturbance) -> None:
