@@ -22,7 +22,7 @@ _OWN_STEP: Final = (
     "copies cannot be told from requests of the canary's own: a mirror is a step of its own, with a pause, before the"
     " first weight and without chosen users"
 )
-_EVERYBODY: Final = ({"path": {"prefix": "/"}},)
+_EVERYBODY: Final = [{"path": {"prefix": "/"}}]
 _NAMED: Final = "the controller names the routes that it makes"
 _SIZE: Final = "is the size that a release begins with, and stays"
 _AT_LEAST: Final = "the canary has at least so many pods from this step on, and keeps those that it has"
@@ -91,7 +91,7 @@ def _mirror_told(source: Source, path: Path, ladder: Ladder) -> Told:
         field = f"spec.steps[{place}].mirror"
         source.differently((*path, "name"), "", _NAMED)
         source.differently((*path, "percentage"), field, "is a step of its own, and ends with it")
-        if source.at(*path, "match") == list(_EVERYBODY):
+        if source.at(*path, "match") == _EVERYBODY:
             source.exactly((*path, "match"), field)
         else:
             source.leaves_out((*path, "match"), "all requests are copied: narrow it by the routes that are led")

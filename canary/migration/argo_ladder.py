@@ -74,9 +74,10 @@ class Ladder:
         """Why there is no rung that something could be said of; empty if there is one."""
         return _AT_THE_END if self.is_full else "" if self.rungs else _NO_RUNG
 
-    def climb(self, weight: int) -> None:
+    def begin(self, weight: int) -> None:
         """Begin a rung of this weight."""
-        self._begin(weight)
+        self.rungs.append(Rung(weight, self._exposure(weight)))
+        self._tell(len(self.rungs) - 1)
 
     def change(self, told: Told) -> None:
         """Take in that something holds from now on; `told` is called when its rung is known."""
@@ -88,15 +89,11 @@ class Ladder:
     def stay(self) -> None:
         """Time is about to be spent: before the first weight that makes a rung for what holds now."""
         if not self.is_full and not self.weight and self._awaiting and (self.users or self.mirrors):
-            self._begin(0)
+            self.begin(0)
 
     def end(self) -> None:
         """Nothing follows."""
         self._tell(None)
-
-    def _begin(self, weight: int) -> None:
-        self.rungs.append(Rung(weight, self._exposure(weight)))
-        self._tell(len(self.rungs) - 1)
 
     def _exposure(self, weight: int) -> dict[str, Any]:
         """All that holds now; a mirror stands alone, because its copies are judged as the canary's requests."""

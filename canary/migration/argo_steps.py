@@ -79,7 +79,7 @@ def _set_weight(source: Source, path: Path, ladder: Ladder) -> None:
     elif weight == ladder.weight:
         source.differently(path, ladder.where("weight"), "is the weight already; what follows belongs to the same step")
     elif weight <= HEAVIEST:
-        ladder.climb(weight)
+        ladder.begin(weight)
         source.exactly(path, ladder.where("weight"))
 
 

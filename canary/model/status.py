@@ -112,7 +112,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
         spec: None when the Canary is not valid.
         reason: why the rollout stands here, in one sentence.
         result: the judgment of this tick, if there was one. Where a newer revision has taken the place of the one that
-            was judged, it is not shown: it would be read as the newer one's.
+            was judged, neither it nor `share` is shown: they would be read as the newer one's.
         weight: percent the canary is asked to get, if known.
         share: the canary's measured share in the last measurement (0 to 1), if there was one.
         problem: why the Canary, or an object that it names, cannot be used.
@@ -126,7 +126,7 @@ def write_status(  # noqa: PLR0913 (one word per thing shown; a bundle would onl
     before = _shown(previous)
     kept = before if (before.revision, before.started_at) == (state.revision, state.started_at) else StatusDocument()
     if before.revision not in (None, state.revision):
-        result = None
+        result, share = None, None
     verdict = result.verdict if result else kept.verdict
     promoted = _promoted(before, state.phase, reason)
     outcome = promoted[-1] if problem is None and state.phase.terminal else ""

@@ -84,7 +84,7 @@ def test_a_tick_without_a_judgment_keeps_what_the_last_one_showed() -> None:
 @pytest.mark.parametrize("last_word", [None, judged()], ids=["not judged in this tick", "judged in this tick"])
 def test_the_next_release_does_not_show_what_the_last_one_was_found_to_be(last_word: AnalysisResult | None) -> None:
     fresh = RolloutState(phase=Phase.PENDING, revision="1111111111", judged_revision="0f3a9c1b2d")
-    status = written(written(), state=fresh, result=last_word, share=None, weight=0)
+    status = written(written(), state=fresh, result=last_word, share=0.5 if last_word else None, weight=0)
     assert "verdict" not in status
     assert "analysis" not in status
     assert "step" not in status

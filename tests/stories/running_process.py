@@ -30,13 +30,13 @@ class Process:
 
     def __init__(self, kubeconfig: Path, log: Path, **settings: str) -> None:
         self.port = find_free_port()
-        settings |= {
+        settings = {
             "kubeconfig": str(kubeconfig),
             "prometheus_scrape_interval": "1s",
             "metrics_delay": "200ms",
             "lease_retry": "300ms",
             "listen_port": str(self.port),
-        }
+        } | settings
         variables = {f"CANARY_{name.upper()}": value for name, value in settings.items()}
         self._log = log
         with log.open("wb") as stream:
